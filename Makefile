@@ -1,0 +1,61 @@
+# `make help` lists what there is. Each target works on a fresh clone and sets up .venv by itself.
+
+PYTHON ?= python3
+# How many tests run at once.
+JOBS ?= 2
+# Handed on: make demo ARGS="--seconds 5", make test ARGS="-k journal", make bench ARGS=…
+ARGS ?=
+
+BIN := .venv/bin
+RUNTIME := .venv/.ticktape-runtime
+TESTING := .venv/.ticktape-test
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+demo: $(RUNTIME) ## record a real tape from a simulated venue, decide, prove it; no key, no network
+	@$(BIN)/ticktape demo $(ARGS)
+
+test: $(TESTING) ## all tests and all checkers, as CI runs them
+	@$(BIN)/python -m pytest -q -n $(JOBS) $(ARGS)
+
+check: $(TESTING) ## the checkers alone: format, lint, types, import direction, shape, documents
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m pytest -q -m "not checker" tests/test_tidy.py tests/test_docs.py
+
+bench: $(TESTING) ## measure against floors and peers on this machine
+	@$(BIN)/python -m bench $(ARGS)
+
+# Needs `uv` on the path. The locks name no place to download from: pip's own settings do.
+UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+lock: ## renew the hashed locks from pyproject.toml (ARGS=--upgrade for newer versions)
+	@$(UV_COMPILE) $(ARGS) pyproject.toml -o requirements.lock >/dev/null
+	@$(UV_COMPILE) $(ARGS) pyproject.toml --group test --group check -c requirements.lock \
+		-o requirements-test.lock >/dev/null
+	@$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+		| $(UV_COMPILE) $(ARGS) --no-annotate - -o requirements-build.lock >/dev/null
+
+clean: ## remove .venv and caches; runs and tapes stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp that is newer than its locks costs nothing; an older one is compared by content.
+$(RUNTIME): requirements.lock requirements-build.lock pyproject.toml .ci/environment.py
+	@$(need_python)
+	@$(PYTHON) .ci/environment.py runtime
+
+$(TESTING): requirements-test.lock requirements-build.lock pyproject.toml .ci/environment.py
+	@$(need_python)
+	@$(PYTHON) .ci/environment.py test
+
+define need_python
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	echo "ticktape needs Python 3.11 or later, and $(PYTHON) is missing or older." \
+		"Name another: make PYTHON=/path/to/python3.12 …" >&2; exit 1; }
+endef

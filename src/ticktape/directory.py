@@ -1,0 +1,53 @@
+"""Where everything of a run lies (DESIGN §9); names only, nothing is made or opened here."""
+
+from pathlib import Path
+
+
+class RunDirectory:
+    """The paths of one run's directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.config = root / "run.toml"
+        self.lock = root / "run.lock"
+        self.live = root / "live"
+        self.readers = root / "readers"
+        self.stages = root / "stages"
+        self.table = root / "table"
+        self.log = root / "log"
+        self.last = self.live / "last.map"
+
+    def feed_journal(self, feed: str) -> Path:
+        """Segments of a feed."""
+        return self.root / "feeds" / feed / "journal"
+
+    def feed_positions(self, feed: str) -> Path:
+        """The mapped positions of a feed's writer."""
+        return self.live / f"feed.{feed}.positions"
+
+    def decision_journal(self, decision: str) -> Path:
+        """Segments of a strategy: what it was given, and what it returned."""
+        return self.root / "decisions" / decision / "journal"
+
+    def decision_positions(self, decision: str) -> Path:
+        """The mapped positions of a strategy's writer."""
+        return self.live / f"decision.{decision}.positions"
+
+    def reader_file(self, reader: str) -> Path:
+        """Where a reader keeps its positions."""
+        return self.readers / f"{reader}.pos"
+
+    def feeds(self) -> list[str]:
+        """Names of the feeds that have a journal, sorted."""
+        return _names(self.root / "feeds")
+
+    def decisions(self) -> list[str]:
+        """Names of the strategies that have a journal, sorted."""
+        return _names(self.root / "decisions")
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in folder.iterdir() if (entry / "journal").is_dir())
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,44 @@
+"""Named places where a test can make a process die; without the variable set they cost one check.
+
+`TICKTAPE_FAILPOINT=journal.write:120` kills this process by SIGKILL at the 120th pass of that
+place (`os._exit` where there is no SIGKILL). Never set it outside a test.
+"""
+
+import os
+import signal
+
+_ENV = "TICKTAPE_FAILPOINT"
+
+
+class Failpoints:
+    """The failpoints of one process, read once from a text like `name:count`."""
+
+    __slots__ = ("_left", "name")
+
+    def __init__(self, text: str = "") -> None:
+        self.name, _, count = text.partition(":")
+        self._left = int(count or 1)
+
+    def hit(self, name: str) -> bool:
+        """Whether this pass of `name` is the one that must die."""
+        if name != self.name:
+            return False
+        self._left -= 1
+        return self._left == 0
+
+    def die(self) -> None:
+        """End this process as `kill -9` would."""
+        if hasattr(signal, "SIGKILL"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(137)
+
+    def pass_by(self, name: str) -> None:
+        """Die here if it is this place's turn."""
+        if self.hit(name):
+            self.die()
+
+
+def from_environment() -> Failpoints | None:
+    """The failpoints that the environment asks for; None, as always outside tests, when none."""
+    text = os.environ.get(_ENV, "")
+    return Failpoints(text) if text else None

@@ -1,0 +1,90 @@
+"""The thin seam to the disk: every byte of a journal goes through here, so that tests can break it.
+
+Nothing here retries, and nothing here hides an error.
+"""
+
+import errno
+import os
+from pathlib import Path
+
+from ticktape.errors import Full, JournalError, SyncFailed, WriteFailed
+
+# What a disk says when it has no room: no space, over the quota, file too large (ulimit -f).
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows only
+
+
+class Disk:
+    """Plain calls to the operating system, named by what the journal means by them."""
+
+    def create(self, path: Path) -> int:
+        """A descriptor of a new file; FileExistsError when it exists."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY, 0o640)
+
+    def write(self, descriptor: int, chunk: bytes) -> int:
+        """Append `chunk` with one call; returns how many bytes the system took."""
+        return os.write(descriptor, chunk)
+
+    def sync(self, descriptor: int) -> None:
+        """Wait until what was written is on the disk itself."""
+        if hasattr(os, "fdatasync"):
+            os.fdatasync(descriptor)
+        else:
+            os.fsync(descriptor)
+
+    def sync_directory(self, path: Path) -> None:
+        """Make the names in a folder durable; a no-op where folders cannot be opened (Windows)."""
+        if os.name == "nt":
+            return
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def close(self, descriptor: int) -> None:
+        """Give the descriptor back."""
+        os.close(descriptor)
+
+    def replace(self, path: Path, content: bytes) -> None:
+        """Put `content` at `path` so that a crash leaves the old or the new, never a part."""
+        fresh = path.with_name(path.name + ".new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY, 0o640)
+        try:
+            view = memoryview(content)
+            while view:
+                view = view[self.write(descriptor, bytes(view)) :]
+            self.sync(descriptor)
+        finally:
+            self.close(descriptor)
+        os.replace(fresh, path)
+        self.sync_directory(path.parent)
+
+
+def read_at(descriptor: int, count_bytes: int, file_offset: int) -> bytes:
+    """Up to `count_bytes` from a place of a file; fewer at its end."""
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, count_bytes, file_offset)
+    os.lseek(descriptor, file_offset, os.SEEK_SET)
+    return os.read(descriptor, count_bytes)
+
+
+def write_error(error: OSError, what: str) -> JournalError:
+    """`error` of a write in our own words."""
+    if error.errno in _FULL:
+        return Full(
+            f"{what}: the disk has no room ({error.strerror})",
+            hint="Free space on this disk; recording goes on from memory until its bound.",
+        )
+    return WriteFailed(
+        f"{what}: the disk refused a write ({error.strerror})",
+        hint="Look at the disk and its mount (read-only? failing?); the run goes on from memory.",
+    )
+
+
+def sync_error(error: OSError, what: str) -> SyncFailed:
+    """`error` of a sync in our own words."""
+    return SyncFailed(
+        f"{what}: the disk refused a sync ({error.strerror}); what was not yet synced is suspect",
+        hint="Replace the disk: a failed sync means that it lost bytes it had taken.",
+    )

@@ -1,0 +1,137 @@
+"""The bytes of a segment; anything that reads or writes them does so through this module.
+
+A segment file is named `<epoch>-<base>.seg` (epoch in 6 digits, base in 20): the epoch is one start of one
+writer, the base is the offset of the file's first byte in that epoch. All integers are little-endian.
+
+    segment header, 128 bytes                     block header, 64 bytes
+     0  magic       8s  "TICKTAPE"                 0  nonce          8s  the segment's own
+     8  version     u16 1                          8  offset         u64 of this header in the epoch
+    10  header      u16 128                       16  seq            u64 of the first entry
+    12  checksum    u32 1 = zlib.crc32            24  recv_ns        u64 wall clock, UTC
+    16  nonce       8s  random                    32  recv_mono_ns   u64 monotonic clock
+    24  epoch       u64                           40  body_bytes     u32
+    32  base        u64                           44  count          u32 entries
+    40  first_seq   u64                           48  session        u32 connection, from 1; 0 = none
+    48  created_ns  u64 wall clock, UTC           52  flags          u32 0; readers refuse others
+    56  mono_ns     u64 the same instant          56  body_crc       u32 of the body
+    64  boot_id     16s                           60  header_crc     u32 of bytes 0..59
+    80  journal_id  16s
+    96  zero        28s                           body: count x u32 (kind << 28 | length),
+   124  crc         u32 of bytes 0..123           then the payloads, back to back, as received
+
+A block is what one socket read brought. Its nonce is random per segment, so that no payload can
+contain a false block: after damage a reader looks for the next nonce whose header proves true.
+"""
+
+import struct
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+from ticktape.errors import Corrupt
+
+SEGMENT_MAGIC = b"TICKTAPE"
+FORMAT_VERSION = 1
+CHECKSUM_CRC32 = 1
+SEGMENT_HEADER = struct.Struct("<8sHHI8sQQQQQ16s16s28sI")
+BLOCK_HEADER = struct.Struct("<8sQQQQIIIIII")
+SEGMENT_HEADER_BYTES = SEGMENT_HEADER.size
+BLOCK_HEADER_BYTES = BLOCK_HEADER.size
+NONCE_BYTES = 8
+WORD_BYTES = 4
+KIND_SHIFT = 28
+LENGTH_MASK = (1 << KIND_SHIFT) - 1
+PAYLOAD_BYTES_MAX = LENGTH_MASK
+SUFFIX = ".seg"
+
+assert SEGMENT_HEADER_BYTES == 128
+assert BLOCK_HEADER_BYTES == 64
+
+_HEADER_BODY = struct.Struct("<8sQQQQIIIII")
+_CRC = struct.Struct("<I")
+
+
+class SegmentHeader(NamedTuple):
+    """The head of a segment, as on the disk."""
+
+    nonce: bytes
+    epoch: int
+    base: int
+    first_seq: int
+    created_ns: int
+    created_mono_ns: int
+    boot_id: bytes
+    journal_id: bytes
+
+    def pack(self) -> bytes:
+        """The 128 bytes of it."""
+        head = SEGMENT_HEADER.pack(
+            SEGMENT_MAGIC,
+            FORMAT_VERSION,
+            SEGMENT_HEADER_BYTES,
+            CHECKSUM_CRC32,
+            self.nonce,
+            self.epoch,
+            self.base,
+            self.first_seq,
+            self.created_ns,
+            self.created_mono_ns,
+            self.boot_id,
+            self.journal_id,
+            b"",
+            0,
+        )
+        return head[:-4] + _CRC.pack(zlib.crc32(head[:-4]))
+
+
+def unpack_segment_header(head: bytes, path: Path) -> SegmentHeader:
+    """The head of the segment at `path` from its first 128 bytes.
+
+    Raises:
+        Corrupt: too short, not ours, a version we do not know, or a wrong checksum.
+    """
+    if len(head) < SEGMENT_HEADER_BYTES:
+        raise Corrupt(f"{path}: only {len(head)} bytes, too short for a segment's header")
+    fields = SEGMENT_HEADER.unpack_from(head)
+    if fields[0] != SEGMENT_MAGIC:
+        raise Corrupt(f"{path}: not a segment of a ticktape journal")
+    if fields[-1] != zlib.crc32(head[: SEGMENT_HEADER_BYTES - 4]):
+        raise Corrupt(f"{path}: the segment's header is damaged (wrong checksum)")
+    if fields[1] != FORMAT_VERSION or fields[3] != CHECKSUM_CRC32:
+        raise Corrupt(
+            f"{path}: format version {fields[1]} with checksum kind {fields[3]}",
+            hint="Read it with the ticktape that wrote it, or a newer one.",
+        )
+    return SegmentHeader(*fields[4:12])
+
+
+def pack_block_header(
+    nonce: bytes,
+    offset: int,
+    seq: int,
+    recv_ns: int,
+    recv_mono_ns: int,
+    body_bytes: int,
+    count: int,
+    session: int,
+    body_crc: int,
+) -> bytes:
+    """The 64 bytes of a block's header."""
+    head = _HEADER_BODY.pack(
+        nonce, offset, seq, recv_ns, recv_mono_ns, body_bytes, count, session, 0, body_crc
+    )
+    return head + _CRC.pack(zlib.crc32(head))
+
+
+def segment_name(epoch: int, base: int) -> str:
+    """File name of the segment that begins at (epoch, base)."""
+    return f"{epoch:06d}-{base:020d}{SUFFIX}"
+
+
+def parse_segment_name(name: str) -> tuple[int, int] | None:
+    """(epoch, base) of a segment's file name; None when it is not one."""
+    stem, dot, suffix = name.partition(".")
+    epoch, dash, base = stem.partition("-")
+    if dot + suffix != SUFFIX or not dash or not (epoch.isdigit() and base.isdigit()):
+        return None
+    return int(epoch), int(base)

@@ -1,0 +1,238 @@
+"""The small mapped file through which a journal's writer and its readers meet.
+
+It is a cache: made anew when in doubt, never read by `check`. It is filled with real zeros when it is made, because a
+hole in a mapped file on a full disk kills with SIGBUS, and every number is stored through
+`memoryview.cast("Q")`, because `struct.pack_into` lets readers see zeros in between.
+
+    4096 bytes as u64:  0 magic · 1 version · 2-3 boot id · 4 epoch · 5 writer's pid · 6 state
+    7 accepted_seq · 8 written · 9 written_seq · 10 synced · 11 synced_seq · 12 segment_base
+    13 held_bytes · 14 dropped_frames · 15 dropped_bytes · 16 suspect_bytes · 17 blocks · 18 slots_used
+    32… waiter slots of 4: pid · asleep · UDP port · spare
+"""
+
+import contextlib
+import mmap
+import os
+from enum import IntEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from ticktape.clock import boot_id
+
+FILE_BYTES = 4096
+MAGIC = int.from_bytes(b"TTPOS001", "little")
+VERSION = 1
+SLOT_COUNT = 32
+_EPOCH, _PID, _STATE, _ACCEPTED_SEQ = 4, 5, 6, 7
+_WRITTEN, _WRITTEN_SEQ, _SYNCED, _SYNCED_SEQ, _BASE = 8, 9, 10, 11, 12
+_HELD, _DROPPED_FRAMES, _DROPPED_BYTES, _SUSPECT, _BLOCKS = 13, 14, 15, 16, 17
+_SLOTS_USED = 18
+_SLOTS, _SLOT_WORDS = 32, 4
+
+
+class JournalState(IntEnum):
+    """How the writer stands with its disk."""
+
+    CLOSED = 0
+    OK = 1
+    HOLDING = 2  # the disk refuses; entries wait in memory
+    DROPPING = 3  # the memory's bound is reached; what comes is dropped and counted
+
+
+class PositionsStatistics(NamedTuple):
+    """What the writer says of itself; counters of this epoch."""
+
+    epoch: int
+    pid: int
+    state: JournalState
+    accepted_seq: int
+    written: int
+    written_seq: int
+    synced: int
+    synced_seq: int
+    held_bytes: int
+    dropped_frames: int
+    dropped_bytes: int
+    suspect_bytes: int
+    blocks: int
+
+
+class Positions:
+    """The mapped positions of one journal, as its writer or one of its readers."""
+
+    def __init__(self, path: Path, mapped: mmap.mmap, file_id: int) -> None:
+        self.path = path
+        self._mapped = mapped
+        self._view = memoryview(mapped)
+        self.words = self._view.cast("Q")
+        self.file_id = file_id
+
+    @classmethod
+    def for_writer(cls, path: Path, epoch: int) -> "Positions":
+        """Map the file, made anew if it is missing, of another boot or of another version.
+
+        Raises:
+            OSError: the disk has no room for 4096 bytes, or the folder is read-only.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        positions = cls.for_reader(path)
+        if positions is None:
+            fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+            fresh.write_bytes(bytes(FILE_BYTES))
+            os.replace(fresh, path)
+            positions = cls._map(path)
+        words = positions.words
+        boot = boot_id()
+        for index in (_WRITTEN, _WRITTEN_SEQ, _SYNCED, _SYNCED_SEQ, _BASE, _HELD):
+            words[index] = 0
+        for index in (_DROPPED_FRAMES, _DROPPED_BYTES, _SUSPECT, _BLOCKS, _ACCEPTED_SEQ):
+            words[index] = 0
+        words[0], words[1] = MAGIC, VERSION
+        words[2] = int.from_bytes(boot[:8], "little")
+        words[3] = int.from_bytes(boot[8:], "little")
+        words[_PID] = os.getpid()
+        words[_STATE] = JournalState.OK
+        words[_EPOCH] = epoch
+        return positions
+
+    @classmethod
+    def for_reader(cls, path: Path) -> "Positions | None":
+        """Map the file; None when there is none yet, or none of this boot."""
+        try:
+            positions = cls._map(path)
+        except (OSError, ValueError):
+            return None
+        boot = boot_id()
+        words = positions.words
+        if (
+            words[0] != MAGIC
+            or words[1] != VERSION
+            or words[2] != int.from_bytes(boot[:8], "little")
+            or words[3] != int.from_bytes(boot[8:], "little")
+        ):
+            positions.close()
+            return None
+        return positions
+
+    @classmethod
+    def _map(cls, path: Path) -> "Positions":
+        with open(path, "r+b") as source:
+            status = os.fstat(source.fileno())
+            if status.st_size != FILE_BYTES:
+                raise ValueError(f"{path} has {status.st_size} bytes")
+            return cls(path, mmap.mmap(source.fileno(), FILE_BYTES), status.st_ino)
+
+    def close(self) -> None:
+        """Unmap; may be called twice."""
+        self.words.release()
+        self._view.release()
+        with contextlib.suppress(BufferError):
+            self._mapped.close()
+
+    # What the writer stores.
+
+    def publish_written(self, written: int, next_seq: int) -> None:
+        """Everything before `written` is with the system: it survives `kill -9`."""
+        words = self.words
+        words[_WRITTEN_SEQ] = next_seq
+        words[_WRITTEN] = written
+        words[_BLOCKS] += 1
+
+    def publish_synced(self, synced: int, next_seq: int) -> None:
+        """Everything before `synced` is on the disk: it survives power loss."""
+        self.words[_SYNCED_SEQ] = next_seq
+        self.words[_SYNCED] = synced
+
+    def publish_segment(self, base: int) -> None:
+        """The writer goes on in the segment that begins at `base`; earlier ones are final."""
+        self.words[_BASE] = base
+
+    def publish_trouble(
+        self, state: JournalState, held_bytes: int, dropped_frames: int, dropped_bytes: int
+    ) -> None:
+        """How the writer stands, and what it holds and has dropped."""
+        self.words[_HELD] = held_bytes
+        self.words[_DROPPED_FRAMES] = dropped_frames
+        self.words[_DROPPED_BYTES] = dropped_bytes
+        self.words[_STATE] = state
+
+    def publish_state(self, state: JournalState) -> None:
+        """The writer's state alone."""
+        self.words[_STATE] = state
+
+    def add_suspect(self, count_bytes: int) -> None:
+        """So many bytes lay between synced and written when a sync failed."""
+        self.words[_SUSPECT] += count_bytes
+
+    # What a reader asks.
+
+    def limit(self, *, synced: bool) -> tuple[int, int, int]:
+        """(epoch, offset up to which may be read, base of the newest segment), consistent."""
+        words = self.words
+        index = _SYNCED if synced else _WRITTEN
+        while True:
+            epoch = words[_EPOCH]
+            base = words[_BASE]
+            offset = words[index]
+            if words[_EPOCH] == epoch:
+                return epoch, offset, base
+
+    def statistics(self) -> PositionsStatistics:
+        """The writer's numbers; each is whole, together they may be a moment apart."""
+        words = self.words
+        return PositionsStatistics(
+            epoch=words[_EPOCH],
+            pid=words[_PID],
+            state=JournalState(words[_STATE]),
+            accepted_seq=words[_ACCEPTED_SEQ],
+            written=words[_WRITTEN],
+            written_seq=words[_WRITTEN_SEQ],
+            synced=words[_SYNCED],
+            synced_seq=words[_SYNCED_SEQ],
+            held_bytes=words[_HELD],
+            dropped_frames=words[_DROPPED_FRAMES],
+            dropped_bytes=words[_DROPPED_BYTES],
+            suspect_bytes=words[_SUSPECT],
+            blocks=words[_BLOCKS],
+        )
+
+    # Waiter slots.
+
+    def take_slot(self, port: int) -> int | None:
+        """Index of the word `asleep` of a slot that is now ours; None when all are taken.
+
+        A slot whose process is gone is taken over.
+        """
+        own = os.getpid()
+        for slot in range(SLOT_COUNT):
+            at = _SLOTS + slot * _SLOT_WORDS
+            pid = self.words[at]
+            if pid == 0 or not _alive(pid):
+                self.words[at + 1] = 0
+                self.words[at + 2] = port
+                self.words[at] = own
+                self.words[_SLOTS_USED] = max(self.words[_SLOTS_USED], slot + 1)
+                return at + 1
+        return None
+
+    def free_slot(self, asleep_index: int) -> None:
+        """Give a slot back."""
+        self.words[asleep_index] = 0
+        self.words[asleep_index - 1] = 0
+
+
+ASLEEP_INDEXES = tuple(_SLOTS + slot * _SLOT_WORDS + 1 for slot in range(SLOT_COUNT))
+ACCEPTED_SEQ_INDEX = _ACCEPTED_SEQ
+SLOTS_USED_INDEX = _SLOTS_USED
+
+
+def _alive(pid: int) -> bool:
+    if os.name == "nt":
+        return True  # os.kill(pid, 0) would end the process there; a slot of a dead one stays.
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

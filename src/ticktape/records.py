@@ -1,0 +1,194 @@
+"""The words: what a journal holds (Entry) and what decoders make of it (records).
+
+Records are frozen and slotted, times are int64 nanoseconds UTC, prices and sizes float64 as the
+venue's text parses, ids int64. Every record says where it came from: `feed`, `symbol`, `recv_ns`
+(our wall clock at the socket read), `epoch`, `seq` (the entry) and `index` (its place in it), so that
+any row can be followed back to the bytes.
+"""
+
+from enum import IntEnum, StrEnum
+from typing import ClassVar, NamedTuple, NewType
+
+import msgspec
+
+Seq = NewType("Seq", int)
+Nanos = NewType("Nanos", int)
+
+
+class Position(NamedTuple):
+    """A place in a journal, never used twice: the writer's start, and the byte offset in it.
+
+    `offset` counts from 0 over all segments of the epoch; positions compare in reading order.
+    """
+
+    epoch: int
+    offset: int
+
+
+class EntryKind(IntEnum):
+    """What one entry of a journal is; 4 bits on the disk, 0 to 15."""
+
+    TEXT = 0  # a WebSocket text message, as received
+    BINARY = 1  # a WebSocket binary message, as received
+    SESSION = 2  # JSON: a state change of the connection, with its gap
+    CLOCK = 3  # JSON: the wall clock was anchored again
+    DROPPED = 4  # JSON: what the full memory made us drop, counted
+    INPUT = 5  # JSON: which blocks or timer a strategy was given, in order
+    DECISION = 6  # JSON: what a strategy returned
+    ERROR = 7  # JSON: what a strategy raised
+    NOTE = 8  # JSON: anything else worth keeping (ledger, later)
+
+
+class Entry(NamedTuple):
+    """One thing in a block: what the venue sent, or what we say of the session.
+
+    `payload` is an own copy, free to keep.
+    """
+
+    seq: int
+    kind: int
+    payload: bytes
+    recv_ns: int
+    recv_mono_ns: int
+    session: int
+
+
+class Witness(StrEnum):
+    """Where a row came from."""
+
+    STREAM = "stream"
+    REST = "rest"
+    REPLAY = "replay"
+    LEG_A = "leg A"
+    LEG_B = "leg B"
+
+
+class Record(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What every record has."""
+
+    kind: ClassVar[str] = ""
+
+    feed: str
+    symbol: str
+    event_ns: int
+    recv_ns: int
+    epoch: int
+    seq: int
+    index: int
+    witness: str = "stream"
+
+
+class Trade(Record, frozen=True, gc=False, kw_only=True):
+    """One trade. `conditions` are the venue's codes joined by commas, in its order."""
+
+    kind: ClassVar[str] = "trades"
+
+    price: float
+    size: float
+    exchange: str = ""
+    id: int | None = None
+    conditions: str = ""
+    tape: str = ""
+    taker_side: str = ""
+
+
+class Quote(Record, frozen=True, gc=False, kw_only=True):
+    """Best bid and ask as the venue sent them; a price of 0 means that the side is empty."""
+
+    kind: ClassVar[str] = "quotes"
+
+    bid_price: float
+    bid_size: float
+    bid_exchange: str = ""
+    ask_price: float
+    ask_size: float
+    ask_exchange: str = ""
+    conditions: str = ""
+    tape: str = ""
+
+
+class Bar(Record, frozen=True, gc=False, kw_only=True):
+    """A bar; `event_ns` is the start of its interval. `span` is minute, updated or day."""
+
+    kind: ClassVar[str] = "bars"
+
+    span: str
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    trade_count: int | None = None
+    vwap: float | None = None
+
+
+class Correction(Record, frozen=True, gc=False, kw_only=True):
+    """A trade corrected by the venue; `event_ns` is the time of the correction, not of the trade."""
+
+    kind: ClassVar[str] = "corrections"
+
+    exchange: str
+    original_id: int
+    original_price: float
+    original_size: float
+    original_conditions: str
+    corrected_id: int
+    corrected_price: float
+    corrected_size: float
+    corrected_conditions: str
+    tape: str = ""
+
+
+class Cancel(Record, frozen=True, gc=False, kw_only=True):
+    """A trade cancelled (`C`) or declared an error (`E`) by the venue."""
+
+    kind: ClassVar[str] = "cancels"
+
+    exchange: str
+    id: int
+    price: float
+    size: float
+    action: str
+    tape: str = ""
+
+
+class Gap(Record, frozen=True, gc=False, kw_only=True):
+    """What the venue did not send us, or we were not there to hear.
+
+    `event_ns` equals `from_ns`; `to_ns` is None while it lasts. `symbol` is empty when all of the feed is
+    meant. `state` is open, healing, healed or unhealable; `planned` says that we stopped on purpose.
+    """
+
+    kind: ClassVar[str] = "gaps"
+
+    from_ns: int
+    to_ns: int | None
+    cause: str
+    planned: bool = False
+    state: str = "open"
+
+
+class Unknown(Record, frozen=True, gc=False, kw_only=True):
+    """What no decoder could read, kept: `text` is the message, `reason` what was wrong with it.
+
+    `text` is UTF-8 with bytes that are not UTF-8 replaced; the exact bytes are in the journal.
+    """
+
+    kind: ClassVar[str] = "unknown"
+
+    reason: str
+    text: str
+
+
+class Decision(Record, frozen=True, gc=False, kw_only=True):
+    """What a strategy returned, and for which record; `value` is JSON.
+
+    `number` counts from 0 in a run. `recv_ns` is when the record that it answers was received.
+    """
+
+    kind: ClassVar[str] = "decisions"
+
+    decision: str
+    number: int
+    trigger: str
+    value: str
