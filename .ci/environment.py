@@ -4,7 +4,7 @@
     python3 .ci/environment.py test       that, and the tools which test and check it
 
 Nothing is installed whose hash is not in a lock, and only .venv is written. It uses the standard
-library and the pip of the new environment alone, and asks the network of whatever pip is set up for.
+library and the pip of the new environment alone, and downloads from wherever pip is set up to.
 """
 
 import hashlib
@@ -86,7 +86,9 @@ def make_venv() -> None:
     for child in VENV.iterdir():
         if child.name != ".lock":
             shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
-    made = subprocess.run([sys.executable, "-m", "venv", VENV], stdin=subprocess.DEVNULL, check=False)
+    made = subprocess.run(
+        [sys.executable, "-m", "venv", VENV], stdin=subprocess.DEVNULL, check=False
+    )
     if made.returncode:
         raise SystemExit(
             "This Python cannot make a virtual environment.\n"

@@ -84,9 +84,7 @@ class Block:
     def entry_records(self) -> list[Entry]:
         """The entries with their numbers and stamps."""
         return [
-            Entry(
-                self.seq + index, kind, payload, self.recv_ns, self.recv_mono_ns, self.session
-            )
+            Entry(self.seq + index, kind, payload, self.recv_ns, self.recv_mono_ns, self.session)
             for index, (kind, payload) in enumerate(self.entries())
         ]
 

@@ -122,10 +122,8 @@ class Reader:
             want = min(max_bytes, end - offset)
         return []
 
-    def _parse(
-        self, chunk: bytes, epoch: int, offset: int
-    ) -> tuple[list[Block], BadBlock | None]:
-        blocks = []
+    def _parse(self, chunk: bytes, epoch: int, offset: int) -> tuple[list[Block], BadBlock | None]:
+        blocks: list[Block] = []
         at, nonce, length = 0, self._nonce, len(chunk)
         while at < length:
             parsed = parse_block(chunk, at, epoch, offset + at, nonce)

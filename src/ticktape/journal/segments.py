@@ -144,9 +144,7 @@ def find_journal_end(directory: Path) -> JournalEnd:
         next_seq = max(next_seq, end.next_seq)
         if end.last is not None:
             journal_id = segment.header().journal_id
-            return JournalEnd(
-                next_epoch, next_seq, end.last, segments[-1], newest_end, journal_id
-            )
+            return JournalEnd(next_epoch, next_seq, end.last, segments[-1], newest_end, journal_id)
     return JournalEnd(next_epoch, next_seq, None, segments[-1], newest_end, None)
 
 

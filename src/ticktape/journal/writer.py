@@ -220,9 +220,7 @@ class Writer:
         self.positions.words[ACCEPTED_SEQ_INDEX] = self.next_seq
         block = self._build(seq, payloads, kinds, kind, recv_ns, recv_mono_ns, session)
         if not self._write(block):
-            held = _Held(
-                seq, kinds, kind, payloads, recv_ns, recv_mono_ns, session, len(block)
-            )
+            held = _Held(seq, kinds, kind, payloads, recv_ns, recv_mono_ns, session, len(block))
             self._hold(held)
             return seq
         self.positions.publish_written(self.offset, self.next_seq)
@@ -240,9 +238,7 @@ class Writer:
     ) -> int:
         """Append one entry of our own, stamped now unless `mono_ns` says when."""
         mono_ns = mono_ns or clock.monotonic_ns()
-        return self.append(
-            [_json(content)], self._clock.wall_at(mono_ns), mono_ns, session, kind
-        )
+        return self.append([_json(content)], self._clock.wall_at(mono_ns), mono_ns, session, kind)
 
     def _build(
         self,
@@ -292,8 +288,8 @@ class Writer:
             self._leave_segment(0)
             return False
         if taken != len(block):
-            error = OSError(28, f"took {taken} of {len(block)} bytes")
-            self._trouble(write_error(error, self._segment_text()))
+            short = OSError(28, f"took {taken} of {len(block)} bytes")
+            self._trouble(write_error(short, self._segment_text()))
             self._leave_segment(taken)
             return False
         self.offset += taken

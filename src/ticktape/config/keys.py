@@ -14,7 +14,7 @@ import msgspec
 from ticktape.errors import ConfigError
 
 KEY_VARIABLE = "APCA_API_KEY_ID"
-SECRET_VARIABLE = "APCA_API_SECRET_KEY"  # noqa: S105 - the name of a variable
+SECRET_VARIABLE = "APCA_API_SECRET_KEY"
 FORMS = '"env", "file:PATH" or "keyring:SERVICE"'
 
 _FILE_BYTES_MAX = 65_536  # two short lines; whatever is longer is not a file of keys
@@ -61,11 +61,13 @@ def read_keys(spec: str, environ: Mapping[str, str], *, label: str = "keys") -> 
 
 
 def _from_environment(environ: Mapping[str, str], label: str) -> Keys:
-    missing = [name for name in (KEY_VARIABLE, SECRET_VARIABLE) if not environ.get(name, "").strip()]
+    missing = [
+        name for name in (KEY_VARIABLE, SECRET_VARIABLE) if not environ.get(name, "").strip()
+    ]
     if missing:
         raise ConfigError(
             [f"{label}: the environment has no {name}" for name in missing],
-            hint="Set it, or name a file: keys = \"file:~/.config/ticktape/keys\" (mode 0600).",
+            hint='Set it, or name a file: keys = "file:~/.config/ticktape/keys" (mode 0600).',
         )
     return _checked(environ[KEY_VARIABLE], environ[SECRET_VARIABLE], label, "the environment")
 
@@ -132,7 +134,7 @@ def _from_keyring(service: str, label: str) -> Keys:
     except KeyringError as error:
         raise ConfigError(
             [f"{label}: the keyring does not open ({type(error).__name__})"],
-            hint="Unlock it, or use keys = \"env\" where nobody is logged in.",
+            hint='Unlock it, or use keys = "env" where nobody is logged in.',
         ) from error
     if not key or not secret:
         raise ConfigError(

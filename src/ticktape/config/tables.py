@@ -1,0 +1,207 @@
+"""The tables of the config: each key with its type, range, default and reason.
+
+The template and docs/reference/config.md are written from here; a key without a reason must not
+exist.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from ticktape.config.reading import fields_of
+
+MIB = 1_048_576
+DAY_S = 86_400
+
+KINDS = ("alpaca", "alpaca_v1")
+"""Kinds of feed that this version knows."""
+
+CHANNELS = ("trades", "quotes", "bars", "updated_bars", "daily_bars", "statuses", "lulds")
+"""Keys of a feed that list symbols, in Alpaca's words; corrections and cancels come with trades."""
+
+
+def _why(text: str, low: float | None = None, high: float | None = None) -> Meta:
+    return Meta(description=text, ge=low, le=high)
+
+
+class FeedConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """One subscription to one venue. `keys` and `ca_file` hold absolute paths once parsed."""
+
+    name: Annotated[str, _why("Names the feed in every row and its folder in the run.")]
+    kind: Annotated[str, _why("The venue's protocol: alpaca, or alpaca_v1 (retired in 2021).")]
+    url: Annotated[str, _why("Where the venue listens: wss://… or, on this machine, ws://….")]
+    keys: Annotated[
+        str,
+        _why(
+            "Where key and secret stand: env (APCA_API_KEY_ID, APCA_API_SECRET_KEY), file:PATH"
+            " (mode 0600, two lines) or keyring:SERVICE. Never the keys themselves."
+        ),
+    ] = "env"
+    encoding: Annotated[
+        Literal["json", "msgpack"], _why("What the venue sends; msgpack comes in a later version.")
+    ] = "json"
+    trades: Annotated[
+        tuple[str, ...],
+        _why("Symbols whose trades to record, with corrections and cancels; * is all of them."),
+    ] = ()
+    quotes: Annotated[tuple[str, ...], _why("Symbols whose best bid and ask to record.")] = ()
+    bars: Annotated[tuple[str, ...], _why("Symbols whose minute bars to record.")] = ()
+    updated_bars: Annotated[
+        tuple[str, ...],
+        _why("Symbols whose minute bars to record again when late trades alter them."),
+    ] = ()
+    daily_bars: Annotated[tuple[str, ...], _why("Symbols whose bar of the day to record.")] = ()
+    statuses: Annotated[tuple[str, ...], _why("Symbols whose trading halts to record.")] = ()
+    lulds: Annotated[
+        tuple[str, ...], _why("Symbols whose limit-up limit-down bands to record.")
+    ] = ()
+    proxy: Annotated[
+        str,
+        _why(
+            "Proxy to go through: http://host:port or socks5://host:port; env takes HTTPS_PROXY,"
+            " which may hold a password; empty goes straight."
+        ),
+    ] = ""
+    ca_file: Annotated[
+        str,
+        _why("PEM file of the authority that signed the venue's certificate; empty: the system's."),
+    ] = ""
+    connect_timeout_s: Annotated[
+        float,
+        _why("Longest wait for the connection and for each reply while logging in.", 0.1, 300),
+    ] = 5.0
+    ping_s: Annotated[
+        float,
+        _why("Silence after which we ping: TCP does not tell when a peer is gone.", 0.1, 3600),
+    ] = 10.0
+    pong_timeout_s: Annotated[
+        float, _why("Longest wait for the answer to our ping; at most ping_s.", 0.1, 3600)
+    ] = 10.0
+    quiet_s: Annotated[
+        float, _why("No data for so long is written down as quiet; 0: never.", 0, DAY_S)
+    ] = 60.0
+    stale_s: Annotated[
+        float,
+        _why("No data for so long opens a new session; 0: never, for nights are quiet.", 0, DAY_S),
+    ] = 0.0
+    backoff_max_s: Annotated[
+        float,
+        _why("Longest pause before the next try to connect; it doubles up to here.", 0.01, 3600),
+    ] = 30.0
+    max_frame_bytes: Annotated[
+        int, _why("A longer frame is an attack or a fault, and ends the session.", MIB, 1024 * MIB)
+    ] = 64 * MIB
+    pin_cpu: Annotated[
+        int,
+        _why("CPU on which the capture process stays; -1: wherever the system likes.", -1, 1023),
+    ] = -1
+
+    def channels(self) -> dict[str, tuple[str, ...]]:
+        """Channel -> its symbols, for the channels that have any."""
+        symbols: dict[str, tuple[str, ...]] = {name: getattr(self, name) for name in CHANNELS}
+        return {name: listed for name, listed in symbols.items() if listed}
+
+
+class JournalConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How safe, how long, how much: the same for the journal of every feed."""
+
+    sync: Annotated[
+        Literal["group", "each", "os"],
+        _why(
+            "group: power loss costs at most commit_ms. each: nothing, and every block waits for"
+            " the disk. os: unsafe, power loss costs what the system had not yet written."
+        ),
+    ] = "group"
+    commit_ms: Annotated[
+        int, _why("Longest time from written to synced, with sync = group.", 1, 10_000)
+    ] = 50
+    segment_bytes: Annotated[
+        int, _why("A segment of this size is closed and the next begun.", 65_536, 16_384 * MIB)
+    ] = 256 * MIB
+    memory_bytes: Annotated[
+        int,
+        _why(
+            "What capture holds while the disk refuses; beyond it every drop is counted.",
+            MIB,
+            1_048_576 * MIB,
+        ),
+    ] = 256 * MIB
+    reserve_bytes: Annotated[
+        int,
+        _why(
+            "Free disk below which the run warns, for the journal comes first.", 0, 1_048_576 * MIB
+        ),
+    ] = 1024 * MIB
+
+
+class DecideConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of decisions, run in a process of its own. `file` is absolute once parsed."""
+
+    file: Annotated[Path, _why("The strategy's Python file.")]
+    name: Annotated[str, _why("Names the decisions; empty: the file's name without .py.")] = ""
+    class_name: Annotated[str, _why("The class to take; empty: the only one in the file.")] = ""
+    gate: Annotated[
+        Literal["written", "synced"],
+        _why("How safe an entry is before the strategy sees it: synced survives power loss."),
+    ] = "written"
+    wait: Annotated[
+        Literal["block", "spin"],
+        _why("spin answers some 30 µs earlier and takes a CPU for itself."),
+    ] = "block"
+    on_restart: Annotated[
+        Literal["replay", "resume"],
+        _why("replay rebuilds the strategy's state, muted; resume goes on with an empty one."),
+    ] = "replay"
+    on_error: Annotated[
+        Literal["stop", "detach"],
+        _why("When it raises, recording goes on: stop fails the run at its end, detach does not."),
+    ] = "stop"
+
+
+class AlertConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What to call when something goes wrong."""
+
+    command: Annotated[
+        tuple[str, ...],
+        _why("Program and arguments, run with the alert's text added; empty: none."),
+    ] = ()
+
+
+class TableConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How often rows reach the table: whichever comes first."""
+
+    commit_s: Annotated[float, _why("Longest time between two commits.", 0.05, 3600)] = 5.0
+    commit_rows: Annotated[int, _why("Most rows of one kind in a commit.", 1, 10_000_000)] = 100_000
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """All of a run's settings. `directory` is absolute once parsed."""
+
+    directory: Annotated[
+        Path, _why("The run's directory; relative paths count from the config file's folder.")
+    ] = Path("tape")
+    feed: tuple[FeedConfig, ...] = ()
+    journal: JournalConfig = JournalConfig()
+    decide: tuple[DecideConfig, ...] = ()
+    alert: AlertConfig = AlertConfig()
+    table: TableConfig = TableConfig()
+
+
+TABLES: dict[str, type[msgspec.Struct]] = {
+    "": Config,
+    "[[feed]]": FeedConfig,
+    "[journal]": JournalConfig,
+    "[[decide]]": DecideConfig,
+    "[table]": TableConfig,
+    "[alert]": AlertConfig,
+}
+"""Every table of the file, by the way its head is written; the top has none."""
+
+HOMES = {
+    field.name: f"in {head}" if head else "at the top, before the first table"
+    for head, kind in reversed(TABLES.items())
+    for field in fields_of(kind)
+}
+"""Key -> where it stands, for who wrote it somewhere else."""

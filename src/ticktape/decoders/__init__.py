@@ -1,0 +1,54 @@
+"""Journal blocks -> records, one decoder per venue; pure, and never raising for what a venue sends.
+
+    alpaca.py             the v2 stock stream       alpaca_v1.py    the legacy stream
+    alpaca_messages.py    its messages, key by key
+    projection.py         one wire decoding, two projections: records and tables
+    session.py            gaps out of the session entries
+    instants.py  conditions.py  columns.py          the parts of a row
+
+No I/O and no clock in here: the same bytes give the same records, live, in replay and in `check`.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import pyarrow as pa
+
+from ticktape.decoders.alpaca import AlpacaWire
+from ticktape.decoders.alpaca_v1 import AlpacaV1Wire
+from ticktape.decoders.projection import BlockLike, DecodedCounts, Projection, Wire
+from ticktape.errors import ConfigError
+from ticktape.records import Record
+
+__all__ = ["BlockLike", "DecodedCounts", "Decoder", "decoder_for"]
+
+
+class Decoder(Protocol):
+    """Turns one feed's blocks into records or tables; `counts` are those of the last call."""
+
+    feed: str
+    counts: DecodedCounts
+
+    def decode(self, block: BlockLike) -> list[Record]:
+        """One block's records, in the journal's order."""
+
+    def tables(self, blocks: Iterable[BlockLike]) -> dict[str, pa.Table]:
+        """A table per kind that has rows, in the journal's order."""
+
+
+_WIRES: dict[str, Callable[[], Wire]] = {"alpaca": AlpacaWire, "alpaca_v1": AlpacaV1Wire}
+
+
+def decoder_for(kind: str, feed: str) -> Decoder:
+    """Make the decoder of a feed of this kind; each feed and thread needs its own.
+
+    Raises:
+        ConfigError: no decoder has this name.
+    """
+    wire = _WIRES.get(kind)
+    if wire is None:
+        raise ConfigError(
+            [f"feed {feed!r}: no decoder for kind {kind!r}"],
+            hint=f"Known kinds: {', '.join(sorted(_WIRES))}.",
+        )
+    return Projection(feed, wire())

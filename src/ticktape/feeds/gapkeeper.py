@@ -1,0 +1,158 @@
+"""What every state change of a session means for the gaps: pure; it makes the entries, not the file.
+
+Each entry of our own carries whether we are down and since when, so that after a crash the journal's last
+block alone says where the gap began.
+"""
+
+from typing import Any
+
+import msgspec
+
+from ticktape.feeds.protocol import Channels
+from ticktape.journal.blocks import Block
+from ticktape.records import EntryKind
+
+
+class Content(msgspec.Struct, omit_defaults=True):
+    """The JSON of a session entry."""
+
+    event: str
+    session: int = 0
+    code: int = 0
+    words: str = ""
+    hint: str = ""
+    run: str = ""
+    wait_s: float = 0.0
+    down_since_ns: int = 0
+    cause: str = ""
+    planned: bool = False
+    channels: Channels | None = None
+    missing: Channels | None = None
+    gap: dict[str, Any] | None = None
+    gaps: list[dict[str, Any]] | None = None
+    previous: dict[str, Any] | None = None
+
+
+_content = msgspec.json.Decoder(Content)
+
+
+class GapKeeper:
+    """Knows whether the feed is down, since when and why; one per feed and process."""
+
+    def __init__(self) -> None:
+        self.down_since_ns = 0
+        self.cause = ""
+        self.planned = False
+        self._symbol_gaps: dict[tuple[str, str], int] = {}
+
+    def start(self, last: Block | None, now_ns: int) -> Content:
+        """The first entry of a start, from the journal's last whole block.
+
+        A journal without one begins here: no gap, unless the first session fails.
+        """
+        content = Content(event="started")
+        if last is None:
+            self.down_since_ns, self.cause, self.planned = now_ns, "starting", True
+        else:
+            self._take_up(last)
+            if self.planned:
+                # The pause was planned up to this start; what follows must stand for itself.
+                content.gap = self._gap(now_ns)
+                self.down_since_ns, self.cause = now_ns, "starting"
+            else:
+                content.gap = self._gap(None)
+            content.previous = {
+                "epoch": last.epoch,
+                "last_seq": last.seq + last.count - 1,
+                "last_recv_ns": last.recv_ns,
+            }
+        return self._stamped(content)
+
+    def _take_up(self, last: Block) -> None:
+        kind, payload = last.entries()[-1]
+        said = None
+        if kind in (EntryKind.SESSION, EntryKind.CLOCK, EntryKind.DROPPED, EntryKind.NOTE):
+            try:
+                said = _content.decode(payload)
+            except msgspec.DecodeError:
+                said = None
+        if said is not None and said.down_since_ns:
+            self.down_since_ns, self.cause = said.down_since_ns, said.cause
+            self.planned = said.planned
+        else:
+            self.down_since_ns, self.planned = last.recv_ns, False
+            self.cause = "the recorder was killed"
+
+    def down(self, content: Content, last_recv_ns: int) -> Content:
+        """The session ended or never came to stand."""
+        if not self.down_since_ns:
+            self.down_since_ns, self.planned = last_recv_ns, False
+            self.cause = content.words
+            content.gap = self._gap(None)
+        elif self.planned:
+            # A planned pause that does not end as planned is no longer planned.
+            self.planned = False
+            self.cause = content.words
+            content.gap = self._gap(None)
+        return self._stamped(content)
+
+    def ready(self, content: Content, now_ns: int) -> Content:
+        """Data is coming: the gap, if there was one, ends here."""
+        gaps = []
+        if self.down_since_ns:
+            if self.cause != "starting":
+                gaps.append(self._gap(now_ns))
+            self.down_since_ns, self.cause, self.planned = 0, "", False
+        gaps += self._symbols(content, now_ns)
+        content.gaps = gaps or None
+        return self._stamped(content)
+
+    def _symbols(self, content: Content, now_ns: int) -> list[dict[str, Any]]:
+        """Gaps of symbols that were asked for and not acknowledged."""
+        missing = {
+            (channel, symbol)
+            for channel, symbols in (content.missing or {}).items()
+            for symbol in symbols
+        }
+        gaps = []
+        for pair in sorted(self._symbol_gaps.keys() - missing):
+            gaps.append(self._symbol_gap(pair, self._symbol_gaps.pop(pair), now_ns, content.words))
+        for pair in sorted(missing - self._symbol_gaps.keys()):
+            self._symbol_gaps[pair] = now_ns
+            gaps.append(self._symbol_gap(pair, now_ns, None, content.words))
+        return gaps
+
+    @staticmethod
+    def _symbol_gap(
+        pair: tuple[str, str], from_ns: int, to_ns: int | None, words: str
+    ) -> dict[str, Any]:
+        cause = f"{pair[0]} not subscribed: {words}"
+        return {"from_ns": from_ns, "to_ns": to_ns, "cause": cause, "symbol": pair[1]}
+
+    def stop(self, content: Content, now_ns: int) -> Content:
+        """We stop on purpose."""
+        if not self.down_since_ns:
+            self.down_since_ns, self.cause, self.planned = now_ns, "planned stop", True
+        elif self.cause == "starting":
+            self.cause = "planned stop"
+        return self._stamped(content)
+
+    def stamped(self, content: Content) -> Content:
+        """Any other entry of ours, with the present state."""
+        return self._stamped(content)
+
+    def _stamped(self, content: Content) -> Content:
+        content.down_since_ns = self.down_since_ns
+        content.cause = self.cause
+        content.planned = self.planned
+        return content
+
+    def _gap(self, to_ns: int | None) -> dict[str, Any]:
+        return {
+            "from_ns": self.down_since_ns,
+            "to_ns": to_ns,
+            "cause": self.cause,
+            "planned": self.planned,
+            "symbol": "",
+            "state": "open",
+        }

@@ -1,0 +1,66 @@
+"""What a venue's protocol says to the session that runs it: bytes in, actions out, no socket."""
+
+from typing import NamedTuple, Protocol
+
+Channels = dict[str, list[str]]
+"""Channel -> symbols, in the venue's own words."""
+
+
+class Send(NamedTuple):
+    """Send these bytes; they may hold a secret and are never logged or journaled."""
+
+    payload: bytes
+
+
+class Authenticated(NamedTuple):
+    """The venue knows us."""
+
+
+class Ready(NamedTuple):
+    """The subscription stands as the venue acknowledged it; data is coming.
+
+    `missing` is what was asked for and not acknowledged, with the venue's reason in `words`.
+    """
+
+    acknowledged: Channels
+    missing: Channels
+    words: str
+
+
+class Notice(NamedTuple):
+    """The venue said something worth an entry; the session goes on."""
+
+    code: int
+    words: str
+
+
+class Fail(NamedTuple):
+    """This session is over.
+
+    `fatal`: trying again would not help. `wait_s`: wait at least so long, as the venue wants it.
+    """
+
+    code: int
+    words: str
+    hint: str
+    fatal: bool
+    wait_s: float = 0.0
+
+
+Action = Send | Authenticated | Ready | Notice | Fail
+
+
+class VenueProtocol(Protocol):
+    """One connection's side of a venue's protocol."""
+
+    def open(self) -> list[Action]:
+        """What to do when the socket is open."""
+        ...
+
+    def is_control(self, payload: bytes) -> bool:
+        """Whether a message may be about the session; cheap, and wrong only towards yes."""
+        ...
+
+    def receive(self, payload: bytes) -> list[Action]:
+        """What to do about a message of the session; it is in the journal already."""
+        ...

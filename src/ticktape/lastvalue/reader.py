@@ -1,0 +1,306 @@
+"""Last values read from the mapped file, by any process and without a server.
+
+A reader never waits for the writer beyond a bound, never returns half of a record, and never a
+value of another symbol: when the file was made anew while it read, it reads again.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from ticktape.clock import monotonic_ns
+from ticktape.lastvalue import snapshot
+from ticktape.lastvalue.layout import (
+    CUT,
+    EMPTY,
+    FLAGS_AT,
+    WORD_COUNT,
+    WORD_GENERATION,
+    CellKind,
+    decode,
+    decode_event_ns,
+    decode_key,
+)
+from ticktape.lastvalue.mapfile import Mapping, open_for_reading
+from ticktape.lastvalue.statistics import Statistics, load_statistics
+from ticktape.records import Bar, Quote, Trade
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+# A deleted and recreated file shows only by its number in the folder: asked for at most this often,
+# because asking (stat) costs as much as two reads.
+LOOK_NS: Final = 100_000_000
+_FILE_TRIES: Final = 5
+
+KIND_NAMES: Final = {
+    "trade": int(CellKind.TRADE),
+    "quote": int(CellKind.QUOTE),
+    "bar": int(CellKind.BAR),
+    "day": int(CellKind.DAY),
+}
+_NAMES: Final = {kind: name for name, kind in KIND_NAMES.items()}
+
+
+class LastValue:
+    """What was last known of a symbol at one moment; it does not change by itself.
+
+    `feeds` are the feeds that have the symbol. `torn` names the kinds that could not be read,
+    because a writer died or was stopped in the middle of them: they are None here and come back
+    with its restart.
+    """
+
+    __slots__ = ("_payloads", "_records", "feeds", "symbol", "torn")
+
+    def __init__(
+        self, symbol: str, feeds: tuple[str, ...], payloads: dict[int, bytes], torn: tuple[str, ...]
+    ) -> None:
+        self.symbol = symbol
+        self.feeds = feeds
+        self.torn = torn
+        self._payloads = payloads
+        self._records: dict[int, Trade | Quote | Bar | None] = {}
+
+    def __repr__(self) -> str:
+        return (
+            f"LastValue(symbol={self.symbol!r}, feeds={self.feeds!r}, trade={self.trade!r}, "
+            f"quote={self.quote!r}, bar={self.bar!r}, day={self.day!r}, torn={self.torn!r})"
+        )
+
+    def _record(self, kind: int) -> Trade | Quote | Bar | None:
+        if kind not in self._records:
+            payload = self._payloads.get(kind)
+            self._records[kind] = None if payload is None else decode(payload)
+        return self._records[kind]
+
+    @property
+    def trade(self) -> Trade | None:
+        """The last trade; None when there was none yet (or it is `torn`)."""
+        record = self._record(CellKind.TRADE)
+        return record if isinstance(record, Trade) else None
+
+    @property
+    def quote(self) -> Quote | None:
+        """The last quote; None when there was none yet (or it is `torn`)."""
+        record = self._record(CellKind.QUOTE)
+        return record if isinstance(record, Quote) else None
+
+    @property
+    def bar(self) -> Bar | None:
+        """The last minute's bar, as last updated; None when there was none (or it is `torn`)."""
+        record = self._record(CellKind.BAR)
+        return record if isinstance(record, Bar) else None
+
+    @property
+    def day(self) -> Bar | None:
+        """The last day's bar; None when there was none yet (or it is `torn`)."""
+        record = self._record(CellKind.DAY)
+        return record if isinstance(record, Bar) else None
+
+    @property
+    def cut(self) -> tuple[str, ...]:
+        """Kinds of which a text (mostly the conditions) was longer than its field and was cut."""
+        return tuple(
+            _NAMES[kind] for kind, payload in self._payloads.items() if payload[FLAGS_AT] & CUT
+        )
+
+    def age_ns(self, now_ns: int, kind: str | None = None) -> int | None:
+        """Nanoseconds from the event of a kind, or the newest event of all, to `now_ns` (UTC).
+
+        `kind` is "trade", "quote", "bar" or "day". None when there is no such value.
+        """
+        kinds = self._payloads if kind is None else (KIND_NAMES[kind],)
+        events = [decode_event_ns(self._payloads[one]) for one in kinds if one in self._payloads]
+        return now_ns - max(events) if events else None
+
+
+class LastValues:
+    """The last values of a run: `last["AAPL"].trade.price`.
+
+    `last[symbol]` takes, kind by kind, the newest event over all feeds; `last[feed, symbol]` and
+    `get(feed, symbol)` are of one feed. Iterating gives (feed, symbol) in order of first
+    appearance. New symbols and a file made anew are seen by themselves (at the latest after 100
+    ms); while there is no file there are no values. Not for use by two threads at once.
+    """
+
+    def __init__(self, path: Path, *, monotonic_ns: Callable[[], int] = monotonic_ns) -> None:
+        self._path = path
+        self._monotonic_ns = monotonic_ns
+        self._mapping: Mapping | None = None
+        self._generation = 0
+        self._looked_ns = 0
+        self._known = 0
+        self._cells: dict[tuple[str, str], dict[int, int]] = {}
+        self._feeds: dict[str, list[str]] = {}
+        self.torn_reads = 0
+        self.refresh()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Unmap the file; may be called twice. The next access maps it again."""
+        if self._mapping is not None:
+            self._mapping.close()
+        self._mapping = None
+        self._known = 0
+        self._cells = {}
+        self._feeds = {}
+
+    def __len__(self) -> int:
+        self._follow()
+        return len(self._cells)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        self._follow()
+        return iter(tuple(self._cells))
+
+    def __contains__(self, key: object) -> bool:
+        self._follow()
+        return key in (self._feeds if isinstance(key, str) else self._cells)
+
+    def __getitem__(self, key: str | tuple[str, str]) -> LastValue:
+        """Values of a symbol, or of a (feed, symbol).
+
+        Raises:
+            KeyError: nothing of it ever came.
+        """
+        if isinstance(key, tuple):
+            value = self.get(*key)
+        else:
+            value = self._whole(lambda: self._read(tuple(self._feeds.get(key, ())), key))
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def get(self, feed: str, symbol: str) -> LastValue | None:
+        """Values of `symbol` on `feed`; None when nothing of it ever came."""
+        feeds = (feed,)
+        return self._whole(lambda: self._read(feeds, symbol))
+
+    def snapshot(self) -> "pa.Table":
+        """All values as Arrow, a row per (feed, symbol) in order of first appearance.
+
+        Columns: `snapshot.SCHEMA`. Each cell is read whole, one after the other: two cells need not
+        be of one moment. A kind that never came, or is torn, is null.
+        """
+        keys, payloads = self._read_all()
+        return snapshot.table_of(keys, payloads)
+
+    def array(self, kind: str) -> "np.ndarray":
+        """All values of "trade", "quote", "bar" or "day" as a structured NumPy array of its own.
+
+        A row per (feed, symbol) that has one; texts are UTF-8 bytes; `flags` are those of `layout`.
+        """
+        return snapshot.array_of(self._read_all()[1], KIND_NAMES[kind])
+
+    def statistics(self) -> Statistics | None:
+        """What the writer counted; None while there is no file. Our own: `torn_reads`."""
+        self._follow()
+        return None if self._mapping is None else load_statistics(self._mapping)
+
+    def refresh(self) -> None:
+        """Look at once whether the file is there, or another one; done by itself every 100 ms."""
+        self._looked_ns = self._monotonic_ns()
+        mapping = self._mapping
+        if mapping is not None and mapping.words[WORD_GENERATION] == self._generation:
+            try:
+                status = self._path.stat()
+            except FileNotFoundError:
+                self.close()
+                return
+            if (status.st_dev, status.st_ino) == mapping.file_id:
+                return
+        self.close()
+        self._mapping = open_for_reading(self._path)
+        if self._mapping is not None:
+            self._generation = self._mapping.words[WORD_GENERATION]
+
+    def _follow(self) -> None:
+        """Be on the present file, with all of its cells known."""
+        mapping = self._mapping
+        if (
+            mapping is None
+            or mapping.words[WORD_GENERATION] != self._generation
+            or self._monotonic_ns() - self._looked_ns > LOOK_NS
+        ):
+            self.refresh()
+            mapping = self._mapping
+        if mapping is not None and mapping.words[WORD_COUNT] != self._known:
+            self._learn_cells(mapping)
+
+    def _learn_cells(self, mapping: Mapping) -> None:
+        for cell in range(self._known, mapping.words[WORD_COUNT]):
+            # A key is there before its cell counts and never changes, also in a cell that is torn.
+            payload = mapping.load_cell(cell) or mapping.peek_cell(cell)[1]
+            feed, symbol, kind = decode_key(payload)
+            if not feed or not symbol:
+                # A machine that reorders stores showed the count first: look again next time.
+                return
+            cells = self._cells.setdefault((feed, symbol), {})
+            if not cells:
+                self._feeds.setdefault(symbol, []).append(feed)
+            cells[kind] = cell
+            self._known = cell + 1
+
+    def _whole(self, read: Callable[[], LastValue | None]) -> LastValue | None:
+        """What `read` gives, read again when the file was made anew in the meantime."""
+        value = None
+        for _ in range(_FILE_TRIES):
+            self._follow()
+            value = read()
+            mapping = self._mapping
+            if mapping is None or mapping.words[WORD_GENERATION] == self._generation:
+                return value
+        return None
+
+    def _read(self, feeds: tuple[str, ...], symbol: str) -> LastValue | None:
+        mapping = self._mapping
+        payloads: dict[int, bytes] = {}
+        present: list[str] = []
+        torn: tuple[str, ...] = ()
+        for feed in feeds:
+            cells = self._cells.get((feed, symbol))
+            if cells is None or mapping is None:
+                continue
+            present.append(feed)
+            for kind, cell in cells.items():
+                payload = mapping.load_cell(cell)
+                if payload is None:
+                    self.torn_reads += 1
+                    torn = (*torn, _NAMES.get(kind, str(kind)))
+                elif not payload[FLAGS_AT] & EMPTY:
+                    held = payloads.get(kind)
+                    if held is None or decode_event_ns(payload) > decode_event_ns(held):
+                        payloads[kind] = payload
+        return LastValue(symbol, tuple(present), payloads, torn) if present else None
+
+    def _read_all(self) -> tuple[tuple[tuple[str, str], ...], dict[int, dict[int, bytes]]]:
+        """Keys, and per kind the payloads by number of the key."""
+        for _ in range(_FILE_TRIES):
+            self.refresh()
+            self._follow()
+            mapping = self._mapping
+            payloads: dict[int, dict[int, bytes]] = {}
+            if mapping is None:
+                return (), payloads
+            for row, cells in enumerate(self._cells.values()):
+                for kind, cell in cells.items():
+                    payload = mapping.load_cell(cell)
+                    if payload is None:
+                        self.torn_reads += 1
+                    elif not payload[FLAGS_AT] & EMPTY:
+                        payloads.setdefault(kind, {})[row] = payload
+            if mapping.words[WORD_GENERATION] == self._generation:
+                return tuple(self._cells), payloads
+        return (), {}

@@ -1,0 +1,277 @@
+"""The one writer of the last-value file: records in arrival order become the newest per cell.
+
+It never goes backwards, never raises for what a record holds, and never leaves a cell that a reader
+would take half of. What it cannot place is counted, because the file is a cache and not the record.
+"""
+
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from ticktape.lastvalue.layout import (
+    CAPACITY,
+    CUT,
+    FEED_BYTES,
+    FLAGS_AT,
+    POSITION_EPOCH,
+    POSITION_NAME_BYTES,
+    POSITION_OFFSET,
+    POSITION_USED,
+    POSITION_WORD,
+    POSITION_WORDS,
+    POSITIONS,
+    SYMBOL_BYTES,
+    WORD_BYTES,
+    WORD_COUNT,
+    CellKind,
+    decode,
+    decode_key,
+    encode,
+    encode_empty,
+    key_text,
+)
+from ticktape.lastvalue.mapfile import Mapping, open_for_writing, wipe
+from ticktape.lastvalue.statistics import COUNTERS, Statistics, load_statistics, store_counters
+from ticktape.records import Bar, Position, Quote, Record, Trade
+
+_KINDS: Final[dict[type[Record], int]] = {
+    Trade: int(CellKind.TRADE),
+    Quote: int(CellKind.QUOTE),
+    Bar: int(CellKind.BAR),
+}
+_BAR: Final = int(CellKind.BAR)
+_DAY: Final = int(CellKind.DAY)
+_KNOWN: Final = frozenset(int(kind) for kind in CellKind)
+
+
+class _Cell:
+    """A cell as its writer knows it: where it is, what it holds, and whether that is written."""
+
+    __slots__ = ("feed", "is_pending", "kind", "newest", "number", "symbol")
+
+    def __init__(self, number: int, feed: bytes, symbol: bytes, kind: int) -> None:
+        self.number = number  # -1 until it is first written
+        self.feed = feed
+        self.symbol = symbol
+        self.kind = kind
+        self.newest: Record | None = None
+        self.is_pending = False
+
+
+class LastValueWriter:
+    """Keep the newest trade, quote and bar of every (feed, symbol) in a mapped file.
+
+    One process at a time writes a file; the run's lock sees to that. What a writer of the same boot
+    left there is taken over, with its positions; anything else is made anew. A bar of `span` "day"
+    has a cell apart from the minute's.
+
+    The caller first calls `update` with the records and then `set_position`: what a killed writer
+    had in hand is thus read again, and reading again changes nothing.
+    """
+
+    def __init__(self, path: Path, boot_id: bytes, capacity: int = CAPACITY) -> None:
+        """Open or make `path`; `boot_id` is 16 bytes, `capacity` counts cells.
+
+        Raises:
+            Full: the disk has no room for the file.
+            WriteFailed: the file cannot be made.
+        """
+        self._capacity = capacity
+        self._cells: dict[tuple[str, str, int], _Cell] = {}
+        self._count = 0
+        self._slots: dict[str, int] = {}
+        self._mapping, is_kept = open_for_writing(path, boot_id, capacity)
+        if is_kept and not self._take_over():
+            self._cells.clear()
+            self._slots.clear()
+            self._count = 0
+            wipe(self._mapping, boot_id, capacity)
+        statistics = load_statistics(self._mapping)
+        self._counters = {name: int(getattr(statistics, name)) for name in COUNTERS}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Unmap the file; its values stay readable. May be called twice."""
+        self._mapping.close()
+
+    def statistics(self) -> Statistics:
+        """Counts since the file was made, and how full it is."""
+        return load_statistics(self._mapping)
+
+    def update(self, records: Iterable[Record]) -> None:
+        """Let `records`, in arrival order, move their cells forward; other kinds are passed over.
+
+        Only the last winner of each cell is written. Later is the greater (event_ns, epoch, seq,
+        index). When `records` itself raises, what came before is written.
+        """
+        cells = self._cells
+        dirty: list[_Cell] = []
+        seen = late = conflated = ignored = 0
+        try:
+            for record in records:
+                seen += 1
+                kind = _KINDS.get(type(record), 0)
+                if kind == _BAR and record.span == "day":  # type: ignore[attr-defined]
+                    kind = _DAY
+                elif not kind:
+                    ignored += 1
+                    continue
+                cell = cells.get((record.feed, record.symbol, kind))
+                if cell is None:
+                    cell = self._add_cell(record.feed, record.symbol, kind)
+                    if cell is None:
+                        continue
+                newest = cell.newest
+                if newest is not None and not _is_later(record, newest):
+                    late += 1
+                    continue
+                cell.newest = record
+                if cell.is_pending:
+                    conflated += 1
+                else:
+                    cell.is_pending = True
+                    dirty.append(cell)
+        finally:
+            for cell in dirty:
+                self._write(cell)
+            counters = self._counters
+            counters["records"] += seen
+            counters["late"] += late
+            counters["conflated"] += conflated
+            counters["ignored"] += ignored
+            store_counters(self._mapping, counters)
+
+    def _add_cell(self, feed: str, symbol: str, kind: int) -> _Cell | None:
+        if len(self._cells) >= self._capacity:
+            self._counters["full"] += 1
+            return None
+        feed_key = key_text(feed, FEED_BYTES)
+        symbol_key = key_text(symbol, SYMBOL_BYTES)
+        if feed_key is None or symbol_key is None:
+            self._counters["oversize"] += 1
+            return None
+        cell = self._cells[feed, symbol, kind] = _Cell(-1, feed_key, symbol_key, kind)
+        return cell
+
+    def _write(self, cell: _Cell) -> None:
+        cell.is_pending = False
+        assert cell.newest is not None
+        try:
+            payload = encode(cell.newest, cell.feed, cell.symbol, cell.kind)
+        except (struct.error, OverflowError):
+            # A number that no field holds: the cell keeps what it had, also as the one to beat.
+            self._counters["unfit"] += 1
+            stored = None if cell.number < 0 else self._mapping.peek_cell(cell.number)[1]
+            cell.newest = None if stored is None else decode(stored)
+            return
+        if payload[FLAGS_AT] & CUT:
+            self._counters["cut"] += 1
+        self._counters["written"] += 1
+        if cell.number >= 0:
+            self._mapping.store_cell(cell.number, payload)
+            return
+        cell.number = self._count
+        self._mapping.store_cell(cell.number, payload)
+        # The count comes after the cell: whoever sees the count finds a whole cell below it.
+        self._count += 1
+        self._mapping.words[WORD_COUNT] = self._count
+
+    def set_position(self, feed: str, position: Position) -> None:
+        """Remember how far the journal of `feed` is in the cells; `feed` takes 32 bytes.
+
+        Past 56 feeds, or with a longer name, nothing is kept (counted as `unkept`): the next writer
+        reads that journal from an older place, which costs time and no value.
+        """
+        slot = self._slots.get(feed)
+        if slot is None:
+            slot = self._add_slot(feed)
+            if slot is None:
+                self._counters["unkept"] += 1
+                return
+        words = self._mapping.words
+        if words[slot + POSITION_EPOCH] != position.epoch:
+            # Offset 0 in between: a writer killed between these stores leaves an older position,
+            # and never an epoch with another epoch's offset.
+            words[slot + POSITION_OFFSET] = 0
+            words[slot + POSITION_EPOCH] = position.epoch
+        words[slot + POSITION_OFFSET] = position.offset
+        words[slot + POSITION_USED] = 1
+
+    def position(self, feed: str) -> Position | None:
+        """How far the journal of `feed` is in the cells; None when nothing is known of it."""
+        slot = self._slots.get(feed)
+        if slot is None:
+            return None
+        words = self._mapping.words
+        return Position(words[slot + POSITION_EPOCH], words[slot + POSITION_OFFSET])
+
+    def _add_slot(self, feed: str) -> int | None:
+        name = key_text(feed, POSITION_NAME_BYTES)
+        if name is None or len(self._slots) >= POSITIONS:
+            return None
+        slot = POSITION_WORD + len(self._slots) * POSITION_WORDS
+        start = slot * WORD_BYTES
+        self._mapping.view[start : start + POSITION_NAME_BYTES] = name.ljust(
+            POSITION_NAME_BYTES, b"\0"
+        )
+        self._slots[feed] = slot
+        return slot
+
+    def _take_over(self) -> bool:
+        """Learn what a dead writer left; False when it cannot be trusted."""
+        words = self._mapping.words
+        self._count = words[WORD_COUNT]
+        for number in range(POSITIONS):
+            slot = POSITION_WORD + number * POSITION_WORDS
+            if not words[slot + POSITION_USED]:
+                break
+            start = slot * WORD_BYTES
+            name = self._mapping.view[start : start + POSITION_NAME_BYTES].rstrip(b"\0")
+            self._slots[name.decode(errors="replace")] = slot
+        taken = [_take_cell(self._mapping, number) for number in range(self._count)]
+        for cell in taken:
+            if cell is None:
+                return False
+            self._cells[cell.feed.decode(), cell.symbol.decode(), cell.kind] = cell
+        return len(self._cells) == self._count
+
+
+def _is_later(record: Record, newest: Record) -> bool:
+    if record.event_ns != newest.event_ns:
+        return record.event_ns > newest.event_ns
+    return (record.epoch, record.seq, record.index) > (newest.epoch, newest.seq, newest.index)
+
+
+def _take_cell(mapping: Mapping, number: int) -> _Cell | None:
+    """The cell as it stands, mended if its writer died in it; None when it makes no sense.
+
+    A cell left odd whose CRC holds is whole: it is made even. With a broken CRC its value is gone,
+    but its key was written before it counted and never since; the record that was being written
+    comes again, because its position was not yet set.
+    """
+    is_whole, payload = mapping.peek_cell(number)
+    if mapping.is_odd(number):
+        if not is_whole:
+            payload = encode_empty(payload[:FLAGS_AT])
+        mapping.store_cell(number, payload)
+    elif not is_whole:
+        return None
+    feed, symbol, kind = decode_key(payload)
+    feed_key, symbol_key = key_text(feed, FEED_BYTES), key_text(symbol, SYMBOL_BYTES)
+    if feed_key is None or symbol_key is None or kind not in _KNOWN:
+        return None
+    cell = _Cell(number, feed_key, symbol_key, kind)
+    cell.newest = decode(payload)
+    return cell

@@ -1,0 +1,19 @@
+"""What holds for every test: nothing of the developer's own environment reaches it."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# A noisy machine is slow at times: that is no fault of the code. A failure prints how to repeat it.
+settings.register_profile(
+    "ticktape", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("ticktape")
+
+_FOREIGN = ("APCA_", "TICKTAPE_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+def pytest_configure(config):
+    """Drop real keys, failpoints and proxies, for child processes inherit them."""
+    for name in [name for name in os.environ if name.upper().startswith(_FOREIGN)]:
+        del os.environ[name]

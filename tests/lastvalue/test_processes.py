@@ -1,0 +1,171 @@
+"""The same file in several processes: no torn read, and a killed writer is taken over."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ticktape
+from ticktape.lastvalue import LastValues, LastValueWriter
+from ticktape.records import Position, Trade
+
+BOOT = bytes(range(16))
+SYMBOLS = ("A", "B")
+SOURCE = str(Path(ticktape.__file__).parent.parent)
+
+# Every field of a written trade follows from its seq, so that a mixture of two would show.
+WRITING = """
+import sys
+from ticktape.lastvalue import LastValueWriter
+from ticktape.records import Position, Trade
+
+path, rounds = sys.argv[1], int(sys.argv[2])
+from pathlib import Path
+with LastValueWriter(Path(path), bytes(range(16)), 8) as writer:
+    start = writer.position("sip")
+    seq = 1 if start is None else start.offset
+    print("ready", seq, flush=True)
+    end = seq + rounds
+    while seq < end:
+        for symbol in ("A", "B"):
+            writer.update([Trade(
+                feed="sip", symbol=symbol, event_ns=seq, recv_ns=3 * seq, epoch=1, seq=seq,
+                index=seq & 0xFFFF, price=float(seq), size=2.0 * seq, id=5 * seq,
+                exchange=str(seq), conditions=f"{seq},{seq}", tape=str(seq % 100),
+            )])
+        seq += 1
+        writer.set_position("sip", Position(1, seq))
+        if seq % 512 == 0 and sys.stdin in __import__("select").select([sys.stdin], [], [], 0)[0]:
+            break
+"""
+
+
+def start_writing(path, rounds, failpoint=""):
+    environment = {**os.environ, "PYTHONPATH": SOURCE, "TICKTAPE_FAILPOINT": failpoint}
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITING, str(path), str(rounds)],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline().startswith("ready")
+    return process
+
+
+def is_of_one_write(trade):
+    seq = trade.seq
+    return (
+        trade.event_ns == seq
+        and trade.recv_ns == 3 * seq
+        and trade.index == seq & 0xFFFF
+        and trade.price == seq
+        and trade.size == 2 * seq
+        and trade.id == 5 * seq
+        and trade.exchange == str(seq)
+        and trade.conditions == f"{seq},{seq}"
+        and trade.tape == str(seq % 100)
+    )
+
+
+def test_no_read_is_torn_and_none_goes_back_while_another_process_writes(tmp_path):
+    path = tmp_path / "last.map"
+    process = start_writing(path, 100_000_000)
+    distinct = set()
+    newest = dict.fromkeys(SYMBOLS, 0)
+    try:
+        with LastValues(path) as last:
+            number = 0
+            while number < 200_000 or len(distinct) < 1000:
+                number += 1
+                symbol = SYMBOLS[number & 1]
+                value = last.get("sip", symbol)
+                if value is None or value.torn:
+                    assert process.poll() is None
+                    continue
+                trade = value.trade
+                assert is_of_one_write(trade), trade
+                assert trade.seq >= newest[symbol]
+                newest[symbol] = trade.seq
+                distinct.add(trade.seq)
+            torn_reads = last.torn_reads
+    finally:
+        process.communicate("stop\n", timeout=30)
+    assert process.returncode == 0
+    # The bounded retry was enough, but for a writer that the scheduler stopped in a cell.
+    assert torn_reads < 100
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+@pytest.mark.parametrize("pass_number", [1, 2, 3, 4, 1000])
+def test_a_writer_killed_in_the_middle_of_a_cell_is_taken_over(tmp_path, pass_number):
+    path = tmp_path / "last.map"
+    process = start_writing(path, 10_000, f"lastvalue.cell:{pass_number}")
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGKILL
+    # Pass n is symbol (n - 1) % 2 of round (n - 1) // 2.
+    dead_symbol, whole_symbol = SYMBOLS[(pass_number - 1) % 2], SYMBOLS[pass_number % 2]
+    dead_round = (pass_number - 1) // 2 + 1
+
+    with LastValues(path) as last:
+        if pass_number > 2:
+            assert last[dead_symbol].torn == ("trade",)
+        else:
+            assert dead_symbol not in last
+        if pass_number > 1:
+            assert is_of_one_write(last[whole_symbol].trade)
+
+        with LastValueWriter(path, BOOT, 8) as writer:
+            position = writer.position("sip")
+            assert position == (Position(1, dead_round) if dead_round > 1 else None)
+            if pass_number > 2:
+                assert last[dead_symbol].torn == ()
+                assert last[dead_symbol].trade is None
+            writer.update(
+                Trade(
+                    feed="sip",
+                    symbol=symbol,
+                    event_ns=dead_round,
+                    recv_ns=3 * dead_round,
+                    epoch=1,
+                    seq=dead_round,
+                    index=dead_round & 0xFFFF,
+                    price=dead_round,
+                    size=2 * dead_round,
+                    id=5 * dead_round,
+                    exchange=str(dead_round),
+                    conditions=f"{dead_round},{dead_round}",
+                    tape=str(dead_round % 100),
+                )
+                for symbol in SYMBOLS
+            )
+            for symbol in SYMBOLS:
+                assert last[symbol].trade.seq == dead_round
+                assert is_of_one_write(last[symbol].trade)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+def test_a_writer_killed_anywhere_leaves_values_that_the_next_one_carries_on(tmp_path):
+    path = tmp_path / "last.map"
+    for _ in range(3):
+        process = start_writing(path, 100_000_000)
+        with LastValues(path) as last:
+            begun = last["A"].trade.seq if "A" in last and last["A"].trade else 0
+            while "A" not in last or not last["A"].trade or last["A"].trade.seq < begun + 500:
+                assert process.poll() is None
+            process.kill()
+            process.wait(timeout=30)
+            process.stdin.close()
+            process.stdout.close()
+        with LastValueWriter(path, BOOT, 8) as writer, LastValues(path) as last:
+            position = writer.position("sip")
+            assert position is not None
+            for symbol in SYMBOLS:
+                value = last[symbol]
+                assert value.torn == ()
+                if value.trade is not None:
+                    assert is_of_one_write(value.trade)
+                    assert value.trade.seq in (position.offset - 1, position.offset)
