@@ -98,7 +98,7 @@ def make_venv() -> None:
 
 
 def install(level: str) -> None:
-    pip = [PYTHON, "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check", "install"]
+    pip = [PYTHON, "-m", "pip", "-qq", "--no-input", "--disable-pip-version-check", "install"]
     run(*pip, "--require-hashes", "--no-deps", "-r", LOCKS[level])
     # The build tool is needed for a second and stays out of the environment. pip's own isolation
     # would fetch it without looking at a hash.

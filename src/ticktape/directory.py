@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+DECISION = "decision"
+"""Prefix, with a colon, of a strategy's name where feeds and strategies stand side by side."""
+
 
 class RunDirectory:
     """The paths of one run's directory."""
@@ -32,6 +35,20 @@ class RunDirectory:
     def decision_positions(self, decision: str) -> Path:
         """The mapped positions of a strategy's writer."""
         return self.live / f"decision.{decision}.positions"
+
+    def journal(self, name: str) -> Path:
+        """Segments of a feed, or of a strategy when the name begins with `decision:`."""
+        kind, colon, rest = name.partition(":")
+        if colon and kind == DECISION:
+            return self.decision_journal(rest)
+        return self.feed_journal(name)
+
+    def positions(self, name: str) -> Path:
+        """The mapped positions that belong to `journal(name)`."""
+        kind, colon, rest = name.partition(":")
+        if colon and kind == DECISION:
+            return self.decision_positions(rest)
+        return self.feed_positions(name)
 
     def reader_file(self, reader: str) -> Path:
         """Where a reader keeps its positions."""

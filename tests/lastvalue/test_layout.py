@@ -113,7 +113,7 @@ def test_longer_conditions_are_cut_at_a_character_and_flagged(trade, conditions)
     assert payload[layout.FLAGS_AT] & layout.CUT
     kept = layout.decode(payload).conditions
     assert conditions.startswith(kept)
-    # Nothing more was taken off than the field asked for: one character of at most 4 bytes and NULs.
+    # Nothing more was taken off than the field asked for: one character of 4 bytes, and NULs.
     rest = conditions[len(kept) :]
     assert len(kept.encode()) > 64 - 4 or rest.startswith("\0")
 

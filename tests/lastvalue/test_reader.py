@@ -167,7 +167,7 @@ def test_a_deleted_and_recreated_file_is_followed_within_the_look_interval(path)
 
 
 def test_a_cell_that_changes_owner_while_it_is_read_is_read_again(path):
-    """The file is made anew between finding the cell and reading it: never another symbol's value."""
+    """The file is made anew between finding and reading the cell: never another's value."""
     with LastValueWriter(path, BOOT, 8) as writer:
         writer.update([trade("AAPL", price=1.0)])
     with LastValues(path, monotonic_ns=FakeClock()) as last:

@@ -1,4 +1,4 @@
-"""The writer moves forward only, places what it can, counts the rest, and takes over what is left."""
+"""The writer moves forward only, places what it can, counts the rest, and takes over."""
 
 import errno
 import os

@@ -234,18 +234,21 @@ def _read_decides(
     for place, table in _tables(document, "decide", faults):
         decide, wrong = read_table(DecideConfig, table, place, faults, HOMES)
         file = base / decide.file
-        name = decide.name or file.stem
         if "file" not in wrong and not (file.is_file() and file.suffix == ".py"):
             faults.add(
                 f"{place}.file", "is not there; name a .py file, from the config file's folder"
             )
-        elif "name" not in wrong and not _NAME.fullmatch(name):
-            faults.add(
-                f"{place}.name", f"{_NAME_RULE}; left out, it is the file's name without .py"
-            )
-        elif not wrong & {"file", "name"} and name in {other.name for other in decides}:
-            faults.add(f"{place}.name", "is the name of another [[decide]]; each needs its own")
+        elif not wrong & {"file", "name"}:
+            decide = msgspec.structs.replace(decide, file=file, name=decide.name or file.stem)
+            _check_decide_name(decide, place, faults, {other.name for other in decides})
         if decide.class_name and not decide.class_name.isidentifier():
             faults.add(f"{place}.class_name", "must be the name of a class in the file")
-        decides.append(msgspec.structs.replace(decide, file=file, name=name))
+        decides.append(decide)
     return tuple(decides)
+
+
+def _check_decide_name(decide: DecideConfig, place: str, faults: Faults, taken: set[str]) -> None:
+    if not _NAME.fullmatch(decide.name):
+        faults.add(f"{place}.name", f"{_NAME_RULE}; left out, it is the file's name without .py")
+    elif decide.name in taken:
+        faults.add(f"{place}.name", "is the name of another [[decide]]; each needs its own")

@@ -156,7 +156,7 @@ class DecideConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = "replay"
     on_error: Annotated[
         Literal["stop", "detach"],
-        _why("When it raises, recording goes on: stop fails the run at its end, detach does not."),
+        _why("When a callback raises: stop ends the strategy, detach that callback alone."),
     ] = "stop"
 
 

@@ -192,7 +192,7 @@ class Projection:
         return made
 
     def _gather(self, block: BlockLike, chunk: "_Chunk") -> list[tuple[int, tuple[int, bytes]]]:
-        """Read a block's frames into `chunk`; the entries that are no frames, with their `seq`."""
+        """Read a block's frames into `chunk`; give the other entries with their `seq`."""
         read = self._wire.read
         messages, counts, payloads, seqs = chunk.messages, chunk.counts, chunk.payloads, chunk.seqs
         others = []

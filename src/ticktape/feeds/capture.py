@@ -94,6 +94,7 @@ class Capture:
         self._gaps = GapKeeper()
         self._backoff = Backoff(config.backoff_max_s, jitter)
         self._stop = asyncio.Event()
+        self._stop_cause = ""
         self._state = SessionState.IDLE
         self._words = ""
         self._session = 0
@@ -284,7 +285,8 @@ class Capture:
             ticker.cancel()
             gc.enable()
         refused = self._state is SessionState.REFUSED
-        stopped = self._gaps.stop(Content("stopped", words=self._words), self._wall.wall_ns())
+        content = Content("stopped", words=self._stop_cause or self._words)
+        stopped = self._gaps.stop(content, self._wall.wall_ns(), self._stop_cause)
         self._enter(stopped, SessionState.STOPPED)
         return SessionState.REFUSED if refused else SessionState.STOPPED
 
@@ -295,8 +297,9 @@ class Capture:
             except TimeoutError:
                 return
 
-    def stop(self) -> None:
-        """End the run on purpose; call it from the loop's thread."""
+    def stop(self, cause: str = "") -> None:
+        """End the run, on purpose or because of `cause`; call it from the loop's thread."""
+        self._stop_cause = cause
         self._stop.set()
 
     async def _tick_forever(self) -> None:

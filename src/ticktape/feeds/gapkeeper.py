@@ -129,12 +129,14 @@ class GapKeeper:
         cause = f"{pair[0]} not subscribed: {words}"
         return {"from_ns": from_ns, "to_ns": to_ns, "cause": cause, "symbol": pair[1]}
 
-    def stop(self, content: Content, now_ns: int) -> Content:
-        """We stop on purpose."""
+    def stop(self, content: Content, now_ns: int, cause: str = "") -> Content:
+        """We stop: on purpose, or, if there is a `cause`, because of it."""
         if not self.down_since_ns:
-            self.down_since_ns, self.cause, self.planned = now_ns, "planned stop", True
+            self.down_since_ns = now_ns
+            self.cause, self.planned = cause or "planned stop", not cause
+            content.gap = self._gap(None)
         elif self.cause == "starting":
-            self.cause = "planned stop"
+            self.cause, self.planned = cause or "planned stop", not cause
         return self._stamped(content)
 
     def stamped(self, content: Content) -> Content:

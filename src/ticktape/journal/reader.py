@@ -88,6 +88,13 @@ class Reader:
         self._close_segment()
         self._expected_seq = None
 
+    def read_files(self) -> None:
+        """Go over to the files themselves, to their end; for when the writer is gone."""
+        self._positions_path = None
+        if self._positions is not None:
+            self._positions.close()
+            self._positions = None
+
     def _limit(self) -> tuple[int, int, int]:
         if self._positions_path is None:
             return -1, _NO_LIMIT, -1

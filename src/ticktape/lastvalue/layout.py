@@ -250,8 +250,11 @@ def encode_empty(key: bytes) -> bytes:
 
 
 def _text(raw: bytes) -> str:
-    # "ignore" drops what is left of a character that the field's end cut in two.
-    return raw.rstrip(b"\0").decode(errors="ignore")
+    try:
+        return raw.rstrip(b"\0").decode()
+    except UnicodeDecodeError:
+        # The field's end cut a character in two: drop what is left of it.
+        return raw.rstrip(b"\0").decode(errors="ignore")
 
 
 def decode_key(payload: bytes) -> tuple[str, str, int]:

@@ -4,7 +4,7 @@ A reader never waits for the writer beyond a bound, never returns half of a reco
 value of another symbol: when the file was made anew while it read, it reads again.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -175,18 +175,14 @@ class LastValues:
         Raises:
             KeyError: nothing of it ever came.
         """
-        if isinstance(key, tuple):
-            value = self.get(*key)
-        else:
-            value = self._whole(lambda: self._read(tuple(self._feeds.get(key, ())), key))
+        value = self.get(*key) if isinstance(key, tuple) else self._whole(key, None)
         if value is None:
             raise KeyError(key)
         return value
 
     def get(self, feed: str, symbol: str) -> LastValue | None:
         """Values of `symbol` on `feed`; None when nothing of it ever came."""
-        feeds = (feed,)
-        return self._whole(lambda: self._read(feeds, symbol))
+        return self._whole(symbol, feed)
 
     def snapshot(self) -> "pa.Table":
         """All values as Arrow, a row per (feed, symbol) in order of first appearance.
@@ -253,25 +249,26 @@ class LastValues:
             cells[kind] = cell
             self._known = cell + 1
 
-    def _whole(self, read: Callable[[], LastValue | None]) -> LastValue | None:
-        """What `read` gives, read again when the file was made anew in the meantime."""
-        value = None
+    def _whole(self, symbol: str, feed: str | None) -> LastValue | None:
+        """Values of one feed or (None) of all, read again when the file was made anew meanwhile."""
         for _ in range(_FILE_TRIES):
             self._follow()
-            value = read()
             mapping = self._mapping
-            if mapping is None or mapping.words[WORD_GENERATION] == self._generation:
+            if mapping is None:
+                return None
+            feeds = self._feeds.get(symbol, ()) if feed is None else (feed,)
+            value = self._read(mapping, feeds, symbol)
+            if mapping.words[WORD_GENERATION] == self._generation:
                 return value
         return None
 
-    def _read(self, feeds: tuple[str, ...], symbol: str) -> LastValue | None:
-        mapping = self._mapping
+    def _read(self, mapping: Mapping, feeds: Sequence[str], symbol: str) -> LastValue | None:
         payloads: dict[int, bytes] = {}
         present: list[str] = []
         torn: tuple[str, ...] = ()
         for feed in feeds:
             cells = self._cells.get((feed, symbol))
-            if cells is None or mapping is None:
+            if cells is None:
                 continue
             present.append(feed)
             for kind, cell in cells.items():

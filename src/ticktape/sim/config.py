@@ -39,8 +39,9 @@ class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     `speed` is a multiple of real time, 0 as fast as the clients take it; `rate` in rows per second
     wins over it. `batch` is rows per frame. `wait_for` connections must listen before the tape
-    starts. With `hold` it pauses while nobody can hear it. `passes` 0 repeats for ever. `linger_s` is how
-    long to stay after the tape's end, None until closed. `buffer_bytes` may wait for a slow client.
+    starts. With `hold` it pauses while nobody can hear it. `passes` 0 repeats for ever. `linger_s`
+    is how long to stay after the tape's end, None until closed. `buffer_bytes` may wait for a slow
+    client.
     """
 
     host: str = "127.0.0.1"

@@ -65,7 +65,7 @@ FAULTS = {
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """One fault as asked for: `row` counts from 1 and `at_s` from the tape's start; either is None."""
+    """One fault as asked for: `row` counts from 1, `at_s` from the tape's start; None: not so."""
 
     name: str
     code: int = 0

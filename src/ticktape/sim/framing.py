@@ -3,6 +3,8 @@
 In bulk, because picows' one call per frame costs more than the frame. Never for a client: no masks.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -36,17 +38,17 @@ def fragments(payload: bytes, opcode: int, pieces: int) -> bytes:
     )
 
 
-def frames(payloads: pa.Array, opcode: int) -> tuple[memoryview, npt.NDArray[np.int64]]:
+def frames(payloads: "pa.Array[Any]", opcode: int) -> tuple[memoryview, npt.NDArray[np.int64]]:
     """Return all frames in one buffer, and where each begins (one place more than payloads).
 
     An empty payload makes no frame: its two places are equal.
     """
-    texts = payloads.cast(pa.large_binary())
+    texts: Any = payloads.cast(pa.large_binary())
     sizes = pc.binary_length(texts).to_numpy()
     different, places = np.unique(sizes, return_inverse=True)
     heads = [header(int(size), opcode) if size else b"" for size in different]
-    column = pa.array(heads, pa.large_binary()).take(pa.array(places))
-    framed = pc.binary_join_element_wise(column, texts, pa.scalar(b"", pa.large_binary()))
+    column: Any = pa.array(heads, pa.large_binary()).take(pa.array(places, pa.int64()))
+    framed: Any = pc.binary_join_element_wise(column, texts, pa.scalar(b"", pa.large_binary()))
     _, offsets, content = framed.buffers()
     starts = np.frombuffer(offsets, np.int64)[framed.offset : framed.offset + len(framed) + 1]
     return memoryview(content) if content is not None else memoryview(b""), starts

@@ -3,6 +3,8 @@
 The same arguments give the same tape for ever: all chance comes from PCG64's raw stream.
 """
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
@@ -57,7 +59,7 @@ def generate_tape(
         schema=COLUMNS["trades"],
     )
     quotes = _quotes(chance, names, which[quote], times[quote], prices[quote], exchange[quote])
-    # The trade that a change is about: the last one before it. Changes before any trade are left out.
+    # A change is about the last trade before it; changes before any trade are left out.
     change = ~trade & ~quote & (np.cumsum(trade) > 0)
     about = trades.take(pa.array((np.cumsum(trade) - 1)[change]))
     cancelled = lots[change] < _QUOTES + _CANCELS
@@ -167,8 +169,8 @@ def _times(chance: _Chance, count: int, per_s: float, start_ns: int) -> Ints:
     return np.maximum.accumulate(times)
 
 
-def _pick(values: list[str] | tuple[str, ...], places: Ints) -> pa.Array:
-    return pa.array(list(values), pa.string()).take(pa.array(places))
+def _pick(values: list[str] | tuple[str, ...], places: Ints) -> "pa.Array[Any]":
+    return pa.array(list(values), pa.string()).take(pa.array(places, pa.int64()))
 
 
 def _quotes(
@@ -199,9 +201,7 @@ def _quotes(
     )
 
 
-def _corrections(
-    about: pa.Table, times: Ints, chosen: "np.typing.NDArray[np.bool_]"
-) -> pa.Table:
+def _corrections(about: pa.Table, times: Ints, chosen: "np.typing.NDArray[np.bool_]") -> pa.Table:
     rows = about.filter(pa.array(chosen))
     ids = rows["id"].to_numpy()
     return pa.table(

@@ -5,6 +5,7 @@ Whole columns, because a text per value in Python is five times slower than Arro
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -14,23 +15,40 @@ import pyarrow.compute as pc
 from ticktape.clock import NS_PER_S
 from ticktape.sim.tape import Ints
 
-Texts = pa.Array
+Texts: TypeAlias = "pa.Array[Any]"
 """A string array, one JSON text for each row."""
 
+Column: TypeAlias = "pa.Array[Any] | pa.ChunkedArray[Any]"
 
-def by_value(column: pa.ChunkedArray, text: Callable[[str], str]) -> Texts:
+# Their stubs know only equal types of arguments; a plain string stands for each row here.
+join: Any = pc.binary_join_element_wise
+cast: Any = pc.cast
+choose: Any = pc.if_else
+
+
+def flat(column: Column) -> "pa.Array[Any]":
+    """Return a column as one array."""
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def row_numbers(rows: Ints) -> "pa.Array[Any]":
+    """Return row numbers as Arrow takes them."""
+    return pa.array(rows, pa.int64())
+
+
+def by_value(column: Column, text: Callable[[str], str]) -> Texts:
     """Return `text(value)` of each row, asked once for each different value."""
-    coded = column.combine_chunks().dictionary_encode()
+    coded: Any = flat(column).dictionary_encode()
     texts = [text(value) for value in coded.dictionary.to_pylist()]
     return pa.array(texts, pa.string()).take(coded.indices)
 
 
-def strings(column: pa.ChunkedArray) -> Texts:
+def strings(column: Column) -> Texts:
     """Return quoted, escaped strings."""
     return by_value(column, lambda value: msgspec.json.encode(value).decode())
 
 
-def code_lists(column: pa.ChunkedArray) -> Texts:
+def code_lists(column: Column) -> Texts:
     """Return `["@","F"]` of `@,F`, and `[]` of nothing."""
     return by_value(column, lambda value: msgspec.json.encode(split_codes(value)).decode())
 
@@ -40,33 +58,35 @@ def split_codes(codes: str) -> list[str]:
     return codes.split(",") if codes else []
 
 
-def numbers(column: pa.ChunkedArray) -> Texts:
+def numbers(column: Column) -> Texts:
     """Return the shortest text that parses to the same float; `136` and not `136.0`."""
-    return pc.cast(column.combine_chunks(), pa.string())
+    return flat(cast(column, pa.string()))
 
 
-def integers(column: pa.ChunkedArray) -> Texts:
+def integers(column: Column) -> Texts:
     """Return whole numbers without a point or exponent.
 
     Raises:
         pyarrow.ArrowInvalid: a value is not whole.
     """
-    return pc.cast(pc.cast(column.combine_chunks(), pa.int64()), pa.string())
+    return flat(cast(cast(column, pa.int64()), pa.string()))
 
 
-def instants(event_ns: pa.ChunkedArray) -> Texts:
+def instants(event_ns: Column) -> Texts:
     """Return RFC 3339 in UTC with as many digits of the second as are not trailing zeros."""
     ns: Ints = event_ns.to_numpy()
     seconds, fractions = np.divmod(ns, NS_PER_S)
     different, places = np.unique(seconds, return_inverse=True)
-    texts = [f"{datetime.fromtimestamp(int(second), UTC):%Y-%m-%dT%H:%M:%S}" for second in different]
-    whole = pa.array(texts, pa.string()).take(pa.array(places))
-    digits = pc.utf8_lpad(pc.cast(pa.array(fractions), pa.string()), 9, "0")
+    texts = [
+        f"{datetime.fromtimestamp(int(second), UTC):%Y-%m-%dT%H:%M:%S}" for second in different
+    ]
+    whole = pa.array(texts, pa.string()).take(row_numbers(places))
+    digits = pc.utf8_lpad(cast(row_numbers(fractions), pa.string()), 9, "0")
     trimmed = pc.utf8_rtrim(digits, "0")
-    point = pc.if_else(pc.equal(trimmed, ""), "", ".")
-    return pc.binary_join_element_wise(whole, point, trimmed, "Z", "")
+    point = choose(pc.equal(trimmed, pa.scalar("")), "", ".")
+    return flat(join(whole, point, trimmed, "Z", ""))
 
 
 def objects(*parts: "str | Texts") -> Texts:
     """Return the parts joined row by row; a plain string stands in each row."""
-    return pc.binary_join_element_wise(*parts, "")
+    return flat(join(*parts, ""))

@@ -1,12 +1,12 @@
 """A tape on the wire for one subscription: its rows encoded once, cut into frames, in blocks.
 
-Rows are cut into groups of `batch` rows counted from the start of the tape, whoever listens: a group is
-what goes into one v2 frame (for v1, which has one message per frame, into one write). The
+Rows are cut into groups of `batch` rows counted from the start of the tape, whoever listens: a
+group is what goes into one v2 frame (for v1, which has one message per frame, into one write). The
 buffers handed out are never changed afterwards.
 """
 
 from collections import OrderedDict
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ticktape.sim import framing
+from ticktape.sim.jsontext import Column, choose, flat, objects
 from ticktape.sim.states import Subscription
 from ticktape.sim.tape import Ints, Tape
 
@@ -26,23 +27,48 @@ class Wire(Protocol):
     """What a protocol's encoder offers."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Which protocol."""
+
     @property
-    def joins(self) -> bool: ...
+    def joins(self) -> bool:
+        """Whether one frame carries several messages."""
+
     @property
-    def opening(self) -> str: ...
+    def opening(self) -> str:
+        """What a frame begins with."""
+
     @property
-    def closing(self) -> str: ...
+    def closing(self) -> str:
+        """What a frame ends with."""
+
     @property
-    def binary(self) -> bool: ...
-    def elements(self, tape: Tape, start: int, stop: int) -> pa.Array: ...
-    def heard(self, tape: Tape, subscription: Subscription) -> npt.NDArray[np.bool_]: ...
-    def control(self, message: object) -> bytes: ...
-    def error(self, code: int) -> object: ...
-    def with_field(self, element: bytes, name: str, value: str) -> bytes: ...
-    def unknown(self, padding: int) -> bytes: ...
-    def malformed(self) -> bytes: ...
-    def wire_codes(self, table: pa.Table) -> pa.Table: ...
+    def binary(self) -> bool:
+        """Whether frames are binary."""
+
+    def elements(self, tape: Tape, start: int, stop: int) -> "pa.Array[Any]":
+        """Return the message of each row from `start` to `stop`."""
+
+    def heard(self, tape: Tape, subscription: Subscription) -> npt.NDArray[np.bool_]:
+        """Return for each row whether `subscription` hears it."""
+
+    def control(self, message: object) -> bytes:
+        """Return a control message as the payload of its frame."""
+
+    def error(self, code: int) -> object:
+        """Return the control message of an error."""
+
+    def with_field(self, element: bytes, name: str, value: str) -> bytes:
+        """Return a message with one field more than the protocol knows."""
+
+    def unknown(self, padding: int) -> bytes:
+        """Return the payload of a message of a type that nobody knows."""
+
+    def malformed(self) -> bytes:
+        """Return a payload that is no JSON."""
+
+    def wire_codes(self, table: pa.Table) -> pa.Table:
+        """Return the truth's columns as the protocol writes them."""
 
 
 class EncodedTape:
@@ -52,7 +78,7 @@ class EncodedTape:
         self.tape = tape
         self.wire = wire
         self.opcode = framing.BINARY if wire.binary else framing.TEXT
-        self._blocks: OrderedDict[int, pa.Array] = OrderedDict()
+        self._blocks: OrderedDict[int, pa.Array[Any]] = OrderedDict()
 
     def warm(self) -> None:
         """Encode all of it now, so that nothing has to be encoded while it plays."""
@@ -60,7 +86,7 @@ class EncodedTape:
             for block in range(-(-len(self.tape) // BLOCK_ROWS)):
                 self._block(block)
 
-    def elements(self, start: int, stop: int) -> pa.Array:
+    def elements(self, start: int, stop: int) -> "pa.Array[Any]":
         """Return the messages of rows `start` to `stop`."""
         parts = []
         for block in range(start // BLOCK_ROWS, -(-stop // BLOCK_ROWS)):
@@ -69,7 +95,7 @@ class EncodedTape:
             parts.append(self._block(block).slice(low, high - low))
         return pa.concat_arrays(parts) if parts else pa.array([], pa.string())
 
-    def _block(self, block: int) -> pa.Array:
+    def _block(self, block: int) -> "pa.Array[Any]":
         found = self._blocks.get(block)
         if found is None:
             first = block * BLOCK_ROWS
@@ -100,6 +126,7 @@ class Lane:
 
     def __init__(self, encoded: EncodedTape, subscription: Subscription, batch: int) -> None:
         self.encoded = encoded
+        self.subscription = subscription
         self.batch = batch
         self.heard = encoded.wire.heard(encoded.tape, subscription)
         self._groups_per_block = max(1, BLOCK_ROWS // batch)
@@ -128,7 +155,7 @@ class Lane:
     def messages(self, start: int, stop: int) -> list[bytes]:
         """Return the messages heard in rows `start` to `stop`, one by one."""
         texts = self.encoded.elements(start, stop).filter(pa.array(self.heard[start:stop]))
-        return [text.encode() for text in texts.to_pylist()]
+        return [str(text).encode() for text in texts.to_pylist()]
 
     def payloads(self, messages: list[bytes]) -> list[bytes]:
         """Return the payloads of the frames that carry these messages."""
@@ -182,15 +209,15 @@ class Lane:
             content, places = framing.frames(texts, opcode)
             return _Block(content, places[ends], ends, ends)
         joined = _join_groups(texts, ends, self.batch)
-        full = pc.binary_join_element_wise(wire.opening, joined, wire.closing, "")
-        empty = pa.array(np.diff(ends) == 0)
-        content, places = framing.frames(pc.if_else(empty, "", full), opcode)
+        full = objects(wire.opening, joined, wire.closing)
+        empty = pa.array(np.diff(ends) == 0, pa.bool_())
+        content, places = framing.frames(choose(empty, "", full), opcode)
         frames = np.concatenate(([0], np.cumsum(np.diff(ends) > 0)))
         return _Block(content, places, ends, frames)
 
 
-def _join_groups(texts: pa.Array, ends: Ints, batch: int) -> pa.Array:
+def _join_groups(texts: "pa.Array[Any]", ends: Ints, batch: int) -> "pa.Array[Any]":
     if batch == 1 and len(texts) == len(ends) - 1:
         return texts
     lists = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), texts)
-    return pc.binary_join(lists, ",")
+    return flat(cast("Column", pc.binary_join(lists, pa.scalar(","))))

@@ -2,24 +2,25 @@
 
 Nothing of a file is changed but what is listed here, and the same seed always adds the same.
 
-A tape of AlgoSeek's form (columns ts_ns, symbol, price, size, exchange, cond_flags) lacks three things
-that Alpaca's messages have, so they are derived:
+A tape of AlgoSeek's form (columns ts_ns, symbol, price, size, exchange, cond_flags) lacks three
+things that Alpaca's messages have, so they are derived:
 
 - ids: counted from 1 per symbol and exchange, as Alpaca's are on UTP;
-- nanoseconds: the file's clock has milliseconds; each row gets a place within its millisecond from the
-  seed, in the order of the rows;
+- nanoseconds: the file's clock has milliseconds; each row gets a place within its millisecond from
+  the seed, in the order of the rows;
 - conditions: the letters below, from the flags of QuantConnect Lean's `TradeConditionFlags`.
 """
 
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ticktape.errors import ConfigError
+from ticktape.sim.jsontext import Column, flat, join, row_numbers
 from ticktape.sim.tape import COLUMNS, TAPE_KINDS, Ints, Tape
 
 NS_PER_MS = 1_000_000
@@ -87,7 +88,9 @@ def read_tape(paths: list[Path], seed: int = 0) -> Tape:
         else:
             tables.setdefault(kind, []).append(table)
     if faults:
-        raise ConfigError(faults, hint="A tape is a Parquet file; see `ticktape sim alpaca --help`.")
+        raise ConfigError(
+            faults, hint="A tape is a Parquet file; see `ticktape sim alpaca --help`."
+        )
     return Tape({kind: pa.concat_tables(parts) for kind, parts in tables.items()})
 
 
@@ -167,9 +170,9 @@ def within_milliseconds(ms_ns: Ints, seed: int) -> Ints:
     return ms_ns + places
 
 
-def count_ids(symbols: pa.ChunkedArray, exchanges: pa.ChunkedArray) -> Ints:
+def count_ids(symbols: Column, exchanges: Column) -> Ints:
     """Count from 1 in each (symbol, exchange), in the order of the rows."""
-    keys = pc.binary_join_element_wise(symbols, exchanges, "\0").combine_chunks()
+    keys: Any = flat(join(symbols, exchanges, "\0"))
     codes = keys.dictionary_encode().indices.to_numpy()
     order = np.argsort(codes, kind="stable")
     sizes = np.bincount(codes)
@@ -198,18 +201,20 @@ def condition_letters(flags: int, tape: str) -> list[str]:
     return list(dict.fromkeys(letters))[:CONDITIONS_MAX]
 
 
-def _conditions(symbols: pa.ChunkedArray, flags: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
-    listed = pc.unique(symbols).to_pylist()
-    letters = [TAPE_LETTERS.get(symbol, "C") for symbol in listed]
-    tapes = pc.index_in(symbols, pa.array(listed, pa.string())).combine_chunks()
-    kinds = pc.unique(flags).to_pylist()
-    texts = pa.array([",".join(condition_letters(f, z)) for z in letters for f in kinds])
-    numbers = pc.index_in(flags, pa.array(kinds, flags.type)).combine_chunks()
-    place = pc.add(pc.multiply(tapes, len(kinds)), numbers)
-    return texts.take(place), pa.array(letters).take(tapes)
+def _conditions(symbols: Column, flags: Column) -> "tuple[pa.Array[Any], pa.Array[Any]]":
+    by_symbol: Any = flat(symbols).dictionary_encode()
+    by_flags: Any = flat(flags).dictionary_encode()
+    letters = [TAPE_LETTERS.get(symbol, "C") for symbol in by_symbol.dictionary.to_pylist()]
+    kinds = by_flags.dictionary.to_pylist()
+    texts = [",".join(condition_letters(kind, tape)) for tape in letters for kind in kinds]
+    place = by_symbol.indices.to_numpy() * len(kinds) + by_flags.indices.to_numpy()
+    return (
+        pa.array(texts, pa.string()).take(row_numbers(place)),
+        pa.array(letters, pa.string()).take(by_symbol.indices),
+    )
 
 
-def _prices(column: pa.ChunkedArray) -> "np.typing.NDArray[np.float64]":
+def _prices(column: Column) -> "np.typing.NDArray[np.float64]":
     """Return prices as the nearest float of their four decimals, from floats or whole units."""
     values = column.to_numpy()
     if values.dtype.kind == "f":

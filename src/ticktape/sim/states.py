@@ -131,10 +131,17 @@ class Machine(Protocol):
 
     state: State
 
-    def on_open(self, headers: Mapping[str, str], now_ns: int) -> list[Action]: ...
-    def on_message(self, raw: bytes, now_ns: int) -> list[Action]: ...
-    def on_deadline(self) -> list[Action]: ...
-    def on_close(self, *, clean: bool, now_ns: int) -> None: ...
+    def on_open(self, headers: Mapping[str, str], now_ns: int) -> list[Action]:
+        """Answer the upgrade request."""
+
+    def on_message(self, raw: bytes, now_ns: int) -> list[Action]:
+        """Answer a message of the client."""
+
+    def on_deadline(self) -> list[Action]:
+        """Act on a deadline that was asked for."""
+
+    def on_close(self, *, clean: bool, now_ns: int) -> None:
+        """Take note that the connection is gone."""
 
 
 class StockMachine:

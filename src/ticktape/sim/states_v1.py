@@ -120,6 +120,4 @@ def _error(text: str) -> Send:
 
 
 def _authorization(status: str) -> Send:
-    return Send(
-        {"stream": "authorization", "data": {"action": "authenticate", "status": status}}
-    )
+    return Send({"stream": "authorization", "data": {"action": "authenticate", "status": status}})

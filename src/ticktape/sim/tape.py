@@ -57,7 +57,7 @@ class Tape:
             times = _due_ns(kind, table)
             order = np.argsort(times, kind="stable")
             if np.any(order[1:] < order[:-1]):
-                self.tables[kind] = table.take(pa.array(order)).combine_chunks()
+                self.tables[kind] = table.take(pa.array(order, pa.int64())).combine_chunks()
                 times = times[order]
             due.append(times)
             codes.append(np.full(len(times), TAPE_KINDS.index(kind), np.int64))
@@ -77,7 +77,7 @@ class Tape:
         """All symbols, sorted."""
         found: set[str] = set()
         for table in self.tables.values():
-            found.update(pc.unique(table["symbol"]).to_pylist())
+            found.update(str(symbol) for symbol in pc.unique(table["symbol"]).to_pylist())
         return sorted(found)
 
     def mask(self, subscription: Subscription) -> npt.NDArray[np.bool_]:
@@ -99,7 +99,7 @@ class Tape:
             places = self.kind_codes == TAPE_KINDS.index(kind)
             symbols[places] = pc.index_in(table["symbol"], names).to_numpy()
             if kind == "bars":
-                spans = [_CHANNEL_OF_SPAN[span] for span in table["span"].to_pylist()]
+                spans = [_CHANNEL_OF_SPAN[str(span)] for span in table["span"].to_pylist()]
                 channels[places] = spans
             else:
                 channels[places] = _CHANNEL_OF_KIND[kind]
@@ -136,7 +136,11 @@ class Tape:
 
     @cached_property
     def _ids_max(self) -> int:
-        columns = [("trades", "id"), ("corrections", "original_id"), ("corrections", "corrected_id")]
+        columns = [
+            ("trades", "id"),
+            ("corrections", "original_id"),
+            ("corrections", "corrected_id"),
+        ]
         largest = [
             pc.max(self.tables[kind][column]).as_py() or 0
             for kind, column in columns
@@ -156,7 +160,7 @@ def _due_ns(kind: str, table: pa.Table) -> Ints:
     times: Ints = table["event_ns"].to_numpy()
     if kind != "bars":
         return times
-    delays = [BAR_NS + BAR_DELAY_NS[span] for span in table["span"].to_pylist()]
+    delays = [BAR_NS + BAR_DELAY_NS[str(span)] for span in table["span"].to_pylist()]
     return times + np.array(delays, np.int64)
 
 

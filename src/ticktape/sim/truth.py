@@ -1,24 +1,29 @@
 """The private ground truth: every data message put on every connection, and when.
 
 It is what losslessness is proved against, so it must never be derived from what a client says. On
-the hot path only ranges of rows are noted; columns are made from the tape later, off the event loop.
+the hot path only ranges of rows are noted; columns are made from the tape later, in a thread.
 
-Written to a directory as `sent-<n>.parquet`, each complete when it has its name, and
-`tape/<path>-<pass>/<kind>.parquet`, the rows of the tape themselves (a sent row's `kind_row` points there).
+Written to a directory as `sent-<n>.parquet`, each complete when it has its name, and as
+`tape/<path>-<pass>/<kind>.parquet`, the rows of the tape (where a sent row's `kind_row` points).
 """
 
+import itertools
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ticktape import clock
+from ticktape.sim.jsontext import row_numbers
 from ticktape.sim.lane import Lane
 from ticktape.sim.tape import TAPE_KINDS, Ints, Tape
 
-_TAPE_COLUMNS = [
+_TAPE_COLUMNS: list[tuple[str, pa.DataType]] = [
     ("kind", pa.string()),
     ("symbol", pa.string()),
     ("event_ns", pa.int64()),
@@ -29,30 +34,30 @@ _TAPE_COLUMNS = [
     ("conditions", pa.string()),
     ("tape", pa.string()),
 ]
-TRUTH = pa.schema(
-    [
-        ("seq", pa.int64()),
-        ("path", pa.string()),
-        ("connection", pa.int64()),
-        ("frame", pa.int64()),
-        ("place", pa.int64()),
-        ("row", pa.int64()),
-        ("kind_row", pa.int64()),
-        *_TAPE_COLUMNS,
-        ("sent_ns", pa.int64()),
-        ("sent_mono_ns", pa.int64()),
-        ("fault", pa.string()),
-        ("whole", pa.bool_()),
-        ("text", pa.string()),
-    ]
-)
+_COLUMNS: list[tuple[str, pa.DataType]] = [
+    ("seq", pa.int64()),
+    ("path", pa.string()),
+    ("connection", pa.int64()),
+    ("frame", pa.int64()),
+    ("place", pa.int64()),
+    ("row", pa.int64()),
+    ("kind_row", pa.int64()),
+    *_TAPE_COLUMNS,
+    ("sent_ns", pa.int64()),
+    ("sent_mono_ns", pa.int64()),
+    ("fault", pa.string()),
+    ("whole", pa.bool_()),
+    ("text", pa.string()),
+]
+TRUTH = pa.schema(_COLUMNS)
 """The columns of the truth.
 
-`seq` is private, from 0 over all connections. `frame` counts a connection's data frames from 0, `place`
-the messages in one. `row` is the place in the tape over all its passes, -1 for what no tape held. `fault`
-names the fault that touched the message, empty for none; `whole` is false when the frame was cut.
-`kind` is `unknown` for messages that are no protocol's, whose `text` is then kept. For v1 the columns
-exchange, conditions and tape hold the numbers of that protocol, as text.
+`seq` is private, from 0 over all connections. `frame` counts a connection's data frames from 0,
+`place` the messages in one. `row` is the place in the tape over all its passes, -1 for what no tape
+held. `fault` names the fault that touched the message, empty for none; `whole` is false when the
+frame was cut. `kind` is `unknown` for messages that are no protocol's, whose `text` is then kept.
+Of a quote `exchange` is the bid's. For v1 the columns exchange, conditions and tape hold the
+numbers of that protocol, as text.
 """
 
 _FROM_KIND = {
@@ -69,6 +74,9 @@ _FROM_KIND = {
     },
     "cancels": {name: name for name in ("exchange", "id", "price", "size", "tape")},
 }
+
+
+TAPES_KEPT = 8  # with their columns in memory; an endlessly repeated tape is a new one each time
 
 
 class Place(NamedTuple):
@@ -106,10 +114,11 @@ class Truth:
     def __init__(self, directory: Path | None = None) -> None:
         self.directory = directory
         self.messages = 0
-        self._pending: list[_Rows | _Extra] = []
+        self._pending: deque[_Rows | _Extra] = deque()
+        self._writing = threading.Lock()
         self._parts: list[pa.Table] = []
         self._files = 0
-        self._columns: dict[tuple[int, str], pa.Table] = {}
+        self._columns: OrderedDict[tuple[Tape, str], pa.Table] = OrderedDict()
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)
 
@@ -135,7 +144,7 @@ class Truth:
         fault: str = "",
         whole: bool = True,
     ) -> None:
-        """Note that `place` got the `count` messages which `lane` hears of rows `start` to `stop`."""
+        """Note that `place` got the `count` messages that `lane` hears of `start` to `stop`."""
         self._pending.append(
             _Rows(place, self.messages, lane, start, stop, played, one_frame, fault, whole)
         )
@@ -147,14 +156,15 @@ class Truth:
         self.messages += 1
 
     def flush(self) -> None:
-        """Make columns of what was noted, and write them; may run in a thread, one at a time."""
-        pending, self._pending = self._pending, []
-        if not pending:
-            return
-        tables = [
-            self._expand(noted) if isinstance(noted, _Rows) else _unknown(noted)
-            for noted in _merged(pending)
-        ]
+        """Make columns of all that was noted so far, and keep or write them; in any thread."""
+        with self._writing:
+            # One by one from the left: the event loop may append meanwhile.
+            pending = [self._pending.popleft() for _ in range(len(self._pending))]
+            if pending:
+                self._write(pending)
+
+    def _write(self, pending: "list[_Rows | _Extra]") -> None:
+        tables = [self._expand(notes) for notes in _same_lane(pending)]
         table = pa.concat_tables(tables)
         if self.directory is None:
             self._parts.append(table)
@@ -172,44 +182,49 @@ class Truth:
             return read_truth(self.directory)
         return pa.concat_tables(self._parts) if self._parts else TRUTH.empty_table()
 
-    def _expand(self, noted: _Rows) -> pa.Table:
-        lane, place = noted.lane, noted.place
-        tape = lane.encoded.tape
-        rows = noted.start + np.flatnonzero(lane.heard[noted.start : noted.stop])
-        count = len(rows)
+    def _expand(self, notes: list[_Rows] | list[_Extra]) -> pa.Table:
+        first = notes[0]
+        if isinstance(first, _Extra):
+            return _unknown(first)
+        noted = [note for note in notes if isinstance(note, _Rows)]
+        lane, tape = first.lane, first.lane.encoded.tape
+        rows, of_note = _heard_rows(lane, noted)
+        starts = _begins(of_note)
         if lane.encoded.wire.joins:
-            groups = np.zeros(count, np.int64) if noted.one_frame else rows // lane.batch
-            begins = np.flatnonzero(np.diff(groups, prepend=-1))
-            frames = np.cumsum(np.diff(groups, prepend=groups[:1]) > 0)
-            places = np.arange(count) - begins[frames] if count else groups
+            one_frame = np.array([note.one_frame for note in noted])[of_note]
+            frame_begins = _begins(of_note, np.where(one_frame, 0, rows // lane.batch))
         else:
-            frames, places = np.arange(count), np.zeros(count, np.int64)
-        columns = self._tape_columns(lane)
-        picked = columns.slice(noted.start, noted.stop - noted.start)
-        if count != len(picked):
-            picked = columns.take(pa.array(rows))
+            frame_begins = np.arange(len(rows))
+        # Which frame since the note's first: how many frames began after the note did.
+        begun = np.cumsum(frame_begins == np.arange(len(rows)))
+        frames = np.array([note.place.frame for note in noted])[of_note] + begun - begun[starts]
+        seqs = np.array([note.first_seq for note in noted])[of_note]
+        picked = self._tape_columns(lane).take(row_numbers(rows))
+        of = row_numbers(of_note)
         own = {
-            "seq": noted.first_seq + np.arange(count),
-            "path": pa.repeat(place.path, count),
-            "connection": pa.repeat(place.connection, count),
-            "frame": place.frame + frames,
-            "place": places,
-            "row": noted.played + rows,
+            "seq": seqs + np.arange(len(rows)) - starts,
+            "path": pa.array([note.place.path for note in noted]).take(of),
+            "connection": pa.array([note.place.connection for note in noted]).take(of),
+            "frame": frames,
+            "place": np.arange(len(rows)) - frame_begins,
+            "row": np.array([note.played for note in noted])[of_note] + rows,
             "kind_row": tape.kind_rows[rows],
             **{name: picked[name] for name, _ in _TAPE_COLUMNS},
-            "sent_ns": pa.repeat(place.sent_ns, count),
-            "sent_mono_ns": pa.repeat(place.sent_mono_ns, count),
-            "fault": pa.repeat(noted.fault, count),
-            "whole": pa.repeat(noted.whole, count),
-            "text": pa.repeat("", count),
+            "sent_ns": pa.array([note.place.sent_ns for note in noted]).take(of),
+            "sent_mono_ns": pa.array([note.place.sent_mono_ns for note in noted]).take(of),
+            "fault": pa.array([note.fault for note in noted]).take(of),
+            "whole": pa.array([note.whole for note in noted]).take(of),
+            "text": pa.repeat("", len(rows)),
         }
         return pa.table(own, schema=TRUTH)
 
     def _tape_columns(self, lane: Lane) -> pa.Table:
         encoded = lane.encoded
-        key = (id(encoded.tape), encoded.wire.name)
+        key = (encoded.tape, encoded.wire.name)
         if key not in self._columns:
             self._columns[key] = encoded.wire.wire_codes(tape_columns(encoded.tape))
+            if len(self._columns) > TAPES_KEPT:
+                self._columns.popitem(last=False)
         return self._columns[key]
 
 
@@ -218,7 +233,7 @@ def tape_columns(tape: Tape) -> pa.Table:
     schema = pa.schema(_TAPE_COLUMNS)
     parts, places = [], []
     for kind, table in tape.tables.items():
-        columns = {"kind": pa.repeat(kind, table.num_rows)}
+        columns: dict[str, Any] = {"kind": pa.repeat(kind, table.num_rows)}
         for name in ("symbol", "event_ns"):
             columns[name] = table[name]
         for name in schema.names[3:]:
@@ -230,7 +245,7 @@ def tape_columns(tape: Tape) -> pa.Table:
         return schema.empty_table()
     back: Ints = np.empty(len(tape), np.int64)
     back[np.concatenate(places)] = np.arange(len(tape))
-    return pa.concat_tables(parts).take(pa.array(back)).combine_chunks()
+    return pa.concat_tables(parts).take(row_numbers(back)).combine_chunks()
 
 
 def read_truth(directory: Path) -> pa.Table:
@@ -247,10 +262,31 @@ def now(path: str, connection: int, frame: int, wall: clock.WallClock) -> Place:
     return Place(path, connection, frame, wall.wall_at(mono_ns), mono_ns)
 
 
-def _merged(pending: list[_Rows | _Extra]) -> list[_Rows | _Extra]:
-    # Rows noted one by one would cost a table each; but each note has a time of its own, so only
-    # what was sent at one instant may be joined.
-    return pending
+def _same_lane(pending: list[_Rows | _Extra]) -> Iterator[list[_Rows] | list[_Extra]]:
+    # One table for all notes of a lane in a row: a table each would cost more than the sending.
+    for key, notes in itertools.groupby(pending, lambda note: getattr(note, "lane", note)):
+        yield [note for note in notes if isinstance(note, _Rows)] or [
+            note for note in [key] if isinstance(note, _Extra)
+        ]
+
+
+def _heard_rows(lane: Lane, noted: list[_Rows]) -> tuple[Ints, Ints]:
+    """Return the rows that were heard, note by note, and of which note each is."""
+    rows = np.concatenate([np.arange(note.start, note.stop) for note in noted])
+    of_note = np.repeat(np.arange(len(noted)), [note.stop - note.start for note in noted])
+    heard = lane.heard[rows]
+    return rows[heard], of_note[heard]
+
+
+def _begins(*keys: Ints) -> Ints:
+    """Return for each place where the run of equal keys that it is in begins."""
+    count = len(keys[0])
+    new = np.zeros(count, np.bool_)
+    new[:1] = True
+    for key in keys:
+        new[1:] |= key[1:] != key[:-1]
+    begins: Ints = np.maximum.accumulate(np.where(new, np.arange(count), 0))
+    return begins
 
 
 def _unknown(noted: _Extra) -> pa.Table:

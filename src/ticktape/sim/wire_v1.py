@@ -2,9 +2,9 @@
 
 One object per frame, never an array; corrections and cancels do not exist here. Codes are numbers.
 
-Source: reference/alpaca.md §5 for the messages. The numbers of exchanges and conditions are those of
-Polygon, whose feed v1 relayed; they fit every captured frame (x 2 and 17; c 14, 37, 41), but Alpaca
-published no list, so they are our derivation.
+Source: reference/alpaca.md §5 for the messages. The numbers of exchanges and conditions are those
+of Polygon, whose feed v1 relayed; they fit every captured frame (x 2 and 17; c 14, 37, 41), but
+Alpaca published no list, so they are our derivation.
 """
 
 from typing import ClassVar
@@ -14,7 +14,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ticktape.sim.jsontext import Texts, by_value, integers, numbers, objects, split_codes, strings
+from ticktape.sim.jsontext import (
+    Column,
+    Texts,
+    by_value,
+    choose,
+    flat,
+    integers,
+    numbers,
+    objects,
+    split_codes,
+    strings,
+)
 from ticktape.sim.states import ERRORS, Subscription
 from ticktape.sim.tape import TAPE_KINDS, Tape
 from ticktape.sim.wire_v2 import in_order
@@ -28,6 +39,7 @@ CONDITIONS = {
     "K": 23, "L": 30, "M": 15, "N": 20, "O": 25, "P": 22, "Q": 16, "R": 29, "S": 34, "T": 12,
     "U": 13, "V": 52, "W": 2, "X": 9, "Y": 36, "Z": 33, "1": 27, "4": 10, "5": 28, "6": 8, "7": 53,
 }  # fmt: skip
+QUOTE_CONDITIONS = "1"  # what the captured quotes say of a regular one; they have no tape
 TAPES = {"A": 1, "B": 2, "C": 3}
 V1_KINDS = frozenset({"trades", "quotes", "bars"})
 
@@ -48,10 +60,11 @@ def tape_number(letter: str) -> str:
 
 
 def _streams(prefix: str, rows: pa.Table) -> Texts:
-    return objects(f'{{"stream":"{prefix}.', pc.utf8_trim(strings(rows["symbol"]), '"'), '","data":')
+    symbols = pc.utf8_trim(strings(rows["symbol"]), '"')
+    return objects(f'{{"stream":"{prefix}.', symbols, '","data":')
 
 
-def _numbers_list(column: pa.ChunkedArray) -> Texts:
+def _numbers_list(column: Column) -> Texts:
     return by_value(column, lambda codes: f"[{condition_numbers(codes)}]")
 
 
@@ -65,13 +78,12 @@ def _quote(rows: pa.Table) -> Texts:
         ',"X":', by_value(rows["ask_exchange"], exchange_number),
         ',"P":', numbers(rows["ask_price"]),
         ',"S":', integers(rows["ask_size"]),
-        # 1 is what the captured quotes say for a regular one.
-        ',"c":[1],"t":', integers(rows["event_ns"]), "}}",
+        f',"c":[{QUOTE_CONDITIONS}],"t":', integers(rows["event_ns"]), "}}",
     )  # fmt: skip
 
 
 def _bar(rows: pa.Table) -> Texts:
-    start_ms = pc.divide(rows["event_ns"], 1_000_000)
+    start_ms = pc.divide(rows["event_ns"], pa.scalar(1_000_000))
     # The day's volume, open and average are the minute's own here: a tape knows no day.
     volume, vwap = integers(rows["volume"]), numbers(rows["vwap"])
     opening = numbers(rows["open"])
@@ -85,7 +97,7 @@ def _bar(rows: pa.Table) -> Texts:
         ',"l":', numbers(rows["low"]),
         ',"a":', vwap,
         ',"s":', integers(start_ms),
-        ',"e":', integers(pc.add(start_ms, 60_000)), "}}",
+        ',"e":', integers(pc.add(start_ms, pa.scalar(60_000))), "}}",
     )  # fmt: skip
 
 
@@ -122,9 +134,9 @@ class JsonV1:
 
     def heard(self, tape: Tape, subscription: Subscription) -> "np.typing.NDArray[np.bool_]":
         """Return for each row whether `subscription` hears it."""
-        known = [kind in V1_KINDS for kind in TAPE_KINDS]
-        heard: np.typing.NDArray[np.bool_] = tape.mask(subscription)
-        return heard & np.array(known)[tape.kind_codes]
+        known = np.array([kind in V1_KINDS for kind in TAPE_KINDS])
+        heard: np.typing.NDArray[np.bool_] = tape.mask(subscription) & known[tape.kind_codes]
+        return heard
 
     def control(self, message: object) -> bytes:
         """Return a control message as the payload of its frame."""
@@ -148,14 +160,17 @@ class JsonV1:
 
     def wire_codes(self, table: pa.Table) -> pa.Table:
         """Return the truth's columns as v1 writes them: numbers of exchange, conditions, tape."""
-        for name, text in (
-            ("exchange", exchange_number),
-            ("conditions", condition_numbers),
-            ("tape", tape_number),
+        quotes = pc.equal(flat(table["kind"]), pa.scalar("quotes"))
+        for name, text, of_quote in (
+            ("exchange", exchange_number, None),
+            ("conditions", condition_numbers, QUOTE_CONDITIONS),
+            ("tape", tape_number, ""),
         ):
-            place = table.column_names.index(name)
-            column = table[name]
+            column = flat(table[name])
             filled = by_value(column.fill_null(""), text)
-            kept = pc.if_else(pc.is_null(column), None, filled)
-            table = table.set_column(place, table.field(name), kept.cast(pa.string()))
+            kept = choose(pc.is_null(column), pa.scalar(None, pa.string()), filled)
+            if of_quote is not None:
+                kept = choose(quotes, of_quote, kept)
+            place = table.column_names.index(name)
+            table = table.set_column(place, table.field(name), kept)
         return table

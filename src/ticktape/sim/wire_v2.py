@@ -12,7 +12,6 @@ from typing import ClassVar
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ticktape.sim.jsontext import (
     Texts,
@@ -21,6 +20,7 @@ from ticktape.sim.jsontext import (
     integers,
     numbers,
     objects,
+    row_numbers,
     strings,
 )
 from ticktape.sim.states import ERRORS, Subscription
@@ -59,7 +59,7 @@ _BAR_TYPES = {"minute": '{"T":"b","S":', "updated": '{"T":"u","S":', "day": '{"T
 
 
 def _bar(rows: pa.Table) -> Texts:
-    heads = pa.array([_BAR_TYPES[span] for span in rows["span"].to_pylist()], pa.string())
+    heads = pa.array([_BAR_TYPES[str(span)] for span in rows["span"].to_pylist()], pa.string())
     return objects(
         heads, strings(rows["symbol"]),
         ',"o":', numbers(rows["open"]),
@@ -128,7 +128,7 @@ def in_order(
         return pa.array([], pa.string())
     back = np.empty(stop - start, np.int64)
     back[np.concatenate(places)] = np.arange(stop - start)
-    return pa.concat_arrays(parts).take(pa.array(back))
+    return pa.concat_arrays(parts).take(row_numbers(back))
 
 
 class JsonV2:
@@ -171,14 +171,3 @@ class JsonV2:
     def wire_codes(self, table: pa.Table) -> pa.Table:
         """Return the truth's columns as this protocol writes them; here as they are."""
         return table
-
-
-def split(texts: Texts) -> list[bytes]:
-    """Return the messages as bytes, one by one."""
-    return [text.encode() for text in texts.to_pylist()]
-
-
-def lengths(texts: Texts) -> "np.typing.NDArray[np.int64]":
-    """Return the bytes of each text."""
-    sizes: np.typing.NDArray[np.int64] = pc.binary_length(texts).to_numpy().astype(np.int64)
-    return sizes

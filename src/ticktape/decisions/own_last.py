@@ -1,0 +1,57 @@
+"""The last values as of the record that a strategy is given; its own, so that replay sees the same."""
+
+from collections.abc import Iterator
+
+from ticktape.records import Bar, Quote, Record, Trade
+
+
+class Last:
+    """The newest trade, quote and bar of one symbol; None where none has come."""
+
+    __slots__ = ("bar", "quote", "trade")
+
+    def __init__(self) -> None:
+        self.trade: Trade | None = None
+        self.quote: Quote | None = None
+        self.bar: Bar | None = None
+
+
+class OwnLastValues:
+    """Symbol -> Last; `of(feed, symbol)` when several feeds carry a symbol.
+
+    Moves forward only: a late print does not replace a newer value.
+    """
+
+    def __init__(self) -> None:
+        self._by_feed: dict[tuple[str, str], Last] = {}
+        self._by_symbol: dict[str, Last] = {}
+
+    def update(self, record: Record) -> None:
+        """Take a record in; the runner does this before the callback."""
+        own = self._by_feed.setdefault((record.feed, record.symbol), Last())
+        shared = self._by_symbol.setdefault(record.symbol, Last())
+        for last in (own, shared):
+            if isinstance(record, Trade):
+                if last.trade is None or record.event_ns >= last.trade.event_ns:
+                    last.trade = record
+            elif isinstance(record, Quote):
+                if last.quote is None or record.event_ns >= last.quote.event_ns:
+                    last.quote = record
+            elif isinstance(record, Bar) and (
+                last.bar is None or record.event_ns >= last.bar.event_ns
+            ):
+                last.bar = record
+
+    def __getitem__(self, symbol: str) -> Last:
+        """The newest of a symbol over all feeds; empty when nothing has come."""
+        return self._by_symbol.get(symbol) or Last()
+
+    def of(self, feed: str, symbol: str) -> Last:
+        """The newest of a symbol on one feed; empty when nothing has come."""
+        return self._by_feed.get((feed, symbol)) or Last()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_symbol)
+
+    def __len__(self) -> int:
+        return len(self._by_symbol)

@@ -1,0 +1,61 @@
+"""Gives a strategy its logged inputs again, from the journals, in the logged order.
+
+Nothing here writes, and nothing but the log decides what comes next.
+"""
+
+from collections.abc import Iterator
+
+from ticktape.decisions.log import Blocks, InputLog, Timer
+from ticktape.decisions.runner import DecisionRunner, Outcome
+from ticktape.directory import RunDirectory
+from ticktape.errors import Corrupt
+from ticktape.journal.blocks import Block
+from ticktape.journal.reader import Reader
+from ticktape.records import Position
+
+
+def give_logged(
+    runner: DecisionRunner, directory: RunDirectory, log: InputLog
+) -> Iterator[Outcome]:
+    """The outcome of every logged input, in order.
+
+    Raises:
+        Corrupt: blocks that the strategy was given are no longer whole in the feed's journal.
+    """
+    readers: dict[str, Reader] = {}
+    try:
+        for logged in log.inputs:
+            said = logged.input
+            if isinstance(said, Timer):
+                yield runner.fire_timer(said.now_ns)
+            elif isinstance(said, Blocks):
+                if said.feed not in readers:
+                    readers[said.feed] = Reader(directory.feed_journal(said.feed), None)
+                yield runner.give(said.feed, read_blocks(readers[said.feed], said))
+    finally:
+        for reader in readers.values():
+            reader.close()
+
+
+def read_blocks(reader: Reader, said: Blocks) -> list[Block]:
+    """The blocks that one input names.
+
+    Raises:
+        Corrupt: not all of them are there.
+    """
+    start, end = Position(said.epoch, said.from_offset), Position(said.epoch, said.to_offset)
+    if reader.position != start:
+        reader.seek(start)
+    found: list[Block] = []
+    while len(found) < said.count and reader.position < end:
+        blocks = reader.read_until(end)
+        if not blocks:
+            break
+        found += blocks
+    if len(found) != said.count:
+        raise Corrupt(
+            f"feed {said.feed}: {said.count - len(found)} of {said.count} blocks at epoch "
+            f"{said.epoch} offset {said.from_offset} are gone that a strategy was given",
+            hint="A power cut or damage took them: what was decided on them is suspect.",
+        )
+    return found

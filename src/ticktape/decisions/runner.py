@@ -1,0 +1,171 @@
+"""Runs one strategy over blocks and timers; the same code live, muted and in a replay.
+
+The order in which `give` and `fire_timer` are called is all that decides what a strategy returns; live, that order
+is logged with the outcome, in one block of the strategy's journal.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from ticktape.decisions.log import Blocks, Decided, Failed, Input, Timer, encode
+from ticktape.decisions.strategy import Strategy
+from ticktape.errors import DecisionError
+from ticktape.journal.blocks import Block
+from ticktape.records import EntryKind, Record
+
+
+class Decodes(Protocol):
+    """What a runner needs of a feed's decoder."""
+
+    def decode(self, block: Block) -> Sequence[Record]:
+        """The records of a block, in order."""
+        ...
+
+
+class Outcome(NamedTuple):
+    """What one input led to: the entries to be logged behind it, by kind and bytes."""
+
+    input: Input
+    kinds: list[int]
+    payloads: list[bytes]
+    failure: DecisionError | None
+
+    @property
+    def decisions(self) -> list[bytes]:
+        """The bytes of the decisions alone."""
+        return [
+            payload
+            for kind, payload in zip(self.kinds, self.payloads, strict=True)
+            if kind == EntryKind.DECISION
+        ]
+
+
+class DecisionStatistics(NamedTuple):
+    """Counters of one instance; they only grow."""
+
+    decision: str
+    records: int
+    decisions: int
+    timers: int
+    failures: int
+    stopped: bool
+
+
+class DecisionRunner:
+    """One strategy, its decoders, and its policy on errors.
+
+    Args:
+        strategy: a fresh instance.
+        decoders: feed -> its decoder.
+        on_error: "stop" ends the strategy at the first error; "detach" only the raising callback.
+        on_block: called after each block with (feed, block), for the stage rows.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        decoders: dict[str, Decodes],
+        on_error: str = "stop",
+        on_block: Callable[[str, Block], None] | None = None,
+    ) -> None:
+        self.strategy = strategy
+        self._decoders = decoders
+        self._on_error = on_error
+        self.on_block = on_block
+        self.stopped = False
+        self._number = 0
+        self._records = 0
+        self._timers = 0
+        self._failures = 0
+
+    def give(self, feed: str, blocks: Sequence[Block]) -> Outcome:
+        """Give blocks of one feed, in order, all of one epoch and not none."""
+        first, last = blocks[0], blocks[-1]
+        said = Blocks(feed, first.epoch, first.offset, last.end_offset, len(blocks))
+        outcome = Outcome(said, [], [], None)
+        decoder = self._decoders[feed]
+        decide = self.strategy.decide
+        for block in blocks:
+            for record in decoder.decode(block):
+                if self.stopped:
+                    break
+                self._records += 1
+                try:
+                    value = decide(record)
+                except DecisionError as error:
+                    outcome = self._failed(outcome, record.kind, error)
+                    continue
+                if value is not None:
+                    self._decided(outcome, record, value)
+            if self.on_block is not None:
+                self.on_block(feed, block)
+        return outcome
+
+    def fire_timer(self, now_ns: int) -> Outcome:
+        """Call the strategy's timer with this time."""
+        outcome = Outcome(Timer(now_ns), [], [], None)
+        if self.stopped:
+            return outcome
+        self._timers += 1
+        try:
+            value = self.strategy.on_timer(now_ns)
+        except DecisionError as error:
+            return self._failed(outcome, "timer", error)
+        if value is not None:
+            said = Decided(
+                self._number, "timer", "", "", now_ns, now_ns, 0, -1, 0, msgspec.Raw(value)
+            )
+            self._add(outcome, said)
+        return outcome
+
+    def _decided(self, outcome: Outcome, record: Record, value: bytes) -> None:
+        said = Decided(
+            self._number,
+            record.kind,
+            record.feed,
+            record.symbol,
+            record.event_ns,
+            record.recv_ns,
+            record.epoch,
+            record.seq,
+            record.index,
+            msgspec.Raw(value),
+        )
+        self._add(outcome, said)
+
+    def _add(self, outcome: Outcome, said: Decided) -> None:
+        self._number += 1
+        outcome.kinds.append(EntryKind.DECISION)
+        outcome.payloads.append(encode(said))
+
+    def _failed(self, outcome: Outcome, trigger: str, error: DecisionError) -> Outcome:
+        self._failures += 1
+        failed = Failed(trigger, error.seq, str(error.args[0]), self._on_error)
+        outcome.kinds.append(EntryKind.ERROR)
+        outcome.payloads.append(encode(failed))
+        if self._on_error == "detach":
+            self.strategy.detach(trigger)
+        else:
+            self.stopped = True
+        return outcome._replace(failure=error)
+
+    def statistics(self) -> DecisionStatistics:
+        """Counters of this instance."""
+        return DecisionStatistics(
+            decision=self.strategy.name,
+            records=self._records,
+            decisions=self._number,
+            timers=self._timers,
+            failures=self._failures,
+            stopped=self.stopped,
+        )
+
+
+def log_block(outcome: Outcome) -> tuple[list[bytes], list[int]]:
+    """(payloads, kinds) of the one block in which an input and its outcome are logged."""
+    return (
+        [encode(outcome.input), *outcome.payloads],
+        [EntryKind.INPUT, *outcome.kinds],
+    )

@@ -1,0 +1,158 @@
+"""Loads a strategy file and calls its callbacks; nothing here knows journals or clocks.
+
+A strategy is a class with any of `on_trade on_quote on_bar on_book on_correction on_cancel on_gap
+on_timer`, each called as `on_trade(record, last)`; `on_timer(now_ns, last)` is called every `timer_s`
+seconds. What a callback returns, if it is not None, is a decision: anything that JSON can hold.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ticktape.decisions.own_last import OwnLastValues
+from ticktape.errors import DecisionError
+from ticktape.records import Record
+
+CALLBACKS = {
+    "trades": "on_trade",
+    "quotes": "on_quote",
+    "bars": "on_bar",
+    "corrections": "on_correction",
+    "cancels": "on_cancel",
+    "gaps": "on_gap",
+}
+_TIMER = "on_timer"
+_encode = msgspec.json.encode
+
+
+class Strategy:
+    """One instance of the user's class, with its own last values."""
+
+    def __init__(self, name: str, instance: object) -> None:
+        self.name = name
+        self.last = OwnLastValues()
+        self._callbacks: dict[str, Callable[..., object]] = {
+            kind: getattr(instance, callback)
+            for kind, callback in CALLBACKS.items()
+            if callable(getattr(instance, callback, None))
+        }
+        timer = getattr(instance, _TIMER, None)
+        self._timer: Callable[..., object] | None = timer if callable(timer) else None
+        self.timer_s = float(getattr(instance, "timer_s", 0) or 0) if self._timer else 0.0
+        if self.timer_s < 0:
+            raise DecisionError(
+                f"strategy {name}: timer_s is {self.timer_s}",
+                decision=name,
+                hint="timer_s is the seconds between two calls of on_timer; it must be positive.",
+            )
+
+    def decide(self, record: Record) -> bytes | None:
+        """Give one record to its callback; the JSON of what it returned, None for nothing.
+
+        Raises:
+            DecisionError: the callback raised, or returned what JSON cannot hold.
+        """
+        self.last.update(record)
+        callback = self._callbacks.get(record.kind)
+        if callback is None:
+            return None
+        return self._call(callback, record, record.seq)
+
+    def on_timer(self, now_ns: int) -> bytes | None:
+        """Call the timer; as `decide`."""
+        return None if self._timer is None else self._call(self._timer, now_ns, -1)
+
+    def detach(self, kind: str) -> None:
+        """Never call the callback of `kind` ("timer" for the timer) again."""
+        if kind == "timer":
+            self._timer = None
+        self._callbacks.pop(kind, None)
+
+    def _call(self, callback: Callable[..., object], argument: object, seq: int) -> bytes | None:
+        try:
+            value = callback(argument, self.last)
+            return None if value is None else _encode(value)
+        except Exception as error:
+            where = _place(error)
+            raise DecisionError(
+                f"strategy {self.name}: {callback.__name__} raised "
+                f"{type(error).__name__}: {error}{where}",
+                decision=self.name,
+                seq=seq,
+                hint="Recording goes on. Mend the strategy and try it: ticktape replay DIR.",
+            ) from error
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return ""
+    return f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})"
+
+
+def load_strategy(path: Path, name: str, class_name: str = "") -> Strategy:
+    """A fresh instance of the strategy in the file at `path`.
+
+    Args:
+        path: a Python file; its folder may hold modules that it imports.
+        name: what the strategy is called.
+        class_name: which class; "" takes the only class with a callback.
+
+    Raises:
+        DecisionError: no such file, it cannot be imported, or it has no or several strategies.
+    """
+    module = _import(path, name)
+    found = {
+        key: value
+        for key, value in vars(module).items()
+        if isinstance(value, type)
+        and value.__module__ == module.__name__
+        and any(callable(getattr(value, each, None)) for each in (*CALLBACKS.values(), _TIMER))
+    }
+    if class_name:
+        found = {key: value for key, value in found.items() if key == class_name}
+    if len(found) != 1:
+        names = ", ".join(found) or "none"
+        raise DecisionError(
+            f"{path}: {len(found)} strategy classes found ({names}), one is needed",
+            decision=name,
+            hint='Write one class with on_trade(self, trade, last), or say class_name = "…".',
+        )
+    try:
+        return Strategy(name, next(iter(found.values()))())
+    except DecisionError:
+        raise
+    except Exception as error:
+        raise DecisionError(
+            f"{path}: making the strategy raised {type(error).__name__}: {error}{_place(error)}",
+            decision=name,
+            hint="Its __init__ is called without arguments.",
+        ) from error
+
+
+def _import(path: Path, name: str) -> Any:  # noqa: ANN401 - a module is whatever its file says
+    spec = importlib.util.spec_from_file_location(f"ticktape_strategy_{name}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise DecisionError(
+            f"{path}: no such strategy file", decision=name, hint="Check file = … in [[decide]]."
+        )
+    module = importlib.util.module_from_spec(spec)
+    folder = str(path.parent.resolve())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    sys.modules[module.__name__] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise DecisionError(
+            f"{path}: importing it raised {type(error).__name__}: {error}{_place(error)}",
+            decision=name,
+            hint="Run it with python to see the whole traceback.",
+        ) from error
+    return module

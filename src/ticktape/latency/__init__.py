@@ -1,0 +1,39 @@
+"""Every entry's way through the recorder, in time: stamps per batch, joined with the journal's own.
+
+    rowfile     small fixed rows appended to a file per process start
+    stagelog    what a stage did: which positions, and when
+    pauselog    what stood in the way: GC, fsync, scheduler
+    histogram   log-linear buckets
+    blockindex  the journal's block headers as columns
+    join        rows and blocks -> when each block reached a stage first
+    report      percentiles per stage, and the slowest batches with their cause
+    trace       the way of one entry
+
+A stage writes 40 bytes per batch and nothing per entry; nothing here may slow or stop the stage
+that it measures.
+"""
+
+from ticktape.latency.blockindex import BlockIndex
+from ticktape.latency.histogram import Histogram
+from ticktape.latency.pauselog import PauseKind, PauseLog, read_pauses
+from ticktape.latency.report import LatencyReport, SlowBatch
+from ticktape.latency.rowfile import RunId
+from ticktape.latency.stagelog import STAGES, StageLog, read_rows, read_stages
+from ticktape.latency.trace import Step, path_of
+
+__all__ = [
+    "STAGES",
+    "BlockIndex",
+    "Histogram",
+    "LatencyReport",
+    "PauseKind",
+    "PauseLog",
+    "RunId",
+    "SlowBatch",
+    "StageLog",
+    "Step",
+    "path_of",
+    "read_pauses",
+    "read_rows",
+    "read_stages",
+]

@@ -1,0 +1,151 @@
+"""The certificate of a run: COMPLETE or INCOMPLETE, the counts, and why. Pure; printed by the CLI."""
+
+from typing import Any, NamedTuple
+
+from ticktape.clock import iso_utc
+from ticktape.ledger.gaps import GapInterval
+from ticktape.ledger.proof import KindCount
+from ticktape.schemas import MARKET_KINDS
+
+
+class FeedVerdict(NamedTuple):
+    """What was found of one feed, or of one strategy's journal (`kind` = "decision").
+
+    `dropped_frames` were never journaled; `torn` are blocks that a dying writer left or that were damaged, in words;
+    `suspect` ranges lay between synced and written when a sync failed.
+    """
+
+    name: str
+    kind: str
+    counts: list[KindCount]
+    control: int
+    sessions: int
+    first_ns: int | None
+    last_ns: int | None
+    dropped_frames: int
+    torn: list[str]
+    suspect: list[str]
+    gaps: list[GapInterval]
+    epochs: int
+
+    @property
+    def market(self) -> list[KindCount]:
+        """The counts of what the venue sent."""
+        return [count for count in self.counts if count.kind in MARKET_KINDS]
+
+    def total(self, field: str) -> int:
+        """Sum of a field over what the venue sent."""
+        return sum(int(getattr(count, field)) for count in self.market)
+
+    @property
+    def open_gaps(self) -> list[GapInterval]:
+        """Gaps that count against the run: neither planned nor healed."""
+        return [gap for gap in self.gaps if not gap.planned and gap.state != "healed"]
+
+    def reasons(self) -> list[str]:
+        """Why the feed is not complete, each with its place; empty when it is."""
+        found = []
+        if self.dropped_frames:
+            found.append(f"{self.name}: {self.dropped_frames} frames were dropped (disk refused)")
+        found += [f"{self.name}: {words}" for words in self.torn]
+        found += [f"{self.name}: suspect {words}" for words in self.suspect]
+        for count in self.counts:
+            for field in ("missing", "behind", "surplus", "altered"):
+                number = getattr(count, field)
+                if number:
+                    found.append(f"{self.name}: {number} {count.kind} {_WORDS[field]}")
+        found += [f"{self.name}: gap {_gap_words(gap)}" for gap in self.open_gaps]
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """The feed's part of the JSON of `check`."""
+        open_gaps = self.open_gaps
+        return {
+            "kind": self.kind,
+            "complete": not self.reasons(),
+            "received": self.total("received") + self.dropped_frames,
+            "stored": self.total("stored"),
+            "duplicates": self.total("duplicates"),
+            "conflicts": self.total("conflicts"),
+            "dropped": self.dropped_frames,
+            "control": self.control,
+            "gaps": len([gap for gap in self.gaps if not gap.planned]),
+            "gaps_healed": len([gap for gap in self.gaps if gap.state == "healed"]),
+            "gaps_open": [gap._asdict() for gap in open_gaps],
+            "torn": len(self.torn),
+            "suspect": len(self.suspect),
+            "behind": self.total("behind"),
+            "sessions": self.sessions,
+            "epochs": self.epochs,
+            "first_ns": self.first_ns,
+            "last_ns": self.last_ns,
+            "tables": {count.kind: count.stored for count in self.counts},
+        }
+
+
+class Verdict(NamedTuple):
+    """The whole run's certificate; `extra` are reasons that no journal shows."""
+
+    feeds: list[FeedVerdict]
+    decisions: list[FeedVerdict]
+    latency_us: dict[str, dict[str, float | int | None]]
+    extra: list[str]
+
+    def reasons(self) -> list[str]:
+        """Why the run is not complete; empty when it is."""
+        found = list(self.extra)
+        for feed in (*self.feeds, *self.decisions):
+            found += feed.reasons()
+        return found
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything adds up, nothing is torn, behind or dropped, and no gap stands open."""
+        return not self.reasons()
+
+    def totals(self) -> dict[str, int]:
+        """The sums that stand on the last line."""
+        parts = [feed.to_json() for feed in self.feeds]
+        keys = ("received", "stored", "duplicates", "dropped", "gaps", "gaps_healed", "torn")
+        return {key: sum(part[key] for part in parts) for key in keys}
+
+    def to_json(self) -> dict[str, Any]:
+        """The one JSON object of `check --json` (DESIGN §8)."""
+        return {
+            "complete": self.complete,
+            **self.totals(),
+            "feeds": {feed.name: feed.to_json() for feed in self.feeds},
+            "decisions": {
+                each.name: {"decisions": sum(count.stored for count in each.counts)}
+                for each in self.decisions
+            },
+            "latency_us": self.latency_us,
+            "reasons": self.reasons(),
+        }
+
+    def last_line(self) -> str:
+        """The line that a run ends with."""
+        sums = self.totals()
+        word = "COMPLETE" if self.complete else "INCOMPLETE"
+        gaps = f"gaps {sums['gaps']}"
+        if sums["gaps_healed"]:
+            gaps += f" (healed {sums['gaps_healed']})"
+        return (
+            f"{word}  received {sums['received']:,} = stored {sums['stored']:,} "
+            f"+ duplicates {sums['duplicates']:,} + dropped {sums['dropped']:,}, "
+            f"{gaps}, torn {sums['torn']}"
+        )
+
+
+_WORDS = {
+    "missing": "are in the journal and not in the table",
+    "behind": "are journaled and not yet in the table",
+    "surplus": "are in the table and not in the journal, or twice",
+    "altered": "differ from what the journal says",
+}
+
+
+def _gap_words(gap: GapInterval) -> str:
+    end = "still open" if gap.to_ns is None else f"{(gap.to_ns - gap.from_ns) / 1e9:.3f} s"
+    symbol = f" {gap.symbol}" if gap.symbol else ""
+    return f"{iso_utc(gap.from_ns)} ({end}){symbol}: {gap.cause}"

@@ -1,0 +1,81 @@
+"""What a child is told on its standard input: its role, its run, and its part of the config.
+
+A task holds keys. It is written to a pipe and nowhere else.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from ticktape.config import DecideConfig, FeedConfig, JournalConfig, TableConfig
+
+
+class FeedPlace(msgspec.Struct, frozen=True):
+    """A feed as its readers know it."""
+
+    name: str
+    kind: str
+
+
+class CaptureTask(msgspec.Struct, frozen=True, tag="capture"):
+    """Record one feed."""
+
+    run: str
+    directory: str
+    feed: FeedConfig
+    journal: JournalConfig
+    key: str
+    secret: str
+    proxy: str
+
+    def __repr__(self) -> str:
+        return f"CaptureTask({self.feed.name}, keys hidden)"
+
+
+class LastTask(msgspec.Struct, frozen=True, tag="last"):
+    """Keep the last values of all feeds."""
+
+    run: str
+    directory: str
+    feeds: list[FeedPlace]
+
+
+class DecideTask(msgspec.Struct, frozen=True, tag="decide"):
+    """Run one strategy over all feeds; `positions` is where this run's data begins."""
+
+    run: str
+    directory: str
+    feeds: list[FeedPlace]
+    decide: DecideConfig
+    journal: JournalConfig
+    positions: dict[str, tuple[int, int]]
+    stage: str
+
+
+class TableTask(msgspec.Struct, frozen=True, tag="table"):
+    """Bring the rows of all feeds and strategies into the tables."""
+
+    run: str
+    directory: str
+    feeds: list[FeedPlace]
+    decisions: list[str]
+    table: TableConfig
+
+
+Task = CaptureTask | LastTask | DecideTask | TableTask
+
+encode_task = msgspec.json.Encoder(enc_hook=str).encode
+
+
+def _path(kind: type, text: object) -> Path:
+    assert kind is Path
+    return Path(str(text))
+
+
+_decoder = msgspec.json.Decoder(Task, dec_hook=_path)
+
+
+def decode_task(line: bytes) -> Task:
+    """The task on a child's first line."""
+    task: Task = _decoder.decode(line)
+    return task

@@ -1,0 +1,113 @@
+"""Latency of a whole run, and the path of one trade, from the journal's headers and the stage rows."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ticktape.clock import iso_utc
+from ticktape.directory import RunDirectory
+from ticktape.errors import ConfigError
+from ticktape.latency import (
+    BlockIndex,
+    LatencyReport,
+    Step,
+    path_of,
+    read_pauses,
+    read_stages,
+)
+from ticktape.latency.report import SlowBatch
+from ticktape.records import Position
+from ticktape.replay.places import boots_of, feed_kinds, is_live, reader_of
+from ticktape.replay.tail import connect_run
+
+_FIND = """
+SELECT feed, epoch, seq, index, event_ns, recv_ns, price, size, exchange, conditions, tape
+FROM trades_raw WHERE symbol = $symbol AND id = $id ORDER BY epoch, seq, index
+"""
+
+
+def block_index(directory: RunDirectory, feed: str) -> BlockIndex:
+    """Every block of a feed's journal, without the bodies."""
+    blocks = []
+    with reader_of(directory, feed, live=is_live(directory)) as reader:
+        while found := reader.read(8 << 20):
+            for block in found:
+                block.body = b""
+            blocks += found
+    return BlockIndex.from_blocks(feed, blocks, boots_of(directory, feed))
+
+
+def latency_report(directory: RunDirectory) -> LatencyReport:
+    """Percentiles per stage over all feeds."""
+    report = LatencyReport()
+    for feed in feed_kinds(directory):
+        report.add(block_index(directory, feed), read_stages(directory.stages, feed))
+    return report
+
+
+def slowest(directory: RunDirectory, report: LatencyReport, count: int) -> list[SlowBatch]:
+    """The slowest batches of each stage, with what stood in their way."""
+    pauses: npt.NDArray[np.void] = read_pauses(directory.stages / "pauses")
+    return report.worst(count, pauses)
+
+
+class TradePath(NamedTuple):
+    """One trade and its steps; `trade` is its row, `steps` begin with `recv`."""
+
+    trade: dict[str, Any]
+    position: Position
+    steps: list[Step]
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "trade": self.trade,
+            "position": list(self.position),
+            "steps": [step._asdict() for step in self.steps],
+        }
+
+
+def trace_trade(directory: RunDirectory, symbol: str, trade_id: int) -> list[TradePath]:
+    """The path of every trade with this symbol and id (ids repeat: over days, exchanges, feeds).
+
+    Raises:
+        ConfigError: there is no such trade, with the nearest that there are.
+    """
+    con = connect_run(directory)
+    try:
+        rows = con.sql(_FIND, params={"symbol": symbol, "id": trade_id}).to_arrow_table()
+        if not rows.num_rows:
+            raise ConfigError(
+                [f"{directory.root}: no trade {trade_id} of {symbol}"], hint=_near(con, symbol)
+            )
+    finally:
+        con.close()
+    indexes: dict[str, BlockIndex] = {}
+    stages: dict[str, dict[str, npt.NDArray[np.void]]] = {}
+    found = []
+    for row in rows.to_pylist():
+        feed = row["feed"]
+        if feed not in indexes:
+            indexes[feed] = block_index(directory, feed)
+            stages[feed] = read_stages(directory.stages, feed)
+        position = indexes[feed].position_of(row["epoch"], row["seq"])
+        if position is None:
+            raise ConfigError(
+                [f"{feed}: entry {row['seq']} of epoch {row['epoch']} is not in the journal"],
+                hint="Run: ticktape check DIR",
+            )
+        row["event_time"], row["recv_time"] = iso_utc(row["event_ns"]), iso_utc(row["recv_ns"])
+        found.append(TradePath(row, position, path_of(indexes[feed], stages[feed], position)))
+    return found
+
+
+def _near(con: Any, symbol: str) -> str:  # noqa: ANN401 - DuckDB ships no public type for it
+    some = con.execute(
+        "SELECT id FROM trades_raw WHERE symbol = $symbol AND id IS NOT NULL LIMIT 3",
+        {"symbol": symbol},
+    ).fetchall()
+    if some:
+        return f"Trades of {symbol} there are, e.g. {', '.join(str(row[0]) for row in some)}."
+    symbols = con.execute("SELECT DISTINCT symbol FROM trades_raw ORDER BY 1 LIMIT 20").fetchall()
+    return f"Symbols with trades: {', '.join(row[0] for row in symbols) or 'none'}."

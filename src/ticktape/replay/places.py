@@ -1,0 +1,90 @@
+"""What every offline verb needs to open a run's directory: its feeds, its readers, its tail."""
+
+import contextlib
+import tomllib
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ticktape.directory import RunDirectory
+from ticktape.errors import ConfigError, Corrupt
+from ticktape.journal.reader import Reader
+from ticktape.journal.segments import list_segments
+from ticktape.records import Position
+
+
+def open_run(root: Path) -> RunDirectory:
+    """The run in the folder `root`.
+
+    Raises:
+        ConfigError: there is no run.
+    """
+    directory = RunDirectory(root)
+    if not directory.config.is_file() or not (root / "feeds").is_dir():
+        raise ConfigError(
+            [f"{root}: no ticktape run here"],
+            hint="Name the directory of a run, e.g. runs/demo; `make demo` makes that one.",
+        )
+    return directory
+
+
+def feed_kinds(directory: RunDirectory) -> dict[str, str]:
+    """Feed -> kind, for every feed that has a journal.
+
+    Raises:
+        ConfigError: run.toml cannot be read, or a journal's feed is not in it.
+    """
+    try:
+        document = tomllib.loads(directory.config.read_text())
+        kinds = {str(feed["name"]): str(feed["kind"]) for feed in document["feed"]}
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise ConfigError(
+            [f"{directory.config}: cannot be read: {error}"],
+            hint="It is written by the recorder; start the recorder on this directory again.",
+        ) from error
+    unknown = [feed for feed in directory.feeds() if feed not in kinds]
+    if unknown:
+        raise ConfigError(
+            [f"{directory.config}: feed {feed!r} has a journal and no entry" for feed in unknown],
+            hint="Put the feed back into the config that recorded it; run.toml is its copy.",
+        )
+    return {feed: kinds[feed] for feed in directory.feeds()}
+
+
+def reader_of(
+    directory: RunDirectory, name: str, start: Position = Position(0, 0), *, live: bool  # noqa: B008
+) -> Reader:
+    """A reader of a feed's or strategy's journal.
+
+    Args:
+        directory: the run's.
+        name: a feed, or `decision:` and a strategy's name.
+        start: where to begin.
+        live: a writer is at work; read what it has written. Otherwise read the files to their end.
+    """
+    positions = directory.positions(name) if live else None
+    return Reader(directory.journal(name), positions, start)
+
+
+def is_live(directory: RunDirectory) -> bool:
+    """Whether a recorder is at work in this directory now."""
+    if not directory.lock.exists():
+        return False
+    lock = FileLock(directory.lock, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    except OSError:
+        return False  # a read-only copy: nobody records into it
+    lock.release()
+    return False
+
+
+def boots_of(directory: RunDirectory, name: str) -> dict[int, bytes]:
+    """Epoch -> boot id, from the headers of a journal's segments; damaged headers are left out."""
+    boots: dict[int, bytes] = {}
+    for segment in list_segments(directory.journal(name)):
+        with contextlib.suppress(Corrupt):
+            boots.setdefault(segment.epoch, segment.header().boot_id)
+    return boots

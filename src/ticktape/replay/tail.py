@@ -1,0 +1,42 @@
+"""What `sql` sees: the committed tables and the journal's tail that is not in them yet, each row once."""
+
+import duckdb
+import msgspec
+import pyarrow as pa
+
+from ticktape.decisions.tables import DecisionTables
+from ticktape.decoders import decoder_for
+from ticktape.directory import DECISION, RunDirectory
+from ticktape.journal.position_file import load_positions
+from ticktape.replay.places import feed_kinds, is_live, reader_of
+from ticktape.table.builder import BlockDecoder, TableBuilder
+from ticktape.table.query import connect
+from ticktape.table.store import TableStore
+
+
+def read_tails(directory: RunDirectory, store: TableStore) -> dict[str, pa.Table]:
+    """Kind -> rows that are journaled and not in the store's snapshot, de-duplicated against it.
+
+    The saved position is read before the snapshot is taken: the other way round, rows could be
+    missed.
+    """
+    saved, counts = load_positions(directory.reader_file("table"))
+    received = msgspec.convert(counts, dict[str, dict[str, int]])
+    live = is_live(directory)
+    decoders: dict[str, BlockDecoder] = {
+        feed: decoder_for(kind, feed) for feed, kind in feed_kinds(directory).items()
+    }
+    decoders |= {f"{DECISION}:{name}": DecisionTables(name) for name in directory.decisions()}
+    builder = TableBuilder(store, decoders)
+    for name in decoders:
+        start = builder.start_position(name, saved.get(name), received.get(name))
+        with reader_of(directory, name, start, live=live) as reader:
+            while blocks := reader.read(4 << 20):
+                builder.add(name, blocks)
+    return builder.tails()
+
+
+def connect_run(directory: RunDirectory) -> duckdb.DuckDBPyConnection:
+    """A connection with a view per kind over the tables and the tail; the caller closes it."""
+    store = TableStore(directory.root, read_only=True)
+    return connect(store, read_tails(directory, store))

@@ -1,0 +1,293 @@
+"""The simulated venue: all its paths on one port, in one process and one event loop.
+
+Everything that `start` opens is closed by `close`, however a client behaves. No client ever sees a
+Close frame from the server, unless the config wants it.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from picows import (
+    WSListener,
+    WSUpgradeRequest,
+    WSUpgradeResponse,
+    WSUpgradeResponseWithListener,
+    ws_create_server,
+)
+
+from ticktape import clock
+from ticktape.errors import ConfigError
+from ticktape.sim.config import (
+    DEFAULT_PATHS,
+    STOCK_PATHS,
+    TEST_PATH,
+    V1_PATH,
+    Program,
+    SimConfig,
+)
+from ticktape.sim.connection import Connection
+from ticktape.sim.faults import Fault
+from ticktape.sim.generate import fakepaca_tape
+from ticktape.sim.lane import Wire
+from ticktape.sim.slots import Slots
+from ticktape.sim.states import Machine, Rules, StockMachine
+from ticktape.sim.states_v1 import LegacyMachine
+from ticktape.sim.stream import Stream
+from ticktape.sim.tape import Tape
+from ticktape.sim.truth import Truth
+from ticktape.sim.wire_v1 import JsonV1
+from ticktape.sim.wire_v2 import JsonV2
+
+FLUSH_S = 1.0  # what the truth may lose if this process is killed
+
+
+class SimStatistics(NamedTuple):
+    """What the venue did so far: counts only grow."""
+
+    connections: int
+    refused_upgrades: int
+    messages: int
+    frames: int
+
+
+def programs_of(tape: Tape, paths: tuple[str, ...] = DEFAULT_PATHS) -> dict[str, Program]:
+    """Return `tape` on each of `paths`, and the venue's own test stream on /v2/test."""
+    programs = {path: Program(tape) for path in paths}
+    return {TEST_PATH: Program(fakepaca_tape(), speed=1.0, passes=0)} | programs
+
+
+class AlpacaSim:
+    """A local Alpaca. `async with AlpacaSim(programs_of(tape), config) as sim:` then `sim.url()`.
+
+    `on_event` gets a `Stream` when its tape is through. `truth` says what was put on the wire.
+
+    Raises:
+        ConfigError: on construction, the config or a path is wrong; nothing was opened.
+    """
+
+    def __init__(
+        self,
+        programs: Mapping[str, Program],
+        config: SimConfig | None = None,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        truth_directory: Path | None = None,
+        on_tape_end: Callable[[Stream], None] = lambda stream: None,
+    ) -> None:
+        self.config = config or SimConfig()
+        self.config.check()
+        if unknown := sorted(set(programs) - set(STOCK_PATHS)):
+            raise ConfigError(
+                [f"path {path} carries no stock stream" for path in unknown],
+                hint=f"Known: {', '.join(STOCK_PATHS)}",
+            )
+        self.truth = Truth(truth_directory)
+        self.finished = asyncio.Event()
+        self._ssl_context = ssl_context
+        self._on_tape_end = on_tape_end
+        self._wall = clock.WallClock()
+        self._slots = Slots(self.config.connection_limit, self.config.reap_s)
+        self.streams = {
+            path: Stream(path, program, self.config, self._wire(path), self.truth)
+            for path, program in programs.items()
+        }
+        self._endless = {path for path, program in programs.items() if program.passes == 0}
+        self._rules = _rules(self.config, tuple(programs))
+        self._http = [fault for fault in self.config.faults if fault.name == "http"]
+        self._http_answered = dict.fromkeys(range(len(self._http)), 0)
+        self._connections: set[Connection] = set()
+        self._count = 0
+        self._refused = 0
+        self._server: asyncio.Server | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # Life.
+
+    async def start(self) -> Self:
+        """Listen; `port` is known afterwards.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        self._server = await ws_create_server(
+            self._accept,
+            self.config.host,
+            self.config.port,
+            ssl=self._ssl_context,
+            logger_name="ticktape.sim",
+        )
+        for stream in self.streams.values():
+            self._start(stream.run(self._ended), f"tape of {stream.path}")
+        self._start(self._keep_truth(), "truth")
+        return self
+
+    async def close(self) -> None:
+        """Drop everybody, stop the tapes, write the truth; may be called twice."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        for connection in list(self._connections):
+            connection.abort()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        self.finished.set()
+        self.truth.flush()
+        failures = [error for error in results if isinstance(error, Exception)]
+        if failures:
+            raise failures[0]
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # What others ask.
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        assert self._server is not None, "not started"
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def url(self, path: str = "/v2/iex") -> str:
+        """Return where a client finds `path`."""
+        scheme = "wss" if self._ssl_context else "ws"
+        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
+        return f"{scheme}://{host}:{self.port}{path}"
+
+    async def wait_tape_end(self, path: str = "/v2/iex") -> None:
+        """Wait until the tape of `path` is through."""
+        await self.streams[path].ended.wait()
+
+    def statistics(self) -> SimStatistics:
+        """Return what was done so far."""
+        streams = self.streams.values()
+        return SimStatistics(
+            connections=self._count,
+            refused_upgrades=self._refused,
+            messages=sum(stream.messages for stream in streams),
+            frames=sum(stream.frames for stream in streams),
+        )
+
+    # The inside.
+
+    def _accept(
+        self, request: WSUpgradeRequest
+    ) -> WSListener | WSUpgradeResponseWithListener | None:
+        status = self._http_fault()
+        if status:
+            self._refused += 1
+            answer = WSUpgradeResponse.create_error_response(status)
+            return WSUpgradeResponseWithListener(answer, None)
+        path = request.path.decode("latin-1").partition("?")[0]
+        stream = self.streams.get(path)
+        if stream is None:
+            self._refused += 1
+            return None  # picows answers 404
+        number = self._count
+        self._count += 1
+        connection = Connection(
+            number,
+            self.config,
+            stream,
+            self._machine(path, number),
+            self.truth,
+            self._wall,
+            self._connections.discard,
+        )
+        self._connections.add(connection)
+        return connection
+
+    def _http_fault(self) -> int:
+        for place, fault in enumerate(self._http):
+            if self._http_answered[place] < fault.amount:
+                self._http_answered[place] += 1
+                return fault.code
+        return 0
+
+    def _machine(self, path: str, number: int) -> Machine:
+        made = LegacyMachine if path == V1_PATH else StockMachine
+        return made(self._rules, self._slots, path, number)
+
+    def _wire(self, path: str) -> Wire:
+        if path == V1_PATH:
+            return JsonV1(binary=self.config.v1_binary, text_ids=self.config.v1_text_ids)
+        return JsonV2()
+
+    def _start(self, work: "asyncio._CoroutineLike[None]", name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._look_at)
+        self._tasks.append(task)
+
+    def _look_at(self, task: "asyncio.Task[None]") -> None:
+        # A tape that fails is our bug: `close` raises it, and whoever waits must not wait for ever.
+        if not task.cancelled() and task.exception() is not None:
+            self.finished.set()
+
+    async def _keep_truth(self) -> None:
+        while self.truth.directory is not None:
+            await asyncio.sleep(FLUSH_S)
+            await asyncio.to_thread(self.truth.flush)
+
+    def _ended(self, stream: Stream) -> None:
+        self._on_tape_end(stream)
+        linger_s = self.config.linger_s
+        playing = [
+            other
+            for path, other in self.streams.items()
+            if path not in self._endless and other.started.is_set() and not other.ended.is_set()
+        ]
+        if linger_s is not None and not playing:
+            asyncio.get_running_loop().call_later(linger_s, self.finished.set)
+
+
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Return the TLS context of these PEM files.
+
+    Raises:
+        ConfigError: they cannot be read or do not fit.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            [f"certificate {certificate} with key {key}: {error}"],
+            hint="Give --cert and --key PEM files that belong together.",
+        ) from error
+    return context
+
+
+def _rules(config: SimConfig, paths: tuple[str, ...]) -> Rules:
+    def named(name: str) -> list[Fault]:
+        return [fault for fault in config.faults if fault.name == name]
+
+    refused = {
+        path for fault in named("not_entitled") for path in paths if fault.path in ("", path)
+    }
+    missing = {symbol for fault in named("ack_missing") for symbol in fault.value.split(",")}
+    with contextlib.suppress(KeyError):
+        missing.remove("")
+    return Rules(
+        keys=config.keys,
+        tokens=config.tokens,
+        auth_s=config.auth_s,
+        ack_style=config.ack_style,
+        strict_docs=config.strict_docs,
+        max_symbols=config.max_symbols,
+        refused_paths=frozenset(refused),
+        ack_missing=frozenset(missing),
+    )

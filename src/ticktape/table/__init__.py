@@ -1,0 +1,29 @@
+"""Records -> Delta tables, each row exactly once; SQL over them and over the live tail.
+
+    store.py     one Delta table per kind, committed with the journal's position
+    files.py     one Parquet file: written, synced, described
+    dedup.py     which arrivals are the same trade again
+    hashing.py   128 bits of identity and content per row
+    builder.py   batches: journal blocks in, commits out
+    query.py     the views and SQL        amend.py   cancels and corrections applied
+
+The journal is the truth and a table can always be made again from it, so nothing here may guess:
+what cannot be read is set aside and rebuilt, and a position is reported only when all its rows are
+on the disk.
+"""
+
+from ticktape.table.builder import CommitResult, TableBuilder
+from ticktape.table.dedup import DuplicateCount
+from ticktape.table.query import connect, run_sql
+from ticktape.table.store import SetAside, TableStore, Tally
+
+__all__ = [
+    "CommitResult",
+    "DuplicateCount",
+    "SetAside",
+    "TableBuilder",
+    "TableStore",
+    "Tally",
+    "connect",
+    "run_sql",
+]

@@ -1,0 +1,253 @@
+"""Which arrivals are the same trade again: equal in symbol, time, exchange, id, and content.
+
+Only what has an identity can be a duplicate: a row without an id never is, and equal prints with
+other ids are different trades. The same identity with other content is a conflict: counted, and
+both stay. The answer must not depend on where batches end or when the process started, so that
+`check` finds the same counts in the journal.
+"""
+
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ticktape.table.hashing import Prints, prints_of
+
+Flags: TypeAlias = "np.ndarray[Any, np.dtype[np.bool_]]"
+Times: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
+
+# A reconnect or a feed's hiccup repeats messages within seconds; what is older is looked up in the
+# table.
+WINDOW_NS = 120 * 1_000_000_000
+# 16 bytes each, so 32 MB a generation; two live at once, a third only until the next commit.
+GENERATION_ROWS_MAX = 2_000_000
+
+
+class Lookup(Protocol):
+    """Finds a feed's stored trades by event time."""
+
+    def __call__(self, feed: str, event_ns: Times, /) -> pa.Table:
+        """Those at `event_ns` (sorted, unique), with hashing.COLUMNS."""
+
+
+class Deduped(NamedTuple):
+    """`rows` are the new ones in their order; `conflicts` of them have a known identity."""
+
+    rows: pa.Table
+    duplicates: int
+    conflicts: int
+
+
+class SortedPrints:
+    """Prints sorted by key, for many look-ups at once."""
+
+    __slots__ = ("_prints",)
+
+    def __init__(self, prints: Prints) -> None:
+        order = np.argsort(prints.keys, kind="stable")
+        self._prints = Prints(prints.keys[order], prints.contents[order])
+
+    def __len__(self) -> int:
+        return len(self._prints.keys)
+
+    @property
+    def prints(self) -> Prints:
+        """The prints, sorted by key."""
+        return self._prints
+
+    def find(self, wanted: Prints) -> tuple[Flags, Flags]:
+        """Tell of each wanted print whether its key is here, and whether key and content are."""
+        keys, contents = self._prints
+        first = np.searchsorted(keys, wanted.keys, "left")
+        count = np.searchsorted(keys, wanted.keys, "right") - first
+        known = count > 0
+        same = np.zeros(len(known), np.bool_)
+        # One key has as many prints as it had different contents: one, but for conflicts.
+        for nth in range(int(count.max(initial=0))):
+            rows = np.flatnonzero(count > nth)
+            same[rows] |= contents[first[rows] + nth] == wanted.contents[rows]
+        return known, same
+
+
+class _Generation:
+    """The prints that arrived in one half of the window."""
+
+    def __init__(self, recv_ns: int) -> None:
+        self.since_recv_ns = recv_ns
+        self.until_recv_ns = recv_ns
+        self.event_ns_max = -(2**63)
+        self.rows = 0
+        self._runs: list[SortedPrints] = []
+
+    def find(self, wanted: Prints) -> tuple[Flags, Flags]:
+        known = np.zeros(len(wanted.keys), np.bool_)
+        same = known.copy()
+        for run in self._runs:
+            run_known, run_same = run.find(wanted)
+            known |= run_known
+            same |= run_same
+        return known, same
+
+    def add(self, prints: Prints, recv_ns: int, event_ns_max: int) -> None:
+        self.rows += len(prints.keys)
+        self.until_recv_ns = max(self.until_recv_ns, recv_ns)
+        self.event_ns_max = max(self.event_ns_max, event_ns_max)
+        self._runs.append(SortedPrints(prints))
+        # Runs of like size are merged, so that there are few: log2 of the rows.
+        while len(self._runs) > 1 and len(self._runs[-2]) <= 2 * len(self._runs[-1]):
+            older, newer = self._runs.pop(-2), self._runs.pop(-1)
+            merged = (np.concatenate(pair) for pair in zip(older.prints, newer.prints, strict=True))
+            self._runs.append(SortedPrints(Prints(*merged)))
+
+
+class Deduplicator:
+    """Remembers one feed's arrivals of the window; asks the table about what is older.
+
+    `stored_event_ns_max` is the highest event time of the feed in the table at the start, None when
+    there is none: the memory is empty then, and whatever came before lies in the table. `window_ns`
+    and `generation_rows_max` bound the memory.
+    """
+
+    def __init__(
+        self,
+        feed: str,
+        lookup: Lookup,
+        stored_event_ns_max: int | None,
+        *,
+        window_ns: int = WINDOW_NS,
+        generation_rows_max: int = GENERATION_ROWS_MAX,
+    ) -> None:
+        self.feed = feed
+        self.evicted_event_ns_max = stored_event_ns_max
+        self._lookup = lookup
+        self._window_ns = window_ns
+        self._generation_rows_max = generation_rows_max
+        self._generations: list[_Generation] = []
+
+    @property
+    def remembered(self) -> int:
+        """How many arrivals are in memory."""
+        return sum(generation.rows for generation in self._generations)
+
+    def take(self, arrivals: pa.Table) -> Deduped:
+        """Sort out duplicates and remember the rest; `arrivals` are trades of this feed, in order.
+
+        The rows that it gives must reach the table before `forget` is called.
+        """
+        with_id = arrivals.column("id").is_valid().to_numpy()
+        rows = np.flatnonzero(with_id)
+        if not len(rows):
+            return Deduped(arrivals, 0, 0)
+        trades = arrivals if len(rows) == len(with_id) else arrivals.take(rows)
+        prints = prints_of(trades)
+        event_ns = trades.column("event_ns").to_numpy()
+        known, same = self._find(prints, event_ns)
+        fresh, conflicts = _sort_out(prints, known, same)
+        if fresh.any():
+            self._remember(
+                Prints(prints.keys[fresh], prints.contents[fresh]),
+                int(pc.max(trades.column("recv_ns")).as_py()),
+                int(event_ns[fresh].max()),
+            )
+        if fresh.all():
+            return Deduped(arrivals, 0, conflicts)
+        keep = np.ones(arrivals.num_rows, np.bool_)
+        keep[rows] = fresh
+        return Deduped(arrivals.filter(pa.array(keep)), int((~fresh).sum()), conflicts)
+
+    def forget(self) -> None:
+        """Drop what is older than the window or too much; call when all rows given are committed.
+
+        The window ends at the newest arrival and not at a clock, so that a replay forgets alike.
+        """
+        generations = self._generations
+        while len(generations) > 1:
+            newest, oldest = generations[-1], generations[0]
+            recent = newest.until_recv_ns - oldest.until_recv_ns <= self._window_ns
+            few = len(generations) <= 2 or self.remembered <= 2 * self._generation_rows_max
+            if recent and few:
+                return
+            self._evicted(generations.pop(0).event_ns_max)
+
+    def _find(self, prints: Prints, event_ns: Times) -> tuple[Flags, Flags]:
+        known = np.zeros(len(prints.keys), np.bool_)
+        same = known.copy()
+        for generation in self._generations:
+            found_known, found_same = generation.find(prints)
+            known |= found_known
+            same |= found_same
+        if self.evicted_event_ns_max is None:
+            return known, same
+        # A key's time is part of it, so only what is as old as the evicted can have been evicted.
+        old = np.flatnonzero((event_ns <= self.evicted_event_ns_max) & ~same)
+        if len(old):
+            stored = self._lookup(self.feed, np.unique(event_ns[old]))
+            wanted = Prints(prints.keys[old], prints.contents[old])
+            found_known, found_same = SortedPrints(prints_of(stored)).find(wanted)
+            known[old] |= found_known
+            same[old] |= found_same
+        return known, same
+
+    def _remember(self, prints: Prints, recv_ns: int, event_ns_max: int) -> None:
+        newest = self._generations[-1] if self._generations else None
+        if (
+            newest is None
+            or recv_ns - newest.since_recv_ns > self._window_ns // 2
+            or newest.rows >= self._generation_rows_max
+        ):
+            newest = _Generation(recv_ns)
+            self._generations.append(newest)
+        newest.add(prints, recv_ns, event_ns_max)
+
+    def _evicted(self, event_ns_max: int) -> None:
+        if self.evicted_event_ns_max is None or event_ns_max > self.evicted_event_ns_max:
+            self.evicted_event_ns_max = event_ns_max
+
+
+def _sort_out(prints: Prints, known: Flags, same: Flags) -> tuple[Flags, int]:
+    """Tell which prints are new, also among themselves, and how many of those are conflicts."""
+    fresh = ~same
+    order = np.argsort(prints.keys, kind="stable")
+    keys = prints.keys[order]
+    repeated = keys[1:] == keys[:-1]
+    if not repeated.any():
+        return fresh, int((known & fresh).sum())
+    # By key, then content, then arrival: the first arrival of each (key, content) is the new one.
+    order = np.lexsort((np.arange(len(keys)), prints.contents, prints.keys))
+    keys, contents = prints.keys[order], prints.contents[order]
+    again = np.zeros(len(keys), np.bool_)
+    again[1:] = (keys[1:] == keys[:-1]) & (contents[1:] == contents[:-1])
+    fresh[order[again]] = False
+    # A key's contents beyond its first are conflicts; all of them if the key was known before.
+    fresh_keys, first = np.unique(prints.keys[fresh], return_index=True)
+    known_before = int(known[fresh][first].sum())
+    return fresh, int(fresh.sum()) - len(fresh_keys) + known_before
+
+
+class DuplicateCount:
+    """Counts duplicates and conflicts of a whole journal at once, for `check`: 16 bytes a trade.
+
+    Equals the sums of what Deduplicators gave, however the batches and restarts fell.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[Prints] = []
+
+    def add(self, trades: pa.Table) -> None:
+        """Take trades of one feed, in any order and any portions."""
+        with_id = trades.filter(trades.column("id").is_valid())
+        if with_id.num_rows:
+            self._parts.append(prints_of(with_id))
+
+    def result(self) -> tuple[int, int]:
+        """Give (duplicates, conflicts) of all that was added."""
+        if not self._parts:
+            return 0, 0
+        keys = np.concatenate([part.keys for part in self._parts])
+        contents = np.concatenate([part.contents for part in self._parts])
+        order = np.lexsort((contents, keys))
+        keys, contents = keys[order], contents[order]
+        new_key = np.concatenate(([True], keys[1:] != keys[:-1]))
+        new_pair = new_key | np.concatenate(([True], contents[1:] != contents[:-1]))
+        return int((~new_pair).sum()), int(new_pair.sum() - new_key.sum())

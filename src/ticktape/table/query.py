@@ -1,0 +1,142 @@
+"""SQL over the committed tables and the rows still on their way, each row once.
+
+One view per kind: `trades`, `quotes`, ... with the columns of `schemas.KINDS` and `day`. `trades`
+has cancels and corrections applied, `trades_raw` is what the venue sent; `gaps` shows each gap
+once, as it stands, `gaps_raw` all that was said of it. `ts(ns)` turns nanoseconds into a
+TIMESTAMP_NS. A query can never write, nor read other files: what it may open is fixed before the
+first one runs.
+"""
+
+from collections.abc import Mapping
+from typing import cast
+
+import duckdb
+import pyarrow as pa
+
+from ticktape.errors import TickTapeError
+from ticktape.schemas import KINDS
+from ticktape.table.amend import amend
+from ticktape.table.store import TableStore
+
+_AMENDED_TRADES = """
+SELECT {columns} FROM trades_raw AS t
+ANTI JOIN trades_removed AS r ON {r_place}
+LEFT JOIN trades_replaced AS n ON {n_place}
+"""
+
+_GAPS = """
+SELECT {columns} FROM gaps_raw
+QUALIFY row_number() OVER (
+    PARTITION BY feed, symbol, from_ns
+    ORDER BY to_ns IS NULL, epoch DESC, seq DESC, index DESC
+) = 1
+"""
+
+_PLACE = ("feed", "epoch", "seq", "index")
+
+
+def connect(
+    store: TableStore, tails: Mapping[str, pa.Table] | None = None
+) -> duckdb.DuckDBPyConnection:
+    """Open a connection whose views show the store's snapshot and `tails` as one.
+
+    `tails` are rows by kind that are not in that snapshot, as TableBuilder.tails gives them; they
+    and the files stay in use until the connection is closed, which is up to the caller.
+    """
+    con = duckdb.connect(":memory:")
+    paths: list[str] = []
+    for kind in KINDS:
+        name = f"{kind}_raw" if kind in ("trades", "gaps") else kind
+        paths += _make_view(con, name, kind, store.files(kind), (tails or {}).get(kind))
+    con.execute(f"CREATE VIEW gaps AS {_GAPS.format(columns=_columns('gaps'))}")
+    _make_trades(con)
+    con.execute("CREATE MACRO ts(ns) AS make_timestamp_ns(ns)")
+    if paths:
+        con.execute(f"SET allowed_paths = [{', '.join(map(_quoted, paths))}]")
+    con.execute("SET enable_external_access = false")
+    con.execute("SET lock_configuration = true")
+    return con
+
+
+def run_sql(con: duckdb.DuckDBPyConnection, text: str) -> pa.Table:
+    """Run one SQL text; the result of its last statement, empty when that has none.
+
+    Raises:
+        TickTapeError: DuckDB refuses it; the hint names what there is.
+    """
+    try:
+        found = con.sql(text)
+        return pa.table({}) if found is None else cast("pa.Table", found.to_arrow_table())
+    except duckdb.Error as error:
+        raise TickTapeError(f"sql: {error}", hint=_hint(con, str(error))) from error
+
+
+def _make_view(
+    con: duckdb.DuckDBPyConnection,
+    name: str,
+    kind: str,
+    paths: list[str],
+    tail: pa.Table | None,
+) -> list[str]:
+    """Make the view `name`; the paths that it reads."""
+    own = ", ".join(f'"{column}"' for column in KINDS[kind].names)
+    parts = []
+    if paths:
+        files = ", ".join(map(_quoted, paths))
+        parts.append(
+            f"SELECT {own}, day FROM read_parquet([{files}],"
+            " hive_partitioning = true, hive_types = {'day': VARCHAR})"
+        )
+    rows = KINDS[kind].empty_table() if tail is None else tail
+    if rows.num_rows or not parts:
+        con.register(f"{kind}_tail", rows)
+        parts.append(
+            f"SELECT {own}, strftime(make_timestamp_ns(event_ns), '%Y-%m-%d') AS day"
+            f" FROM {kind}_tail"
+        )
+    con.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(parts)}")
+    return paths
+
+
+def _make_trades(con: duckdb.DuckDBPyConnection) -> None:
+    (amendments,) = con.execute(
+        "SELECT (SELECT count(*) FROM cancels) + (SELECT count(*) FROM corrections)"
+    ).fetchall()[0]
+    if not amendments:
+        con.execute(f"CREATE VIEW trades AS SELECT {_columns('trades')} FROM trades_raw")
+        return
+    amended = amend(con)
+    con.register("trades_removed", amended.removed)
+    con.register("trades_replaced", amended.replaced)
+    columns = []
+    for name in [*KINDS["trades"].names, "day"]:
+        if name in ("id", "price", "size", "conditions"):
+            # A replaced row is known by its seq: its id may be null on neither side.
+            columns.append(
+                f'CASE WHEN n.seq IS NULL THEN t."{name}" ELSE n."{name}" END AS "{name}"'
+            )
+        else:
+            columns.append(f't."{name}"')
+    query = _AMENDED_TRADES.format(
+        columns=", ".join(columns),
+        r_place=" AND ".join(f't."{name}" = r."{name}"' for name in _PLACE),
+        n_place=" AND ".join(f't."{name}" = n."{name}"' for name in _PLACE),
+    )
+    con.execute(f"CREATE VIEW trades AS {query}")
+
+
+def _columns(kind: str) -> str:
+    return ", ".join(f'"{name}"' for name in [*KINDS[kind].names, "day"])
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _hint(con: duckdb.DuckDBPyConnection, error: str) -> str:
+    named = [kind for kind in KINDS if kind in error]
+    if "column" in error.lower() and not named:
+        named = ["trades"]
+    lines = [f"Tables: {', '.join([*KINDS, 'trades_raw', 'gaps_raw'])}."]
+    lines += [f"Columns of {kind}: {', '.join([*KINDS[kind].names, 'day'])}." for kind in named]
+    return " ".join(lines)

@@ -1,0 +1,351 @@
+"""One Delta table per kind under DIR/table, committed together with the journal's position.
+
+Each commit carries Delta `txn` actions, which replace one another by app id and survive
+checkpoints: the feed's name with the position (epoch * 2**44 + offset: 524,288 starts, 17.6 TB
+each), and `feed/received`, `feed/duplicates`, `feed/conflicts` with the counts so far. Rows,
+position and counts are therefore visible at once or not at all. Never may a position be committed
+twice, nor rows be seen before they are on the disk.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction
+
+from ticktape.errors import TableError
+from ticktape.records import Position
+from ticktape.schemas import KINDS
+from ticktape.table.files import make_directory, sync_directory, sync_file, write_file
+
+OFFSET_BITS = 44
+OFFSET_MAX = 2**OFFSET_BITS - 1
+EPOCH_MAX = 2 ** (63 - OFFSET_BITS) - 1
+_NS_PER_DAY = 86_400 * 1_000_000_000
+
+# A commit every 5 s makes 17,280 log entries a day; readers need none older than a checkpoint.
+_CONFIGURATION: dict[str, str | None] = {
+    "delta.checkpointInterval": "100",
+    "delta.logRetentionDuration": "interval 1 days",
+}
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
+Step = Callable[[str], None]
+
+
+class Tally(NamedTuple):
+    """What came for one kind and feed: `received` = rows stored + `duplicates`.
+
+    `conflicts` are stored rows whose identity another row of other content has.
+    """
+
+    received: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+
+    @property
+    def stored(self) -> int:
+        """How many rows that makes."""
+        return self.received - self.duplicates
+
+    def plus(self, other: "Tally") -> "Tally":
+        """Add, field by field."""
+        return Tally(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+class SetAside(NamedTuple):
+    """A table that could not be read, and where it was moved; it must be made again."""
+
+    kind: str
+    path: Path
+    reason: str
+
+
+class TableStore:
+    """The tables of one run's directory; one process writes, any number read.
+
+    The snapshot of a kind is taken when it is first asked for and moves on only with our own
+    commits, so that positions and rows that a reader combines are of one instant. With `read_only`
+    nothing on the disk is touched. `on_step` is called by name at every step of a commit, for tests
+    of crashes.
+    """
+
+    def __init__(
+        self, directory: Path | str, *, read_only: bool = False, on_step: Step | None = None
+    ) -> None:
+        self.root = Path(os.path.abspath(directory)) / "table"
+        self.set_aside: list[SetAside] = []
+        self._read_only = read_only
+        self._step: Step = on_step or (lambda _name: None)
+        self._snapshots: dict[str, DeltaTable | None] = {}
+
+    def kinds(self) -> list[str]:
+        """Give the kinds that have a table, in the order of `schemas.KINDS`."""
+        return [kind for kind in KINDS if self._snapshot(kind) is not None]
+
+    def committed(self, kind: str, feed: str) -> Position | None:
+        """Tell how far in the feed's journal the rows of this kind are in the table."""
+        version = self._transaction(kind, feed)
+        if version is None:
+            return None
+        return Position(version >> OFFSET_BITS, version & OFFSET_MAX)
+
+    def tally(self, kind: str, feed: str) -> Tally:
+        """Tell what came for this kind and feed since the table's beginning."""
+        return Tally(*(self._transaction(kind, f"{feed}/{name}") or 0 for name in Tally._fields))
+
+    def append(
+        self, kind: str, rows: pa.Table, feed: str, position: Position, tally: Tally
+    ) -> bool:
+        """Add the rows that came up to `position`, with `tally` of what came; wait until synced.
+
+        May be called again with the same arguments after any failure or crash. Gives False when the
+        position was committed before. `rows` may be empty when all that came were duplicates.
+
+        Raises:
+            TableError: the disk refused or the table changed under us; nothing of it is visible, or
+            all.
+        """
+        version = _version(position)
+        with _named(kind):
+            # A commit that failed late may be in the log all the same: look, then decide.
+            snapshot = self._refresh(kind) or self._create(kind)
+            committed = snapshot.transaction_version(feed)
+            if committed is not None and committed >= version:
+                self._sync_log(kind, snapshot.version())
+                return False
+            self._step("before-files")
+            actions = self._write(kind, rows, _file_name(feed, position))
+            self._step("before-commit")
+            total = self.tally(kind, feed).plus(tally)
+            self._commit(kind, snapshot, actions, {feed: version, **_counters(feed, total)})
+            self._step("after-commit")
+            self._sync_log(kind, cast("DeltaTable", self._refresh(kind)).version())
+            self._step("after-sync")
+        return True
+
+    def rows(
+        self,
+        kind: str,
+        *,
+        columns: list[str] | None = None,
+        feed: str | None = None,
+        from_ns: int | None = None,
+        to_ns: int | None = None,
+    ) -> pa.Table:
+        """Read committed rows with `event_ns` in [from_ns, to_ns], sorted by nothing."""
+        keep: ds.Expression | None = None
+        for bound in (
+            None if feed is None else ds.field("feed") == feed,
+            None if from_ns is None else ds.field("event_ns") >= from_ns,
+            None if to_ns is None else ds.field("event_ns") <= to_ns,
+        ):
+            if bound is not None:
+                keep = bound if keep is None else keep & bound
+        return self._read(kind, self.files(kind), columns, keep)
+
+    def rows_at(
+        self, kind: str, feed: str, event_ns: "np.ndarray[Any, Any]", columns: list[str]
+    ) -> pa.Table:
+        """Read committed rows of a feed whose event time is among `event_ns` (sorted, unique).
+
+        Opens only files whose range of times holds one of them.
+        """
+        actions = self._actions(kind)
+        if actions is None or not len(event_ns):
+            return self._read(kind, [], columns, None)
+        low = actions.column("min.event_ns").to_numpy()
+        high = actions.column("max.event_ns").to_numpy()
+        hit = np.searchsorted(event_ns, low, "left") < np.searchsorted(event_ns, high, "right")
+        paths = actions.filter(pa.array(hit)).column("path").to_pylist()
+        keep = (ds.field("feed") == feed) & ds.field("event_ns").isin(pa.array(event_ns))
+        return self._read(
+            kind, [str(self.root / kind / str(path)) for path in paths], columns, keep
+        )
+
+    def event_ns_max(self, kind: str, feed: str) -> int | None:
+        """Give an upper bound of the feed's event times in the table; None when it has no rows."""
+        actions = self._actions(kind)
+        if actions is None:
+            return None
+        covers = pc.and_(
+            pc.less_equal(actions.column("min.feed"), pa.scalar(feed)),
+            pc.greater_equal(actions.column("max.feed"), pa.scalar(feed)),
+        )
+        return cast("int | None", pc.max(actions.column("max.event_ns").filter(covers)).as_py())
+
+    def files(self, kind: str) -> list[str]:
+        """Give the paths of the Parquet files of the snapshot."""
+        actions = self._actions(kind)
+        if actions is None:
+            return []
+        return [str(self.root / kind / str(path)) for path in actions.column("path").to_pylist()]
+
+    def _transaction(self, kind: str, app_id: str) -> int | None:
+        snapshot = self._snapshot(kind)
+        return None if snapshot is None else snapshot.transaction_version(app_id)
+
+    def _actions(self, kind: str) -> pa.Table | None:
+        snapshot = self._snapshot(kind)
+        if snapshot is None:
+            return None
+        actions = pa.table(snapshot.get_add_actions(flatten=True))
+        return actions if actions.num_rows else None
+
+    def _read(
+        self, kind: str, paths: list[str], columns: list[str] | None, keep: ds.Expression | None
+    ) -> pa.Table:
+        schema = KINDS[kind]
+        if not paths:
+            return schema.empty_table().select(columns or schema.names)
+        found = ds.dataset(paths, schema=schema, format="parquet")
+        return found.to_table(columns=columns or schema.names, filter=keep)
+
+    def _snapshot(self, kind: str) -> DeltaTable | None:
+        if kind not in self._snapshots:
+            self._snapshots[kind] = self._open(kind)
+        return self._snapshots[kind]
+
+    def _open(self, kind: str) -> DeltaTable | None:
+        path = self.root / kind
+        if not any((path / "_delta_log").glob("*.json")):
+            return None  # never made, or its making was cut short before it held anything
+        try:
+            snapshot = DeltaTable(path)
+            fault = _missing(path, snapshot)
+        except (DeltaError, OSError, ValueError) as error:
+            fault = str(error)
+        if not fault:
+            return snapshot
+        if self._read_only:
+            raise TableError(
+                f"table {kind!r} at {path} cannot be read: {fault}",
+                hint="The next `ticktape record` sets it aside and makes it again.",
+            )
+        self._move_aside(kind, path, fault)
+        return None
+
+    def _move_aside(self, kind: str, path: Path, fault: str) -> None:
+        number = 1
+        while (aside := path.with_name(f"{kind}.unreadable-{number}")).exists():
+            number += 1
+        path.rename(aside)
+        sync_directory(path.parent)
+        self.set_aside.append(SetAside(kind, aside, fault))
+
+    def _create(self, kind: str) -> DeltaTable:
+        path = self.root / kind
+        make_directory(path)
+        schema = Schema.from_arrow(_delta_schema(kind))
+        self._step("before-create")
+        snapshot = DeltaTable.create(
+            path, schema, mode="ignore", partition_by=["day"], configuration=_CONFIGURATION
+        )
+        self._step("after-create")
+        self._sync_log(kind, snapshot.version())
+        self._snapshots[kind] = snapshot
+        return snapshot
+
+    def _refresh(self, kind: str) -> DeltaTable | None:
+        snapshot = self._snapshot(kind)
+        if snapshot is not None:
+            snapshot.update_incremental()
+        return snapshot
+
+    def _write(self, kind: str, rows: pa.Table, name: str) -> list[AddAction]:
+        if not rows.num_rows:
+            return []
+        day = np.floor_divide(rows.column("event_ns").to_numpy(), _NS_PER_DAY)
+        actions = []
+        for number in np.unique(day).tolist():
+            part = rows.filter(pa.array(day == number))
+            folder = f"day={np.datetime64(number, 'D')}"
+            actions.append(write_file(self.root / kind, f"{folder}/{name}", part))
+            self._step("after-file")
+        return actions
+
+    def _commit(
+        self,
+        kind: str,
+        snapshot: DeltaTable,
+        actions: list[AddAction],
+        transactions: dict[str, int],
+    ) -> None:
+        properties = CommitProperties(
+            app_transactions=[Transaction(app, version) for app, version in transactions.items()]
+        )
+        snapshot.create_write_transaction(
+            list(actions),
+            "append",
+            Schema.from_arrow(_delta_schema(kind)),
+            ["day"],
+            commit_properties=properties,
+        )
+
+    def _sync_log(self, kind: str, version: int) -> None:
+        log = self.root / kind / "_delta_log"
+        sync_file(log / f"{version:020}.json")
+        checkpoint = log / f"{version:020}.checkpoint.parquet"
+        if checkpoint.exists():
+            sync_file(checkpoint)
+            sync_file(log / "_last_checkpoint")
+        sync_directory(log)
+        sync_directory(log.parent)
+
+
+def _version(position: Position) -> int:
+    if not (0 <= position.epoch <= EPOCH_MAX and 0 <= position.offset <= OFFSET_MAX):
+        raise TableError(
+            f"position {position} does not fit into the table's transaction version",
+            hint="Record into a new directory; its epochs begin at 0 again.",
+        )
+    return position.epoch << OFFSET_BITS | position.offset
+
+
+def _file_name(feed: str, position: Position) -> str:
+    # Paths in a Delta log are percent-encoded; names that need no encoding cannot go wrong.
+    plain = feed if _PLAIN_NAME.fullmatch(feed) else feed.encode().hex()
+    return f"{plain}-{position.epoch}-{position.offset}.parquet"
+
+
+def _counters(feed: str, total: Tally) -> dict[str, int]:
+    return {f"{feed}/{name}": count for name, count in total._asdict().items()}
+
+
+def _delta_schema(kind: str) -> pa.Schema:
+    return KINDS[kind].append(pa.field("day", pa.string()))
+
+
+def _missing(path: Path, snapshot: DeltaTable) -> str:
+    """What is wrong with the files that the log names; empty when nothing is."""
+    actions = pa.table(snapshot.get_add_actions(flatten=True))
+    names, sizes = actions.column("path").to_pylist(), actions.column("size_bytes").to_pylist()
+    for name, size in zip(names, sizes, strict=True):
+        try:
+            found = (path / str(name)).stat().st_size
+        except FileNotFoundError:
+            return f"{name} is missing"
+        if found != size:
+            return f"{name} has {found} bytes and not {size}"
+    return ""
+
+
+@contextmanager
+def _named(kind: str) -> Iterator[None]:
+    try:
+        yield
+    except (DeltaError, OSError, pa.ArrowException) as error:
+        raise TableError(
+            f"table {kind!r} cannot be written: {error}",
+            hint="The journal has it all; free disk space or look at the directory, "
+            "and the table goes on by itself.",
+        ) from error

@@ -1,0 +1,64 @@
+import contextlib
+
+import pyarrow as pa
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ticktape.decoders.instants import InstantParser, instants
+
+
+def both(text):
+    """What the parser says cold, warm with the same second, and in bulk; None for a refusal."""
+    said = []
+    for warm in (None, text[:19] + "Z", text):
+        parser = InstantParser()
+        with contextlib.suppress(ValueError):
+            parser.parse(warm or "2021-02-22T15:51:44Z")
+        try:
+            said.append(parser.parse(text))
+        except ValueError:
+            said.append(None)
+    try:
+        said.append(instants([text])[0].as_py())
+    except ValueError:
+        said.append(None)
+    return said
+
+
+@given(st.integers(-(2**62), 2**62), st.integers(0, 9), st.sampled_from(["Z", "+05:30", "-0500"]))
+def test_zero_to_nine_digits_and_offsets_are_exact_to_the_nanosecond(ns, digits, zone):
+    ns -= ns % 10 ** (9 - digits)
+    second, fraction = divmod(ns, 10**9)
+    date = pa.scalar(second, pa.timestamp("s")).as_py().isoformat()
+    tail = "." + f"{fraction:09d}"[:digits] if digits else ""
+    shift = {"Z": 0, "+05:30": 19_800, "-0500": -18_000}[zone]
+    assert both(f"{date}{tail}{zone}") == [ns - shift * 10**9] * 4
+
+
+ALMOST = st.text(st.sampled_from("0123456789-:.TZ +²٣"), max_size=32)
+
+
+@given(ALMOST | ALMOST.map(lambda tail: "2021-02-22T15:51:44" + tail))
+@example("2021-02-22T15:51:44.Z")
+@example("2021-02-22T15:51:44.1234567891Z")
+@example("2021-02-22T15:51:44.²Z")
+@example("2021-02-22T15:51:44.٣Z")
+@example("2262-04-11T23:47:16.854775808Z")
+@example("2021-02-22T15:51:44.1")
+@example("2021-02-22T15:51Z")
+@example("9999-01-01T00:00:00Z")
+@example("")
+def test_the_parser_and_the_bulk_accept_the_same_texts(text):
+    assert len(set(both(text))) == 1
+
+
+def test_the_last_nanosecond_of_int64_is_read():
+    assert both("2262-04-11T23:47:16.854775807Z") == [2**63 - 1] * 4
+
+
+@pytest.mark.parametrize(
+    "text", ["2021-02-29T00:00:00Z", "2021-02-22T15:51:44", "noon", "2300-01-01T00:00:00Z"]
+)
+def test_what_is_no_time_is_refused(text):
+    assert both(text) == [None] * 4

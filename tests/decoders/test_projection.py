@@ -1,0 +1,169 @@
+"""The two projections are one: for any blocks, the tables are the records."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ticktape.decoders import decoder_for, projection
+from ticktape.records import Gap
+from ticktape.schemas import KINDS, MARKET_KINDS
+
+TIMES = st.sampled_from(
+    [
+        "2021-02-22T15:51:44.208Z",
+        "2021-02-22T15:51:45Z",
+        "2021-02-22T23:00:00.000000001+01:00",
+        "soon",
+    ]
+)
+NUMBERS = st.sampled_from([1, 1.5, -0.0, 2**53, 10**30, "1", None, True])
+NAMES = st.sampled_from(["AAPL", "", "Ä", "a,b"])
+CODES = st.sampled_from([["@"], ["@", "I"], [], None, [" "], "x", [1]])
+IDS = st.sampled_from([0, 7, 2**63 - 1, 2**63, "7", "07", None, 1.0])
+KEYS = {
+    **dict.fromkeys(["t"], TIMES),
+    **dict.fromkeys(["S", "x", "z", "bx", "ax", "a"], NAMES),
+    **dict.fromkeys(
+        ["p", "s", "bp", "bs", "ap", "as", "o", "h", "l", "v", "vw", "op", "os", "cp", "cs"],
+        NUMBERS,
+    ),
+    **dict.fromkeys(["i", "oi", "ci", "n"], IDS),
+    **dict.fromkeys(["c", "oc", "cc"], CODES | NUMBERS),
+}
+GOOD = {
+    "t": {"t": "2021-02-22T15:51:44.208Z", "S": "A", "p": 1, "s": 2},
+    "q": {"t": "2021-02-22T15:51:44.2Z", "S": "A", "bp": 1, "bs": 2, "ap": 3, "as": 4},
+    "b": {"t": "2021-02-22T15:51:00Z", "S": "A", "o": 1, "h": 2, "l": 3, "c": 4, "v": 5},
+    "c": {
+        "t": "2021-02-22T15:51:00Z",
+        "S": "A",
+        "oi": 1,
+        "op": 2,
+        "os": 3,
+        "ci": 4,
+        "cp": 5,
+        "cs": 6,
+    },
+    "x": {"t": "2021-02-22T15:51:00Z", "S": "A", "i": 1, "p": 2, "s": 3},
+}
+GOOD["u"] = GOOD["d"] = GOOD["b"]
+
+
+@st.composite
+def v2_messages(draw):
+    letter = draw(st.sampled_from([*GOOD, "success", "s", 5]))
+    message = {"T": letter} | GOOD.get(letter, {})
+    for key in draw(st.lists(st.sampled_from(sorted(KEYS)), max_size=3)):
+        message[key] = draw(KEYS[key])
+    return message
+
+
+@st.composite
+def v1_messages(draw):
+    data = {"ev": draw(st.sampled_from(["T", "Q", "AM", "X"])), "T": "SPY", "t": 15, "p": 1, "s": 2}
+    data |= {"P": 3, "S": 4, "o": 1, "h": 2, "l": 3, "v": 5, "c": draw(CODES | NUMBERS)}
+    for key in draw(st.lists(st.sampled_from(["i", "x", "z", "c", "s", "vw"]), max_size=3)):
+        data[key] = draw(IDS | NUMBERS | CODES)
+    return {"stream": draw(st.sampled_from(["T.SPY", "listening"])), "data": data}
+
+
+def frames(messages):
+    whole = messages.map(lambda m: json.dumps(m).encode())
+    return (
+        whole
+        | st.binary(max_size=8)
+        | st.tuples(whole, st.integers(0, 40)).map(lambda f: f[0][: f[1]])
+    )
+
+
+GAPS = st.sampled_from(
+    [
+        b'{"event":"down","gap":{"from_ns":5,"to_ns":null,"cause":"disconnect","planned":false}}',
+        b'{"event":"up","gaps":[{"from_ns":5,"to_ns":9},{"from_ns":6,"symbol":"A","state":"healed"}]}',
+        b'{"event":"up"}',
+        b'{"event":"up","gap":{"from_ns":"5"}}',
+        b"{",
+    ]
+).map(lambda payload: (2, payload))
+
+
+def entries(messages):
+    return st.lists(st.lists(frames(messages) | GAPS, max_size=4), max_size=6)
+
+
+def assert_one(kind, make_block, journal):
+    decoder = decoder_for(kind, "sip")
+    blocks, seq = [], 0
+    for number, payloads in enumerate(journal):
+        blocks.append(make_block(*payloads, seq=seq, epoch=number // 2, recv_ns=1000 + number))
+        seq += len(payloads)
+    records, counts = [], []
+    for block in blocks:
+        records += decoder.decode(block)
+        counts.append(decoder.counts)
+    tables = decoder_for(kind, "sip")
+    made = tables.tables(blocks)
+    rows = {name: [] for name in KINDS}
+    for record in records:
+        rows[record.kind].append({f: getattr(record, f) for f in KINDS[record.kind].names})
+    assert {name: table.to_pylist() for name, table in made.items()} == {
+        n: r for n, r in rows.items() if r
+    }
+    assert all(made[name].schema == KINDS[name] for name in made)
+    assert tuple(tables.counts) == tuple(map(sum, zip(*counts, strict=True))) or not counts
+    assert tables.counts.messages == sum(made[n].num_rows for n in MARKET_KINDS if n in made)
+
+
+@pytest.fixture(scope="module", params=[1, 3, 8000])
+def chunk_messages(request):
+    """Chunk ends must not show, so small chunks are tried, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(projection, "CHUNK_MESSAGES", request.param)
+        yield
+
+
+@pytest.mark.usefixtures("chunk_messages")
+@settings(deadline=None, max_examples=150)
+@given(journal=entries(st.lists(v2_messages(), max_size=4)))
+def test_v2_tables_hold_exactly_the_records(make_block, journal):
+    assert_one("alpaca", make_block, journal)
+
+
+@pytest.mark.usefixtures("chunk_messages")
+@settings(deadline=None, max_examples=100)
+@given(journal=entries(v1_messages()))
+def test_v1_tables_hold_exactly_the_records(make_block, journal):
+    assert_one("alpaca_v1", make_block, journal)
+
+
+def test_session_entries_give_their_gaps_and_count_no_message(make_block):
+    decoder = decoder_for("alpaca", "sip")
+    block = make_block(
+        (
+            2,
+            b'{"event":"down","gap":{"from_ns":5,"to_ns":null,"cause":"disconnect","planned":true}}',
+        ),
+        (2, b'{"event":"x","gaps":[{"from_ns":1,"to_ns":2,"symbol":"A","state":"healed"}]}'),
+        (2, b"not json"),
+        seq=4,
+        recv_ns=99,
+    )
+    first, second = decoder.decode(block)
+    assert isinstance(first, Gap)
+    assert (first.event_ns, first.from_ns, first.to_ns, first.recv_ns, first.seq) == (
+        5,
+        5,
+        None,
+        99,
+        4,
+    )
+    assert (first.cause, first.planned, first.symbol, first.state) == (
+        "disconnect",
+        True,
+        "",
+        "open",
+    )
+    assert (second.symbol, second.state, second.to_ns, second.index) == ("A", "healed", 2, 0)
+    assert decoder.counts == (0, 0, 0, 1)
