@@ -16,6 +16,7 @@ class RunDirectory:
         self.live = root / "live"
         self.readers = root / "readers"
         self.stages = root / "stages"
+        self.pauses = root / "pauses"
         self.table = root / "table"
         self.log = root / "log"
         self.last = self.live / "last.map"

@@ -183,7 +183,8 @@ class Unknown(Record, frozen=True, gc=False, kw_only=True):
 class Decision(Record, frozen=True, gc=False, kw_only=True):
     """What a strategy returned, and for which record; `value` is JSON.
 
-    `number` counts from 0 in a run. `recv_ns` is when the record that it answers was received.
+    `epoch`, `seq` and `index` are its own place in the strategy's journal; `trigger_…` that of the record it
+    answers (seq -1 for the timer), whose feed, symbol and times it has. `number` counts from 0 in a run.
     """
 
     kind: ClassVar[str] = "decisions"
@@ -191,4 +192,7 @@ class Decision(Record, frozen=True, gc=False, kw_only=True):
     decision: str
     number: int
     trigger: str
+    trigger_epoch: int
+    trigger_seq: int
+    trigger_index: int
     value: str

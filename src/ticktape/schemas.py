@@ -78,6 +78,9 @@ _OWN: dict[str, list[tuple[str, pa.DataType]]] = {
         ("decision", pa.string()),
         ("number", pa.int64()),
         ("trigger", pa.string()),
+        ("trigger_epoch", pa.int64()),
+        ("trigger_seq", pa.int64()),
+        ("trigger_index", pa.int32()),
         ("value", pa.string()),
     ],
     "unknown": [

@@ -17,7 +17,8 @@ TRADE = (
 QUOTES = (
     b'[{"T":"q","S":"AMD","bx":"U","bp":87.66,"bs":1,"ax":"X","ap":87.67,"as":1,'
     b'"t":"2021-02-22T15:51:45.3355677Z","c":["R"],"z":"C"},'
-    b'{"T":"q","S":"AMD","bx":"U","bp":87.66,"bs":1,"ax":"Q","ap":87.68,"as":4,"t":"2021-02-22T15:51:45.335689322Z","c":["R"],"z":"C"}]'
+    b'{"T":"q","S":"AMD","bx":"U","bp":87.66,'
+    b'"bs":1,"ax":"Q","ap":87.68,"as":4,"t":"2021-02-22T15:51:45.335689322Z","c":["R"],"z":"C"}]'
 )
 # A capture in a public C# handler, 2024-03-28: three types in one frame, `c` a price in one of them.
 MIXED = (

@@ -28,7 +28,7 @@ class Stored:
         return pc.max(self.rows["event_ns"]).as_py()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def trades(tape):
     """A table of trades from (id, changes) with the arrival time in seconds."""
 
@@ -135,36 +135,52 @@ def test_hashes_are_the_same_in_every_process(trades):
     assert [hex(word) for word in np.concatenate(prints).tolist()] == KNOWN_HASHES
 
 
-ARRIVALS = st.lists(
+ROW = st.tuples(
+    st.sampled_from([1, 2, None]),
+    st.fixed_dictionaries(
+        {"at": st.integers(0, 3), "price": st.sampled_from([1.0, 2.0, 3.0, 0.0, -0.0])}
+    ),
+)
+BATCHES = st.lists(
     st.tuples(
-        st.sampled_from([1, 2, None]),
-        st.fixed_dictionaries(
-            {"at": st.integers(0, 3), "price": st.sampled_from([1.0, 2.0, 0.0, -0.0])}
-        ),
+        st.lists(ROW, min_size=1, max_size=8),
         st.integers(0, 90),
         st.sampled_from(["", "commit", "restart"]),
     ),
-    max_size=40,
+    max_size=12,
 )
 
 
-@given(arrivals=ARRIVALS)
-def test_counts_do_not_depend_on_batches_windows_or_restarts(trades, arrivals):
+def expected(rows, seen):
+    """Which rows are new, and how many of those are conflicts, by the plain definition."""
+    fresh, conflicts = [], 0
+    for id_, more in rows:
+        contents = seen.setdefault((id_, more["at"]), set())
+        is_new = id_ is None or more["price"] not in contents
+        conflicts += id_ is not None and is_new and bool(contents)
+        contents.add(more["price"])
+        if is_new:
+            fresh.append((id_, more["at"], more["price"]))
+    return fresh, conflicts
+
+
+@given(batches=BATCHES)
+def test_counts_do_not_depend_on_batches_windows_or_restarts(trades, batches):
     stored = Stored(trades((1, {})).schema.empty_table())
     dedup = Deduplicator("sip", stored, None, generation_rows_max=3)
     whole = DuplicateCount()
     duplicates = conflicts = recv_s = 0
     seen, pending = {}, []
-    for id_, more, wait_s, then in arrivals:
+    for rows, wait_s, then in batches:
         recv_s += wait_s
-        table = trades((id_, more), (id_, more), recv_s=recv_s)
+        table = trades(*rows, recv_s=recv_s)
         whole.add(table)
         found = dedup.take(table)
-        contents = seen.setdefault((id_, more["at"]), set())
-        is_new = id_ is None or more["price"] not in contents
-        assert found.rows.num_rows == (2 if id_ is None else int(is_new))
-        assert found.conflicts == int(id_ is not None and is_new and bool(contents))
-        contents.add(more["price"])
+        kept = zip(
+            *(found.rows[name].to_pylist() for name in ("id", "event_ns", "price")), strict=True
+        )
+        assert (list(kept), found.conflicts) == expected(rows, seen)
+        assert found.duplicates == len(rows) - found.rows.num_rows
         duplicates += found.duplicates
         conflicts += found.conflicts
         pending.append(found.rows)

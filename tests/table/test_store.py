@@ -8,7 +8,7 @@ import pytest
 from ticktape.errors import TableError
 from ticktape.records import Position
 from ticktape.table import files
-from ticktape.table.store import EPOCH_MAX, OFFSET_MAX, TableStore, Tally
+from ticktape.table.store import _CONFIGURATION, EPOCH_MAX, OFFSET_MAX, TableStore, Tally
 
 DAY = 86_400 * 10**9
 
@@ -74,9 +74,9 @@ def test_positions_at_the_limits_come_back_and_beyond_are_refused(store, rows):
 
 
 def test_a_feed_and_a_directory_of_any_name_can_be_read_back(tmp_path, rows):
-    store = TableStore(tmp_path / "a b%20c=d")
+    store = TableStore(tmp_path / "a b#c=d")
     store.append("trades", rows(1, feed="x/y %20"), "x/y %20", Position(1, 1), Tally(1))
-    again = TableStore(tmp_path / "a b%20c=d")
+    again = TableStore(tmp_path / "a b#c=d")
     assert again.rows("trades", feed="x/y %20").num_rows == 1
     assert again.committed("trades", "x/y %20") == Position(1, 1)
 
@@ -177,11 +177,16 @@ def empty_log(table):
     sorted((table / "_delta_log").glob("*.json"))[-1].write_bytes(b"")
 
 
+def cut_log(table):
+    path = sorted((table / "_delta_log").glob("*.json"))[-1]
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+
+
 def garble_log(table):
     sorted((table / "_delta_log").glob("*.json"))[0].write_text(json.dumps({"x": 1})[:5])
 
 
-@pytest.mark.parametrize("harm", [lose_file, cut_file, empty_log, garble_log])
+@pytest.mark.parametrize("harm", [lose_file, cut_file, empty_log, cut_log, garble_log])
 def test_an_unreadable_table_is_set_aside_and_begins_anew(tmp_path, rows, harm):
     for _ in range(2):
         store = TableStore(tmp_path)
@@ -214,13 +219,19 @@ def test_a_reader_keeps_its_snapshot_while_the_writer_goes_on(store, rows, tmp_p
     assert reader.rows("trades").num_rows == 1
 
 
-def test_positions_survive_checkpoints(store, rows, tmp_path):
-    for number in range(1, 104):
+def test_a_directory_that_deltalake_would_misread_is_refused(tmp_path):
+    with pytest.raises(TableError, match="'%'"):
+        TableStore(tmp_path / "a%20b")
+
+
+def test_positions_survive_checkpoints(store, rows, tmp_path, monkeypatch):
+    monkeypatch.setitem(_CONFIGURATION, "delta.checkpointInterval", "5")
+    for number in range(1, 14):
         store.append("trades", rows(), "sip", Position(1, number), Tally(1, 1))
     assert list((tmp_path / "table/trades/_delta_log").glob("*.checkpoint.parquet"))
     again = TableStore(tmp_path)
-    assert again.committed("trades", "sip") == Position(1, 103)
-    assert again.tally("trades", "sip") == Tally(103, 103)
+    assert again.committed("trades", "sip") == Position(1, 13)
+    assert again.tally("trades", "sip") == Tally(13, 13)
 
 
 def test_the_table_stays_readable_by_every_delta_reader(store, rows, tmp_path):

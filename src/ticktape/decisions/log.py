@@ -83,6 +83,7 @@ class Logged(msgspec.Struct, frozen=True):
     decisions: list[bytes]
     failures: list[Failed]
     position: Position
+    recv_ns: int
 
 
 def read_logged(block: Block) -> Logged:
@@ -93,13 +94,32 @@ def read_logged(block: Block) -> Logged:
         [payload for kind, payload in entries[1:] if kind == EntryKind.DECISION],
         [_failed.decode(payload) for kind, payload in entries[1:] if kind == EntryKind.ERROR],
         block.position,
+        block.recv_ns,
     )
+
+
+class HasEntries(Protocol):
+    """All that is needed of a block to read its decisions."""
+
+    @property
+    def epoch(self) -> int:
+        """The start of the writer that wrote it."""
+        ...
+
+    @property
+    def seq(self) -> int:
+        """Number of the first entry."""
+        ...
+
+    def entries(self) -> list[tuple[int, bytes]]:
+        """Kind and payload of every entry, in order."""
+        ...
 
 
 def decision_records(decision: str, block: HasEntries) -> list[Decision]:
     """The decisions in a block of a strategy's journal as records."""
     found = []
-    for kind, payload in block.entries():
+    for place, (kind, payload) in enumerate(block.entries()):
         if kind == EntryKind.DECISION:
             said = _decided.decode(payload)
             found.append(
@@ -108,24 +128,19 @@ def decision_records(decision: str, block: HasEntries) -> list[Decision]:
                     symbol=said.symbol,
                     event_ns=said.event_ns,
                     recv_ns=said.recv_ns,
-                    epoch=said.epoch,
-                    seq=said.seq,
-                    index=said.index,
+                    epoch=block.epoch,
+                    seq=block.seq + place,
+                    index=0,
                     decision=decision,
                     number=said.n,
                     trigger=said.trigger,
+                    trigger_epoch=said.epoch,
+                    trigger_seq=said.seq,
+                    trigger_index=said.index,
                     value=bytes(said.value).decode(),
                 )
             )
     return found
-
-
-class HasEntries(Protocol):
-    """All that is needed of a block to read its decisions."""
-
-    def entries(self) -> list[tuple[int, bytes]]:
-        """Kind and payload of every entry, in order."""
-        ...
 
 
 class InputLog:

@@ -4,7 +4,7 @@ The order in which `give` and `fire_timer` are called is all that decides what a
 is logged with the outcome, in one block of the strategy's journal.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -66,7 +66,7 @@ class DecisionRunner:
     def __init__(
         self,
         strategy: Strategy,
-        decoders: dict[str, Decodes],
+        decoders: Mapping[str, Decodes],
         on_error: str = "stop",
         on_block: Callable[[str, Block], None] | None = None,
     ) -> None:

@@ -119,8 +119,7 @@ class RowFile:
         return RowStatistics(self._rows, self._dropped, self._failure)
 
     def close(self) -> None:
-        """Close the file; rows that the disk still refuses are dropped. May be called twice."""
-        self.drain()
+        """Close the file; rows that are not drained by now are dropped. May be called twice."""
         self._pending.clear()
         whole = max(0, self._written_bytes - _HEAD.size) // self._row_bytes
         self._dropped = self._rows - whole

@@ -91,6 +91,9 @@ class Following:
             if not all(writer_is_gone(self.directory.journal(f)) for f in self.readers):
                 clock.sleep_s(_DRAIN_CHECK_S)
                 return False
+            # Its slots lie in the mappings that the readers are about to close.
+            self._sleeper.close()
+            self._sleeper = Sleeper()
             for feed, reader in self.readers.items():
                 settle(self.directory.journal(feed))
                 reader.read_files()

@@ -19,6 +19,11 @@ _STEADY_NS = 30 * clock.NS_PER_S
 _FINAL = {EXIT_REFUSED, EXIT_STOPPED, 2}  # a start with the same config would end the same way
 
 
+def _may_hold_secret(name: str) -> bool:
+    """Keys, and proxies with a password in them: a child gets what it needs by its task."""
+    return name.startswith("APCA_") or name.lower().endswith("_proxy")
+
+
 class ChildEvent(NamedTuple):
     """What a child reported, or what became of it (`event` = "exit")."""
 
@@ -60,7 +65,7 @@ class ChildProcess:
     def start(self) -> None:
         """Start the process and hand it its task."""
         environment = {
-            name: value for name, value in os.environ.items() if not name.startswith("APCA_")
+            name: value for name, value in os.environ.items() if not _may_hold_secret(name)
         }
         self._started_ns = clock.monotonic_ns()
         self.exit_code = None

@@ -48,7 +48,7 @@ def latency_report(directory: RunDirectory) -> LatencyReport:
 
 def slowest(directory: RunDirectory, report: LatencyReport, count: int) -> list[SlowBatch]:
     """The slowest batches of each stage, with what stood in their way."""
-    pauses: npt.NDArray[np.void] = read_pauses(directory.stages / "pauses")
+    pauses: npt.NDArray[np.void] = read_pauses(directory.pauses)
     return report.worst(count, pauses)
 
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from ticktape import clock
 from ticktape.decisions import DecisionRunner, InputLog, give_logged, load_strategy
-from ticktape.decisions.log import Blocks, Logged, Start, Timer
+from ticktape.decisions.log import Blocks, Logged, Start, read_logged
+from ticktape.decisions.runner import Outcome
 from ticktape.decoders import decoder_for
 from ticktape.directory import DECISION, RunDirectory
 from ticktape.errors import ConfigError
@@ -47,8 +48,6 @@ def read_runs(directory: RunDirectory, decision: str) -> list[InputLog]:
 
 
 def _starts(block: Block) -> bool:
-    from ticktape.decisions.log import read_logged
-
     return isinstance(read_logged(block).input, Start)
 
 
@@ -88,7 +87,7 @@ def _paced(
     directory: RunDirectory,
     log: InputLog,
     pace: Callable[[Logged], None],
-) -> Iterator:  # type: ignore[type-arg]
+) -> Iterator[Outcome]:
     outcomes = give_logged(runner, directory, log)
     for logged in log.inputs:
         pace(logged)
@@ -115,18 +114,17 @@ def new_runner(
 
 
 class Pace:
-    """Waits between inputs so that they come as they came live, `speed` times as fast; 0: at once."""
+    """Waits between inputs so that they come `speed` times as fast as live; 0: at once."""
 
-    def __init__(self, speed: float, recv_of: Callable[[Logged], int]) -> None:
+    def __init__(self, speed: float) -> None:
         self._speed = speed
-        self._recv_of = recv_of
         self._first: tuple[int, int] | None = None
 
     def __call__(self, logged: Logged) -> None:
         """Wait until it is this input's turn."""
         if self._speed <= 0:
             return
-        recv_ns = self._recv_of(logged)
+        recv_ns = logged.recv_ns
         now_ns = clock.monotonic_ns()
         if self._first is None:
             self._first = (recv_ns, now_ns)
@@ -135,8 +133,8 @@ class Pace:
             clock.sleep_s((due_ns - now_ns) / clock.NS_PER_S)
 
 
-def synthesised(directory: RunDirectory, until: int | None = None) -> InputLog:
-    """Inputs for a run without a log of decisions: all feeds' blocks in the order of receipt.
+def inputs_by_receipt(directory: RunDirectory) -> InputLog:
+    """Inputs for a strategy that did not run live: all feeds' blocks in the order of receipt.
 
     Raises:
         ConfigError: the run has no feeds.
@@ -152,11 +150,9 @@ def synthesised(directory: RunDirectory, until: int | None = None) -> InputLog:
     if not places:
         raise ConfigError([f"{directory.root}: nothing was recorded"], hint="Record something.")
     places.sort(key=lambda place: place[0])
-    log.start = Start("synthesised", {})
-    for _, feed, block in places[:until]:
+    log.start = Start("by receipt", {})
+    for _, feed, block in places:
         said = Blocks(feed, block.epoch, block.offset, block.end_offset, 1)
-        log.inputs.append(Logged(said, [], [], block.position))
+        log.inputs.append(Logged(said, [], [], block.position, block.recv_ns))
     return log
 
-
-__all__ = ["Pace", "Rerun", "Timer", "new_runner", "read_runs", "rerun", "synthesised"]

@@ -182,7 +182,7 @@ class Deduplicator:
         # A key's time is part of it, so only what is as old as the evicted can have been evicted.
         old = np.flatnonzero((event_ns <= self.evicted_event_ns_max) & ~same)
         if len(old):
-            stored = self._lookup(self.feed, np.unique(event_ns[old]))
+            stored = _with_id(self._lookup(self.feed, np.unique(event_ns[old])))
             wanted = Prints(prints.keys[old], prints.contents[old])
             found_known, found_same = SortedPrints(prints_of(stored)).find(wanted)
             known[old] |= found_known
@@ -203,6 +203,10 @@ class Deduplicator:
     def _evicted(self, event_ns_max: int) -> None:
         if self.evicted_event_ns_max is None or event_ns_max > self.evicted_event_ns_max:
             self.evicted_event_ns_max = event_ns_max
+
+
+def _with_id(trades: pa.Table) -> pa.Table:
+    return trades.filter(trades.column("id").is_valid())
 
 
 def _sort_out(prints: Prints, known: Flags, same: Flags) -> tuple[Flags, int]:
@@ -236,7 +240,7 @@ class DuplicateCount:
 
     def add(self, trades: pa.Table) -> None:
         """Take trades of one feed, in any order and any portions."""
-        with_id = trades.filter(trades.column("id").is_valid())
+        with_id = _with_id(trades)
         if with_id.num_rows:
             self._parts.append(prints_of(with_id))
 

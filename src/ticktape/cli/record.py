@@ -1,0 +1,51 @@
+"""`ticktape record`: the recorder."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ticktape import clock
+from ticktape.cli.running import keys_of, over_after, run_to_end
+from ticktape.cli.terminal import errors, print_json, print_verdict
+from ticktape.config import load_config
+
+
+def record(
+    config: Path,
+    /,
+    *,
+    span: Annotated[str | None, Parameter(name="--for")] = None,
+    until: str | None = None,
+    json: bool = False,
+) -> int:
+    """Record what a config says, until Ctrl-C, --for or --until; then prove what was recorded.
+
+    A later run of the same config goes on in the same directory. Everything can be queried while it
+    runs: ticktape sql, last, trace, latency.
+
+    Examples: `ticktape record ticktape.toml`; `ticktape record ticktape.toml --until 16:00`.
+
+    Parameters
+    ----------
+    config
+        The TOML file; `ticktape init` writes one.
+    span
+        Record for so long: 60s, 5m, 6.5h, 2d.
+    until
+        Record until this time: 16:00 (local), or 2026-11-23T16:00-05:00.
+    json
+        Print one JSON object at the end instead of the certificate.
+    """
+    seconds = clock.parse_span_s(span) if span is not None else None
+    until_ns = clock.parse_until(until) if until is not None else None
+    loaded = load_config(config)
+    keys = keys_of(loaded)
+    names = ", ".join(f"{feed.name} ({feed.kind}, {feed.url})" for feed in loaded.feed)
+    errors.print(f"recording {names} into {loaded.directory}; Ctrl-C ends it", markup=False)
+    finished = run_to_end(loaded, keys, over_after(seconds, until_ns))
+    if json:
+        print_json(finished.verdict.to_json())
+    else:
+        print_verdict(finished.verdict)
+    return finished.exit_code

@@ -1,0 +1,123 @@
+"""Runs a config to its end: start, watch, stop, prove; shared by record and demo."""
+
+import os
+import signal
+import threading
+import urllib.request
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ticktape import clock
+from ticktape.cli.checking import prove_with_progress
+from ticktape.cli.watching import Watcher
+from ticktape.config import Config, Keys, read_keys
+from ticktape.directory import RunDirectory
+from ticktape.errors import ConfigError, EXIT_COMPLETE, EXIT_INCOMPLETE, EXIT_JOURNAL
+from ticktape.ledger import Verdict
+from ticktape.recorder.supervisor import RunEnd, Supervisor
+
+_POLL_S = 0.1
+
+
+class Finished(NamedTuple):
+    """A run that has ended, and what was proved of it."""
+
+    verdict: Verdict
+    end: RunEnd
+
+    @property
+    def exit_code(self) -> int:
+        """DESIGN §8."""
+        if self.end.journal_trouble and not self.verdict.complete:
+            return EXIT_JOURNAL
+        return EXIT_COMPLETE if self.verdict.complete else EXIT_INCOMPLETE
+
+
+def keys_of(config: Config) -> dict[str, Keys]:
+    """The keys of every feed.
+
+    Raises:
+        ConfigError: some are missing; all feeds' faults together.
+    """
+    found: dict[str, Keys] = {}
+    faults: list[str] = []
+    hint = ""
+    for feed in config.feed:
+        try:
+            found[feed.name] = read_keys(feed.keys, os.environ, label=f"feed {feed.name!r}")
+        except ConfigError as error:
+            faults += error.faults
+            hint = error.hint
+    if faults:
+        raise ConfigError(faults, hint=hint)
+    return found
+
+
+def proxies_of(config: Config) -> dict[str, str]:
+    """The proxy of every feed, "" for none; `proxy = "env"` asks the environment."""
+    environment = urllib.request.getproxies_environment()
+    found = {}
+    for feed in config.feed:
+        proxy = feed.proxy
+        if proxy == "env":
+            scheme = "https" if feed.url.startswith("wss") else "http"
+            proxy = environment.get(scheme, environment.get("https", ""))
+        found[feed.name] = proxy
+    return found
+
+
+def run_to_end(
+    config: Config,
+    keys: dict[str, Keys],
+    is_over: Callable[[Supervisor], bool],
+    on_started: Callable[[Supervisor], None] | None = None,
+) -> Finished:
+    """Record until `is_over`, Ctrl-C or SIGTERM, or until every feed is refused; then prove it."""
+    watcher = Watcher()
+    stop = _catch_signals()
+    with Supervisor(config, keys, proxies_of(config), watcher.hear) as supervisor:
+        try:
+            supervisor.start()
+            if on_started is not None:
+                on_started(supervisor)
+            while supervisor.poll(_POLL_S) and not stop.is_set() and not is_over(supervisor):
+                watcher.show(supervisor)
+            end = supervisor.stop(lambda names: watcher.show(supervisor))
+        finally:
+            watcher.close()
+    verdict = prove_with_progress(RunDirectory(supervisor.directory.root), _extra(end))
+    return Finished(verdict, end)
+
+
+def _catch_signals() -> threading.Event:
+    stop = threading.Event()
+
+    def asked(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    signal.signal(signal.SIGINT, asked)
+    signal.signal(signal.SIGTERM, asked)
+    return stop
+
+
+def _extra(end: RunEnd) -> list[str]:
+    """Reasons that the journals cannot show."""
+    found = [f"{name} was cut off: it did not finish in time" for name in end.cut_off]
+    found += [f"{name} stopped itself at an error" for name in end.stopped_decisions]
+    return found
+
+
+def over_after(seconds: float | None, until_ns: int | None) -> Callable[[Supervisor], bool]:
+    """When `--for` or `--until` says that a run is over."""
+    end_ns = None
+    if seconds is not None:
+        end_ns = clock.monotonic_ns() + int(seconds * clock.NS_PER_S)
+
+    def is_over(_: Supervisor) -> bool:
+        if end_ns is not None and clock.monotonic_ns() >= end_ns:
+            return True
+        return until_ns is not None and clock.wall_now_ns() >= until_ns
+
+    return is_over

@@ -1,0 +1,105 @@
+"""Watches a run from the terminal: state changes as lines, counters as one line that renews itself."""
+
+from typing import Any
+
+from rich.live import Live
+from rich.text import Text
+
+from ticktape import clock
+from ticktape.cli.terminal import errors
+from ticktape.recorder.process import ChildEvent
+from ticktape.recorder.supervisor import Supervisor
+
+_PLAIN_EVERY_NS = 10 * clock.NS_PER_S  # a line so often where there is no terminal
+_SESSION_STYLES = {
+    "subscribed": "green",
+    "refused": "bold red",
+    "down": "yellow",
+    "quiet": "yellow",
+    "stopped": "dim",
+}
+
+
+class Watcher:
+    """Prints what a run reports; everything goes to standard error, results to standard output."""
+
+    def __init__(self) -> None:
+        self._live = Live(console=errors, refresh_per_second=4, transient=True)
+        self._plain_at_ns = clock.monotonic_ns() + _PLAIN_EVERY_NS
+        self._before: tuple[int, int] | None = None
+
+    def hear(self, event: ChildEvent) -> None:
+        """Say an event in words."""
+        content = event.content
+        if event.event == "session":
+            self._session(event.child, content["content"])
+        elif event.event == "exit":
+            if content["code"] not in (0, 4, 5):
+                self._say(f"{event.child} ended with code {content['code']}", "yellow")
+        elif event.event in ("trouble", "decision_error", "failed"):
+            self._say(f"{event.child}: {content['words']}", "bold red", content.get("hint", ""))
+        elif event.event in ("mended", "state"):
+            self._say(f"{event.child}: {content['words']}", "green")
+
+    def _session(self, child: str, content: dict[str, Any]) -> None:
+        event, feed = content["event"], child.removeprefix("capture-")
+        words = content.get("words", "")
+        if event in ("started", "connecting", "connected", "authenticated"):
+            return
+        if event == "subscribed":
+            count = sum(len(symbols) for symbols in (content.get("channels") or {}).values())
+            said = f"{feed}: subscribed, {count} channel-symbol pairs"
+            gaps = [gap for gap in content.get("gaps") or [] if gap["to_ns"] and not gap["planned"]]
+            for gap in gaps:
+                said += f"; gap of {(gap['to_ns'] - gap['from_ns']) / 1e9:.3f} s: {gap['cause']}"
+            if content.get("missing"):
+                missing = "; ".join(f"{c}: {', '.join(s)}" for c, s in content["missing"].items())
+                said += f"; NOT subscribed: {missing} ({words})"
+        else:
+            said = f"{feed}: {event}" + (f": {words}" if words else "")
+        self._say(said, _SESSION_STYLES.get(event, ""), content.get("hint", ""))
+
+    def _say(self, words: str, style: str, hint: str = "") -> None:
+        moment = clock.iso_utc(clock.wall_now_ns())[11:23]
+        console = self._live.console
+        console.print(Text(f"{moment} {words}", style=style))
+        if hint:
+            console.print(Text(f"             → {hint}", style="dim"))
+
+    def show(self, supervisor: Supervisor) -> None:
+        """Renew the line of counters."""
+        line = self._line(supervisor)
+        if errors.is_terminal:
+            if not self._live.is_started:
+                self._live.start()
+            self._live.update(Text(line))
+        elif clock.monotonic_ns() >= self._plain_at_ns:
+            self._plain_at_ns = clock.monotonic_ns() + _PLAIN_EVERY_NS
+            errors.print(line, markup=False)
+
+    def _line(self, supervisor: Supervisor) -> str:
+        said = supervisor.statistics()
+        parts = []
+        frames = 0
+        for name, figures in said.items():
+            if name.startswith("capture-") and figures:
+                frames += figures["frames"]
+                parts.append(f"{figures['feed']} {figures['state']}")
+        now_ns = clock.monotonic_ns()
+        rate = 0.0
+        if self._before is not None and now_ns > self._before[0]:
+            rate = (frames - self._before[1]) * clock.NS_PER_S / (now_ns - self._before[0])
+        if self._before is None or now_ns - self._before[0] > clock.NS_PER_S:
+            self._before = (now_ns, frames)
+        behind = {
+            name: sum(figures.get("behind_bytes", {}).values())
+            for name, figures in said.items()
+            if not name.startswith("capture-")
+        }
+        lag = ", ".join(f"{name} {count / 1e6:.1f} MB" for name, count in behind.items() if count)
+        text = f"{', '.join(parts)} · {frames:,} frames · {max(rate, 0):,.0f}/s"
+        return text + (f" · behind: {lag}" if lag else "")
+
+    def close(self) -> None:
+        """Leave the terminal as it was; may be called twice."""
+        self._live.stop()

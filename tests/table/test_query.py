@@ -1,0 +1,197 @@
+import pytest
+
+from ticktape.errors import TickTapeError
+from ticktape.records import Position
+from ticktape.schemas import KINDS
+from ticktape.table import TableBuilder, TableStore, Tally, connect, run_sql
+
+
+@pytest.fixture
+def ask(tmp_path, tape):
+    """Answers of a query over messages: those before None are committed, the rest are not yet."""
+
+    def answer(text, *messages):
+        at = messages.index(None) if None in messages else 0
+        committed, tail = messages[:at], [m for m in messages[at:] if m is not None]
+        builder = TableBuilder(TableStore(tmp_path), {"sip": tape.Decoder("sip")})
+        builder.start_position("sip", None)
+        builder.add("sip", [tape.block(list(committed), 0)])
+        builder.commit()
+        store = TableStore(tmp_path, read_only=True)
+        reader = TableBuilder(store, {"sip": tape.Decoder("sip")})
+        reader.start_position("sip", Position(1, 100))
+        reader.add("sip", [tape.block(list(tail), 1)])
+        with connect(store, reader.tails()) as con:
+            return [tuple(row.values()) for row in run_sql(con, text).to_pylist()]
+
+    return answer
+
+
+def cancel(id_, *, at, price=10.0, size=5.0, exchange="V"):
+    values = {"symbol": "A", "event_ns": at, "exchange": exchange, "id": id_}
+    return ["cancels", values | {"price": price, "size": size, "action": "C"}]
+
+
+def correction(id_, new_id, new_price, *, at, price=10.0, size=5.0):
+    old = {"original_id": id_, "original_price": price, "original_size": size}
+    new = {"corrected_id": new_id, "corrected_price": new_price, "corrected_size": 7.0}
+    place = {"symbol": "A", "event_ns": at, "exchange": "V", "corrected_conditions": "Z"}
+    return ["corrections", place | old | new]
+
+
+def test_committed_and_pending_rows_are_seen_once_each(ask, tape):
+    messages = [tape.trade(1, at=5), tape.trade(2, at=6), None, tape.trade(2, at=6), tape.trade(3)]
+    assert ask("select id from trades order by id", *messages) == [(1,), (2,), (3,)]
+
+
+def test_every_kind_is_a_view_with_its_columns_even_when_empty(tmp_path):
+    con = connect(TableStore(tmp_path, read_only=True))
+    for kind, schema in KINDS.items():
+        found = run_sql(con, f"select * from {kind}")
+        assert found.num_rows == 0
+        assert found.schema.names == [*schema.names, "day"]
+        assert [f.type for f in found.schema][:-1] == [f.type for f in schema]
+
+
+def test_the_day_is_the_same_for_committed_and_pending_rows(ask, tape):
+    day = 86_400 * 10**9
+    messages = [tape.trade(1, at=day), None, tape.trade(2, at=2 * day - 1), tape.trade(3, at=-1)]
+    assert ask("select day, id from trades order by id", *messages) == [
+        ("1970-01-02", 1),
+        ("1970-01-02", 2),
+        ("1969-12-31", 3),
+    ]
+
+
+def test_ts_keeps_the_nanoseconds(ask, tape):
+    messages = [tape.trade(1, at=1_614_009_104_335_689_322)]
+    assert ask("select ts(event_ns)::varchar from trades", *messages) == [
+        ("2021-02-22 15:51:44.335689322",)
+    ]
+
+
+LEFT = "select id, price, size, conditions from trades order by seq, index"
+
+
+def test_a_cancelled_trade_is_out_of_trades_and_stays_in_trades_raw(ask, tape):
+    messages = [tape.trade(1, at=5), None, tape.trade(2, at=6), cancel(1, at=9), cancel(2, at=9)]
+    assert ask(LEFT, *messages) == []
+    assert ask("select id from trades_raw order by id", *messages) == [(1,), (2,)]
+
+
+def test_a_corrected_trade_has_the_new_values_and_its_own_time(ask, tape):
+    messages = [tape.trade(1, at=5), tape.trade(2, at=6), None, correction(1, 11, 10.5, at=9)]
+    assert ask(LEFT, *messages) == [(11, 10.5, 7.0, "Z"), (2, 10.0, 5.0, "")]
+    assert ask("select event_ns from trades where id = 11", *messages) == [(5,)]
+
+
+def test_a_correction_is_corrected_and_then_cancelled_in_the_venues_order(ask, tape):
+    chain = [
+        cancel(12, at=30, price=10.6, size=7.0),
+        correction(11, 12, 10.6, at=20, price=10.5, size=7.0),
+        correction(1, 11, 10.5, at=10),
+    ]
+    assert ask(LEFT, tape.trade(1, at=5), None, *chain[1:]) == [(12, 10.6, 7.0, "Z")]
+    assert ask(LEFT, tape.trade(1, at=5), None, *chain) == []
+
+
+def test_among_trades_of_one_id_price_and_size_choose(ask, tape):
+    messages = [
+        tape.trade(7005, at=5, exchange="D"),
+        tape.trade(7005, at=8, exchange="D", price=11.0),
+        tape.trade(7005, at=8),
+        None,
+        cancel(7005, at=9, exchange="D"),
+    ]
+    assert ask("select price, exchange from trades order by index", *messages) == [
+        (11.0, "D"),
+        (10.0, "V"),
+    ]
+
+
+def test_a_cancel_that_fits_none_of_several_trades_takes_none(ask, tape):
+    messages = [tape.trade(1, at=5, price=1.0), tape.trade(1, at=6, price=2.0), cancel(1, at=9)]
+    assert len(ask(LEFT, *messages)) == 2
+
+
+def test_an_id_used_again_on_another_day_is_not_cancelled_with_it(ask, tape):
+    today, before = 10 * 86_400 * 10**9, 5 * 86_400 * 10**9
+    messages = [tape.trade(1, at=before), tape.trade(1, at=today), cancel(1, at=today + 9)]
+    assert ask("select event_ns from trades", *messages) == [(before,)]
+    gone = [tape.trade(1, at=before, price=3.0), cancel(1, at=today + 9)]
+    assert len(ask("select id from trades", *gone)) == 1
+
+
+def test_a_cancel_said_twice_takes_one_trade(ask, tape):
+    messages = [tape.trade(1, at=4, exchange="D"), tape.trade(1, at=5, exchange="D", price=9.0)]
+    said = cancel(1, at=9, exchange="D")
+    assert ask("select price from trades", *messages, said, None, said) == [(9.0,)]
+
+
+def test_a_replacement_that_came_as_a_trade_itself_is_not_doubled(ask, tape):
+    messages = [
+        tape.trade(1, at=5),
+        tape.trade(11, at=6, price=10.5, size=7.0),
+        correction(1, 11, 10.5, at=9),
+    ]
+    assert ask(LEFT, *messages) == [(11, 10.5, 7.0, "")]
+
+
+def test_a_cancel_without_its_trade_changes_nothing(ask, tape):
+    assert ask(LEFT, tape.trade(1, at=5), None, cancel(2, at=9)) == [(1, 10.0, 5.0, "")]
+
+
+def test_a_gap_is_shown_once_and_its_end_wins(ask):
+    def gap(from_ns, to_ns, state="open", symbol=""):
+        values = {"event_ns": from_ns, "from_ns": from_ns, "to_ns": to_ns, "state": state}
+        return ["gaps", values | {"symbol": symbol}]
+
+    messages = [
+        gap(1, None),
+        gap(1, 9),
+        None,
+        gap(1, 9, "healed"),
+        gap(1, None),
+        gap(5, None),
+        gap(1, 2, symbol="A"),
+    ]
+    assert ask("select symbol, from_ns, to_ns, state from gaps order by all", *messages) == [
+        ("", 1, 9, "healed"),
+        ("", 5, None, "open"),
+        ("A", 1, 2, "open"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("select * from trade", "trades_raw"),
+        ("select pric from trades", "price"),
+        ("selec 1", "Tables: trades"),
+        ("select * from '/etc/passwd'", "Tables"),
+        ("select * from read_csv('/etc/passwd')", "Tables"),
+        ("copy trades to 'x.csv'", "Tables"),
+        ("set enable_external_access = true", "Tables"),
+        ("drop view nothing_such", "Tables"),
+    ],
+)
+def test_what_cannot_be_asked_is_answered_with_what_there_is(tmp_path, text, hint):
+    with (
+        connect(TableStore(tmp_path, read_only=True)) as con,
+        pytest.raises(TickTapeError) as caught,
+    ):
+        run_sql(con, text)
+    assert hint in caught.value.hint
+
+
+def test_a_statement_without_a_result_gives_an_empty_table(tmp_path):
+    with connect(TableStore(tmp_path, read_only=True)) as con:
+        assert run_sql(con, "create table mine (x int)").num_rows == 0
+
+
+def test_a_directory_of_any_name_can_be_asked(tmp_path, tape):
+    directory = tmp_path / "a b'[x]*#c=d"
+    rows = tape.table_of("trades", [tape.trade(1)[1] | {"feed": "sip"}])
+    TableStore(directory).append("trades", rows, "sip", Position(1, 1), Tally(1))
+    with connect(TableStore(directory, read_only=True)) as con:
+        assert run_sql(con, "select id from trades").to_pylist() == [{"id": 1}]
