@@ -27,8 +27,13 @@ cpu_ns = time.process_time_ns
 class Clock(Protocol):
     """What a part needs of a clock: the wall in UTC nanoseconds, and the monotonic one."""
 
-    def wall_ns(self) -> int: ...
-    def monotonic_ns(self) -> int: ...
+    def wall_ns(self) -> int:
+        """UTC nanoseconds now."""
+        ...
+
+    def monotonic_ns(self) -> int:
+        """Nanoseconds that never go back; only differences mean something."""
+        ...
 
 
 class WallClock:
@@ -56,6 +61,7 @@ class WallClock:
         return self.anchor_wall_ns + mono_ns - self.anchor_mono_ns
 
     def monotonic_ns(self) -> int:
+        """Monotonic nanoseconds now."""
         return time.perf_counter_ns()
 
     def drift_ns(self) -> int:

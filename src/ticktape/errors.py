@@ -18,8 +18,8 @@
     ├── TableError           operator, later: the journal is safe
     └── DecisionError        the author of the strategy
 
-Everything else that is raised is our own bug: exit 70. Every message names the thing, its place, and
-`hint` says what to do next.
+Everything else that is raised is our own bug: exit 70. Every message names the thing, its place,
+and `hint` says what to do next.
 """
 
 EXIT_COMPLETE = 0

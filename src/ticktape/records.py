@@ -2,8 +2,8 @@
 
 Records are frozen and slotted, times are int64 nanoseconds UTC, prices and sizes float64 as the
 venue's text parses, ids int64. Every record says where it came from: `feed`, `symbol`, `recv_ns`
-(our wall clock at the socket read), `epoch`, `seq` (the entry) and `index` (its place in it), so that
-any row can be followed back to the bytes.
+(our wall clock at the socket read), `epoch`, `seq` (the entry) and `index` (its place in it), so
+that any row can be followed back to the bytes.
 """
 
 from enum import IntEnum, StrEnum
@@ -123,7 +123,7 @@ class Bar(Record, frozen=True, gc=False, kw_only=True):
 
 
 class Correction(Record, frozen=True, gc=False, kw_only=True):
-    """A trade corrected by the venue; `event_ns` is the time of the correction, not of the trade."""
+    """A trade corrected by the venue; `event_ns` is when it was corrected, not when it traded."""
 
     kind: ClassVar[str] = "corrections"
 
@@ -155,8 +155,9 @@ class Cancel(Record, frozen=True, gc=False, kw_only=True):
 class Gap(Record, frozen=True, gc=False, kw_only=True):
     """What the venue did not send us, or we were not there to hear.
 
-    `event_ns` equals `from_ns`; `to_ns` is None while it lasts. `symbol` is empty when all of the feed is
-    meant. `state` is open, healing, healed or unhealable; `planned` says that we stopped on purpose.
+    `event_ns` equals `from_ns`; `to_ns` is None while it lasts. `symbol` is empty when all of the
+    feed is meant. `state` is open, healing, healed or unhealable; `planned` says that we stopped on
+    purpose.
     """
 
     kind: ClassVar[str] = "gaps"
@@ -183,8 +184,9 @@ class Unknown(Record, frozen=True, gc=False, kw_only=True):
 class Decision(Record, frozen=True, gc=False, kw_only=True):
     """What a strategy returned, and for which record; `value` is JSON.
 
-    `epoch`, `seq` and `index` are its own place in the strategy's journal; `trigger_…` that of the record it
-    answers (seq -1 for the timer), whose feed, symbol and times it has. `number` counts from 0 in a run.
+    `epoch`, `seq` and `index` are its own place in the strategy's journal; `trigger_…` that of the
+    record it answers (seq -1 for the timer), whose feed, symbol and times it has. `number` counts
+    from 0 in a run.
     """
 
     kind: ClassVar[str] = "decisions"

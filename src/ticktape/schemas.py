@@ -1,7 +1,7 @@
 """The columns of each table as Arrow schemas; the same words as `records`, for rows in bulk.
 
-Times are int64 nanoseconds and not timestamps, because Delta keeps microseconds only. Sorted by nothing:
-rows stand in the order in which they were journaled.
+Times are int64 nanoseconds and not timestamps, because Delta keeps microseconds only. Sorted by
+nothing: rows stand in the order in which they were journaled.
 """
 
 import pyarrow as pa

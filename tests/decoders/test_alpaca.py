@@ -20,13 +20,13 @@ QUOTES = (
     b'{"T":"q","S":"AMD","bx":"U","bp":87.66,'
     b'"bs":1,"ax":"Q","ap":87.68,"as":4,"t":"2021-02-22T15:51:45.335689322Z","c":["R"],"z":"C"}]'
 )
-# A capture in a public C# handler, 2024-03-28: three types in one frame, `c` a price in one of them.
+# A public C# handler, 2024-03-28: three types in one frame, `c` a price in one of them.
 MIXED = (
     b'[{"T":"b","S":"MSFT","o":419.86,"h":419.86,"l":419.86,"c":419.86,"v":131,'
     b'"t":"2024-03-28T16:58:00Z","n":3,"vw":419.846565},{"T":"t","S":"AAPL","i":4617,"x":"V",'
     b'"p":171.24,"s":100,"c":["@"],"z":"C","t":"2024-03-28T16:59:00.114612043Z"},'
-    b'{ "T":"q","S":"AAPL","bx":"V","bp":171.22,"bs":2,"ax":"V","ap":171.24,"as":1,"c":["R"],"z":"C",'
-    b'"t":"2024-03-28T16:59:00.11462648Z"}]'
+    b'{ "T":"q","S":"AAPL","bx":"V","bp":171.22,"bs":2,"ax":"V","ap":171.24,"as":1,'
+    b'"c":["R"],"z":"C","t":"2024-03-28T16:59:00.11462648Z"}]'
 )
 # ccxt/ccxt pull 16115, 2022-12-19: no exchange, no conditions, no tape, fractional size.
 CRYPTO = (

@@ -125,14 +125,14 @@ def chunk_messages(request):
 
 
 @pytest.mark.usefixtures("chunk_messages")
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(journal=entries(st.lists(v2_messages(), max_size=4)))
 def test_v2_tables_hold_exactly_the_records(make_block, journal):
     assert_one("alpaca", make_block, journal)
 
 
 @pytest.mark.usefixtures("chunk_messages")
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(journal=entries(v1_messages()))
 def test_v1_tables_hold_exactly_the_records(make_block, journal):
     assert_one("alpaca_v1", make_block, journal)

@@ -1,4 +1,4 @@
-"""The verbs; the only place that reads the environment, prints, and turns errors into exit codes."""
+"""The verbs; nothing else reads the environment, prints, or turns errors into exit codes."""
 
 import os
 import sys

@@ -18,8 +18,9 @@ app = App(
     version=__version__,
     help=(
         "Record market data so that nothing is lost, use it at once, and prove both.\n\n"
-        "Begin with `ticktape demo`: it needs no key and no network. Then `ticktape init` writes a "
-        "config, `ticktape doctor` looks at your machine and keys, and `ticktape record` records.\n\n"
+        "Begin with `ticktape demo`: it needs no key and no network. Then `ticktape init` "
+        "writes a config, `ticktape doctor` looks at your machine and keys, and "
+        "`ticktape record` records.\n\n"
         "Exit codes: 0 complete, 1 INCOMPLETE, 2 config, 3 journal, 70 our bug."
     ),
 )

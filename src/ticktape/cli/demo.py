@@ -17,7 +17,7 @@ from ticktape.errors import ConfigError
 from ticktape.recorder.supervisor import Supervisor
 
 _SECONDS = 15.0
-_TAPE_S = 180.0  # minutes 15:58 to 16:01 New York time
+_TAPE_S = 360.0  # the shipped tape: 15:56 to 16:02 New York time
 _SETTLE_S = 0.5
 _CONFIG = """
 directory = {directory!r}
@@ -101,7 +101,7 @@ class _Venue:
 def demo(
     *, seconds: float = _SECONDS, directory: Path = Path("runs/demo"), json: bool = False
 ) -> int:
-    """Record three real minutes around a close from a simulated venue, decide on them, prove it.
+    """Record six real minutes around a close from a simulated venue, decide on them, prove it.
 
     No key and no network: `ticktape sim alpaca` plays the tape that ships in the package over a
     WebSocket on loopback. Afterwards everything works on runs/demo: sql, last, trace, latency,
@@ -110,7 +110,7 @@ def demo(
     Parameters
     ----------
     seconds
-        How long the tape shall take; its three minutes are played faster.
+        How long the tape shall take; its six minutes are played faster.
     directory
         Where the run goes; an earlier demo there is replaced.
     json
@@ -140,7 +140,7 @@ def demo(
     if finished.verdict.complete:
         shown = os.path.relpath(directory)
         console.print(
-            f"\nTry:  ticktape sql {shown} \"select symbol, count(*) from trades group by 1\"\n"
+            f'\nTry:  ticktape sql {shown} "select symbol, count(*) from trades group by 1"\n'
             f"      ticktape last {shown} · trace {shown} IBM 20000 · latency {shown} --worst 5 · "
             f"check {shown} · replay {shown}",
             markup=False,

@@ -13,6 +13,8 @@ from ticktape.replay.tail import connect_run
 from ticktape.schemas import KINDS
 from ticktape.table.query import run_sql
 
+_ORDER = "feed, epoch, seq, index"
+
 
 def export(
     directory: Path,
@@ -54,7 +56,7 @@ def export(
     try:
         target.mkdir(parents=True, exist_ok=True)
         for kind in wanted:
-            rows = run_sql(con, f"SELECT * FROM {kind} WHERE {where} ORDER BY feed, epoch, seq, index")
+            rows = run_sql(con, f"SELECT * FROM {kind} WHERE {where} ORDER BY {_ORDER}")
             if not rows.num_rows and kinds is None:
                 continue
             path = target / f"{kind}.{format}"

@@ -20,9 +20,7 @@ _SYNCS = 20
 _STALLS_S = 0.5
 
 
-def init(
-    config: Path = Path("ticktape.toml"), /, *, test: bool = False, json: bool = False
-) -> int:
+def init(config: Path = Path("ticktape.toml"), /, *, test: bool = False, json: bool = False) -> int:
     """Write a commented config to begin with.
 
     Parameters

@@ -72,7 +72,7 @@ def write_rows(rows: pa.Table, format: str) -> None:
     elif format == "parquet":
         pyarrow.parquet.write_table(rows, sink)
     else:
-        with pa.ipc.new_stream(sink, rows.schema) as writer:
+        with pa.ipc.new_stream(pa.PythonFile(sink), rows.schema) as writer:
             writer.write_table(rows)
     sink.flush()
 

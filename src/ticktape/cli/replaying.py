@@ -5,9 +5,8 @@ from pathlib import Path
 from ticktape import clock
 from ticktape.cli.terminal import console, print_json
 from ticktape.config import load_config
-from ticktape.decisions import InputLog
 from ticktape.directory import RunDirectory
-from ticktape.errors import ConfigError, EXIT_COMPLETE, EXIT_INCOMPLETE
+from ticktape.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigError
 from ticktape.replay.places import open_run
 from ticktape.replay.rerun import (
     Pace,
@@ -17,6 +16,10 @@ from ticktape.replay.rerun import (
     read_runs,
     rerun,
 )
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ticktape.decisions import InputLog
 
 
 def replay(

@@ -12,7 +12,7 @@ from ticktape.cli.checking import prove_with_progress
 from ticktape.cli.watching import Watcher
 from ticktape.config import Config, Keys, read_keys
 from ticktape.directory import RunDirectory
-from ticktape.errors import ConfigError, EXIT_COMPLETE, EXIT_INCOMPLETE, EXIT_JOURNAL
+from ticktape.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, EXIT_JOURNAL, ConfigError
 from ticktape.ledger import Verdict
 from ticktape.recorder.supervisor import RunEnd, Supervisor
 

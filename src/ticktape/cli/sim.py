@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from cyclopts import App, Group, Parameter
-from rich.text import Text
 
 from ticktape.errors import EXIT_BUG, EXIT_COMPLETE, ConfigError, TickTapeError
 from ticktape.sim import (
@@ -196,12 +195,14 @@ Any client of Alpaca's JSON stream works against it, with the key `demo-key` and
 _EXAMPLES = f"""
 Examples:
 
+```text
     ticktape sim alpaca --speed 10x
     ticktape sim alpaca --tape generated --events 1000000 --speed max --batch 50
     ticktape sim alpaca --tape trades.parquet --speed max --hold --truth truth/
     ticktape sim alpaca --fault disconnect@5000 --fault huge@9000 --hold
 
 {menu_text()}
+```
 
 A place N is a row of the tape (disconnect@5000), or a time since its start (mute@2.5s); add a path
 to strike only there (disconnect@5000@/v2/sip).
@@ -213,7 +214,7 @@ _DEFAULTS = (TapeOptions(), PaceOptions(), VenueOptions(), WireOptions())
 @sim_app.command(
     name="alpaca",
     help=_HELP,
-    help_epilogue=Text(_EXAMPLES),
+    help_epilogue=_EXAMPLES,
     default_parameter=Parameter(negative=()),
 )
 def alpaca(
@@ -338,6 +339,14 @@ async def _serve(sim: AlpacaSim, *, until_stdin_closes: bool) -> int:
     if until_stdin_closes:
         # A daemon, because a blocked read of stdin cannot be called off.
         threading.Thread(target=_await_stdin, args=(loop, stop), daemon=True).start()
+    try:
+        await sim.start()
+    except OSError as error:
+        config = sim.config
+        raise ConfigError(
+            [f"cannot listen on {config.host}:{config.port}: {error.strerror}"],
+            hint="Give another --port, or 0 for a free one.",
+        ) from error
     async with sim:
         ready: dict[str, object] = {"event": "ready", "port": sim.port}
         v2 = [path for path in sim.streams if path != V1_PATH]

@@ -12,6 +12,8 @@ from ticktape.ledger import Verdict
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
+_SUMS = ("received", "stored", "duplicates", "dropped", "gaps")
+
 
 def print_json(content: object) -> None:
     """One JSON object on one line: what `--json` promises as the last line."""
@@ -40,12 +42,12 @@ def _number(value: float | None) -> str:
 
 def print_verdict(verdict: Verdict) -> None:
     """The certificate: per feed, per table, the reasons, and the last line."""
-    table = Table("feed", "kind", "received", "stored", "duplicates", "dropped", "gaps", box=None)
+    table = Table("feed", "kind", *_SUMS, box=None)
     for column in table.columns[2:]:
         column.justify = "right"
     for feed in verdict.feeds:
         part = feed.to_json()
-        cells = [f"{part[key]:,}" for key in ("received", "stored", "duplicates", "dropped", "gaps")]
+        cells = [f"{part[key]:,}" for key in _SUMS]
         table.add_row(feed.name, feed.kind, *cells)
     console.print(table)
     rows = {

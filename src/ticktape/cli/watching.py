@@ -1,4 +1,4 @@
-"""Watches a run from the terminal: state changes as lines, counters as one line that renews itself."""
+"""Watches a run from the terminal: state changes as lines, counters as one that renews itself."""
 
 from typing import Any
 

@@ -1,7 +1,8 @@
-"""Decisions: the user's callbacks, given every record in a logged order, so that replay decides as live did.
+"""Decisions: the user's callbacks, given every record in an order that is logged.
 
-One process per strategy file; a slow or raising callback is its own problem, made visible, and never
-the recorder's. Nothing here reads a clock for the strategy: time comes with the records and the timer.
+Replay then decides as live did. One process per strategy file: a slow or raising callback is its
+own problem, made visible, and never the recorder's. Nothing here reads a clock for the strategy:
+time comes with the records and the timer.
 """
 
 from ticktape.decisions.log import InputLog

@@ -1,7 +1,7 @@
 """What a strategy was given, in which order, and what it returned: the entries of its own journal.
 
-One block holds one input and all decisions that it led to, so that a crash leaves both or none. These
-bytes are a strategy's whole memory: nothing but them may influence a replay.
+One block holds one input and all decisions that it led to, so that a crash leaves both or none.
+These bytes are a strategy's whole memory: nothing but them may influence a replay.
 """
 
 from typing import Any, Protocol

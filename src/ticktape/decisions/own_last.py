@@ -1,4 +1,4 @@
-"""The last values as of the record that a strategy is given; its own, so that replay sees the same."""
+"""Last values as of the record that a strategy is given; its own, so that replay sees the same."""
 
 from collections.abc import Iterator
 

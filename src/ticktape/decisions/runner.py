@@ -1,7 +1,7 @@
 """Runs one strategy over blocks and timers; the same code live, muted and in a replay.
 
-The order in which `give` and `fire_timer` are called is all that decides what a strategy returns; live, that order
-is logged with the outcome, in one block of the strategy's journal.
+The order in which `give` and `fire_timer` are called is all that decides what a strategy returns;
+live, that order is logged with the outcome, in one block of the strategy's journal.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,8 @@
 """Loads a strategy file and calls its callbacks; nothing here knows journals or clocks.
 
 A strategy is a class with any of `on_trade on_quote on_bar on_book on_correction on_cancel on_gap
-on_timer`, each called as `on_trade(record, last)`; `on_timer(now_ns, last)` is called every `timer_s`
+on_timer`, each called as `on_trade(record, last)`; `on_timer(now_ns, last)` is called every
+`timer_s`
 seconds. What a callback returns, if it is not None, is a decision: anything that JSON can hold.
 """
 

@@ -100,10 +100,10 @@ class Wire(Protocol):
         """
 
     def salvage(self, payload: bytes, reason: str) -> list[Any]:
-        """All messages of a frame that `read` refused, Unreadable where one is; never raises."""
+        """All messages of a frame that `read` refused, with Unreadables; never raises."""
 
     def text(self, payload: bytes, index: int) -> bytes:
-        """The bytes of the message at `index` of a frame that was read or salvaged message by message."""
+        """The bytes of the message at `index` of a frame whose messages could be told apart."""
 
 
 def unreadable(reason: str, raw: bytes) -> Unreadable:

@@ -90,8 +90,8 @@ class _Ack(msgspec.Struct):
     trades: list[str] | None = None
     quotes: list[str] | None = None
     bars: list[str] | None = None
-    updatedBars: list[str] | None = None  # noqa: N815 - the venue's word
-    dailyBars: list[str] | None = None  # noqa: N815
+    updatedBars: list[str] | None = None
+    dailyBars: list[str] | None = None
     statuses: list[str] | None = None
     lulds: list[str] | None = None
 
@@ -104,7 +104,8 @@ _encode = msgspec.json.encode
 class AlpacaProtocol:
     """One session of protocol v2.
 
-    A subscription that the venue refuses as a whole (too many symbols) is asked for again in halves, in the
+    A subscription that the venue refuses as a whole (too many symbols) is asked for again in
+    halves, in the
     order of the config, so that as much is recorded as the plan allows; the rest is `missing`.
 
     Args:

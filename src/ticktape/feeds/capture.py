@@ -1,7 +1,7 @@
 """One feed's capture: bytes from the socket, stamped, into the journal, and nothing else.
 
-Nothing here parses a data message, waits for a reader, or runs a user's code. What the session's protocol must look at,
-it sees after the journal has it.
+Nothing here parses a data message, waits for a reader, or runs a user's code. What the session's
+protocol must look at, it sees after the journal has it.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""What every state change of a session means for the gaps: pure; it makes the entries, not the file.
+"""What every state change of a session means for the gaps: pure, the makings of entries.
 
-Each entry of our own carries whether we are down and since when, so that after a crash the journal's last
-block alone says where the gap began.
+Each entry of our own carries whether we are down and since when, so that after a crash the
+journal's last block alone says where the gap began. No file, no socket and no clock here.
 """
 
 from typing import Any

@@ -1,6 +1,7 @@
 """The thin adapter to the WebSocket library (picows); nothing here looks into a message.
 
-Three things that the library does would cost data or time, and are done here instead (seen in picows 2.3.1):
+Three things that the library does would cost data or time, and are done here instead (seen in
+picows 2.3.1):
 it answers a ping without calling us, so that data before a ping that ends a socket read would wait
 for the next read; the same with the answer to our own ping; and it delivers fragments, not
 messages.

@@ -1,4 +1,4 @@
-"""The states of a feed's session as one table; the picture in the docs is made from it. No I/O here."""
+"""The states of a feed's session as one table; the picture in the docs is made from it."""
 
 from enum import StrEnum
 

@@ -1,6 +1,7 @@
 """The append-only journal: raw store, queue between processes, and replay source in one.
 
-Nothing here looks into a payload. `format` draws the bytes, `writer` appends, `reader` follows or replays, `scan`
+Nothing here looks into a payload. `format` draws the bytes, `writer` appends, `reader` follows or
+replays, `scan`
 reads a whole journal for proof, `positions` is the small mapped file through which the two meet.
 """
 

@@ -19,8 +19,8 @@ _HEADER_CRC_AT = BLOCK_HEADER_BYTES - 4
 class Block:
     """What one socket read or one poll pass brought.
 
-    `body` is a slice of the chunk that was read; it stays valid as long as the block is kept. Entry i has the
-    number `seq + i`. The block lies at [offset, end_offset) of its epoch.
+    `body` is a slice of the chunk that was read; it stays valid as long as the block is kept.
+    Entry i has the number `seq + i`. The block lies at [offset, end_offset) of its epoch.
     """
 
     __slots__ = (
@@ -92,8 +92,8 @@ class Block:
 class Damage(NamedTuple):
     """Bytes of a journal that are not a whole block.
 
-    `entries` is how many entries were lost there, None when nothing tells. `torn` marks the end of a segment
-    that a dying writer left; anything else was damaged later.
+    `entries` is how many entries were lost there, None when nothing tells. `torn` marks the end of
+    a segment that a dying writer left; anything else was damaged later.
     """
 
     epoch: int
@@ -112,7 +112,7 @@ class Damage(NamedTuple):
 
 
 class BadBlock(NamedTuple):
-    """Why there is no block at a place: `entries` if its header proved true, `short` if bytes lack."""
+    """Why no block is at a place: `entries` if its header proved true, `short` if bytes lack."""
 
     entries: int | None
     short: bool

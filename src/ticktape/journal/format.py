@@ -1,7 +1,8 @@
 """The bytes of a segment; anything that reads or writes them does so through this module.
 
-A segment file is named `<epoch>-<base>.seg` (epoch in 6 digits, base in 20): the epoch is one start of one
-writer, the base is the offset of the file's first byte in that epoch. All integers are little-endian.
+A segment file is named `<epoch>-<base>.seg` (epoch in 6 digits, base in 20): the epoch is one
+start of one writer, the base is the offset of the file's first byte in that epoch. All integers are
+little-endian.
 
     segment header, 128 bytes                     block header, 64 bytes
      0  magic       8s  "TICKTAPE"                 0  nonce          8s  the segment's own
@@ -11,7 +12,8 @@ writer, the base is the offset of the file's first byte in that epoch. All integ
     16  nonce       8s  random                    32  recv_mono_ns   u64 monotonic clock
     24  epoch       u64                           40  body_bytes     u32
     32  base        u64                           44  count          u32 entries
-    40  first_seq   u64                           48  session        u32 connection, from 1; 0 = none
+    40  first_seq   u64                           48  session        u32 connection, from 1; 0 =
+    none
     48  created_ns  u64 wall clock, UTC           52  flags          u32 0; readers refuse others
     56  mono_ns     u64 the same instant          56  body_crc       u32 of the body
     64  boot_id     16s                           60  header_crc     u32 of bytes 0..59

@@ -1,4 +1,4 @@
-"""Where a reader stands, kept on the disk; saved only after what it made is itself durable there."""
+"""Where a reader stands, on the disk; saved only after what it made is itself durable there."""
 
 import json
 from collections.abc import Mapping

@@ -1,13 +1,14 @@
 """The small mapped file through which a journal's writer and its readers meet.
 
-It is a cache: made anew when in doubt, never read by `check`. It is filled with real zeros when it is made, because a
+It is a cache: made anew when in doubt, never read by `check`. It is filled with real zeros when it
+is made, because a
 hole in a mapped file on a full disk kills with SIGBUS, and every number is stored through
 `memoryview.cast("Q")`, because `struct.pack_into` lets readers see zeros in between.
 
     4096 bytes as u64:  0 magic · 1 version · 2-3 boot id · 4 epoch · 5 writer's pid · 6 state
     7 accepted_seq · 8 written · 9 written_seq · 10 synced · 11 synced_seq · 12 segment_base
-    13 held_bytes · 14 dropped_frames · 15 dropped_bytes · 16 suspect_bytes · 17 blocks · 18 slots_used
-    32… waiter slots of 4: pid · asleep · UDP port · spare
+    13 held_bytes · 14 dropped_frames · 15 dropped_bytes · 16 suspect_bytes · 17 blocks · 18
+    slots_used 32… waiter slots of 4: pid · asleep · UDP port · spare
 """
 
 import contextlib

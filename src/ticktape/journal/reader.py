@@ -1,7 +1,7 @@
 """Follows a journal from a position of the reader's own; live and replay are the same code.
 
-A reader never writes to the journal and never makes the writer wait. Damage costs the damaged block: the
-reader finds the next true header, goes on, and lists what it passed over.
+A reader never writes to the journal and never makes the writer wait. Damage costs the damaged
+block: the reader finds the next true header, goes on, and lists what it passed over.
 """
 
 import os
@@ -27,8 +27,8 @@ class Reader:
 
     Args:
         directory: the journal's folder; it may not exist yet.
-        positions_path: the writer's mapped positions; None reads what is in the files, to their end.
-        start: the first block wanted is the one at or after this position.
+        positions_path: the writer's mapped positions; None reads what is in the files, to their
+        end. start: the first block wanted is the one at or after this position.
         synced: read only what survives power loss (for readers that make something durable).
     """
 
@@ -55,7 +55,7 @@ class Reader:
     # Reading.
 
     def read(self, max_bytes: int = CHUNK_BYTES) -> list[Block]:
-        """The next blocks, at most about `max_bytes` of them; an empty list when there are none now."""
+        """The next blocks, about `max_bytes` of them at most; an empty list when there are none."""
         while True:
             live_epoch, limit, live_base = self._limit()
             self._seen = (live_epoch, limit)
@@ -183,9 +183,9 @@ class Reader:
         segments = list_segments(self.directory)
         chosen: Segment | None = None
         for segment in segments:
-            if segment.position <= self.position and segment.epoch == self.position.epoch:
-                chosen = segment
-            elif segment.position > self.position and chosen is None:
+            if (segment.position <= self.position and segment.epoch == self.position.epoch) or (
+                segment.position > self.position and chosen is None
+            ):
                 chosen = segment
         if chosen is not None and chosen.position <= self.position:
             end = chosen.base + chosen.size_bytes()

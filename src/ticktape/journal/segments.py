@@ -1,4 +1,4 @@
-"""Which segments a journal has, and where the last whole block of one ends; this module only reads."""
+"""Which segments a journal has, and where the last whole block of one ends; only reading."""
 
 import os
 from pathlib import Path

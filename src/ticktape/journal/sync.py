@@ -1,8 +1,8 @@
 """The group commit: one thread that makes written bytes durable, every few milliseconds.
 
 It never touches the writer's descriptor or state: it syncs duplicates, and hands a failure to the
-writer. A failed sync is never retried and trusted: the system may have dropped the bytes and would say
-yes the second time.
+writer. A failed sync is never retried and trusted: the system may have dropped the bytes and would
+say yes the second time.
 """
 
 import os

@@ -1,6 +1,7 @@
 """Waking a reader that sleeps: a flag in the positions file and one byte over loopback.
 
-The writer never waits here: a datagram that cannot be sent is left, since a sleeper looks again by itself. The flag
+The writer never waits here: a datagram that cannot be sent is left, since a sleeper looks again by
+itself. The flag
 and the position are stored and read without a fence, which loses about one wake-up in 5,000 under
 stress (reference: measured); hence the bound on every sleep.
 """

@@ -1,7 +1,8 @@
 """Appends blocks to a journal; the only place that gives an entry its `seq`.
 
-Nothing here may fail on what a payload holds, and nothing here waits for a reader. A disk that refuses
-does not stop the caller either: entries wait in memory up to a bound, then are dropped and counted, and all
+Nothing here may fail on what a payload holds, and nothing here waits for a reader. A disk that
+refuses does not stop the caller either: entries wait in memory up to a bound, then are dropped and
+counted, and all
 of it is loud (DESIGN §2.6). One thread appends; the group commit has its own (see `sync`).
 """
 

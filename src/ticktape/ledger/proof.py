@@ -1,7 +1,8 @@
-"""Every row that the journals hold against every row that the tables hold; nothing is taken on trust.
+"""Every row that the journals hold against every row that the tables hold.
 
-A row is known by its place (epoch, seq, index) and compared by a hash of all of its columns. Both sides are
-hashed by the same engine, which spills to the disk when a day does not fit into memory.
+Nothing is taken on trust: a row is known by its place (epoch, seq, index) and compared by a hash of
+all of its columns. Both sides are hashed by the same engine, which spills to the disk when a day
+does not fit into memory.
 """
 
 from collections.abc import Sequence
@@ -40,7 +41,8 @@ SELECT
 class KindCount(NamedTuple):
     """How one kind of one feed adds up.
 
-    received = stored + duplicates, when missing, behind, surplus and altered are 0. `conflicts` are rows whose
+    received = stored + duplicates, when missing, behind, surplus and altered are 0. `conflicts`
+    are rows whose
     identity another row of other content has; both are kept. `behind` rows are journaled, and not
     yet in the table; `missing` ones should be there.
     """

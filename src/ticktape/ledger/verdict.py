@@ -1,4 +1,4 @@
-"""The certificate of a run: COMPLETE or INCOMPLETE, the counts, and why. Pure; printed by the CLI."""
+"""The certificate of a run: COMPLETE or INCOMPLETE, the counts, and why; pure."""
 
 from typing import Any, NamedTuple
 
@@ -11,8 +11,8 @@ from ticktape.schemas import MARKET_KINDS
 class FeedVerdict(NamedTuple):
     """What was found of one feed, or of one strategy's journal (`kind` = "decision").
 
-    `dropped_frames` were never journaled; `torn` are blocks that a dying writer left or that were damaged, in words;
-    `suspect` ranges lay between synced and written when a sync failed.
+    `dropped_frames` were never journaled; `torn` are blocks that a dying writer left or that were
+    damaged, in words; `suspect` ranges lay between synced and written when a sync failed.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Verdict(NamedTuple):
 
     @property
     def complete(self) -> bool:
-        """Whether everything adds up, nothing is torn, behind or dropped, and no gap stands open."""
+        """Whether all adds up, nothing is torn, behind or dropped, and no gap stands open."""
         return not self.reasons()
 
     def totals(self) -> dict[str, int]:

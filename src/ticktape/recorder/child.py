@@ -1,7 +1,7 @@
 """The entry of every child process: read the task, do it, leave with a code.
 
-What a role needs is imported only when the task is known, so that a capture process holds no table and
-no strategy.
+What a role needs is imported only when the task is known, so that a capture process holds no table
+and no strategy.
 """
 
 import os

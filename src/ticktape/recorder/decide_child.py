@@ -20,7 +20,8 @@ from ticktape.recorder.parent import EXIT_STOPPED, Parent
 from ticktape.recorder.task import DecideTask
 from ticktape.records import EntryKind, Position
 
-# One look's worth of a feed: it bounds how late a timer can be, and what is lost in a crash is decided
+# One look's worth of a feed: it bounds how late a timer can be, and what is lost in a crash is
+# decided
 # again.
 _READ_BYTES = 1 << 16
 _IDLE_S = 0.25

@@ -1,7 +1,7 @@
 """A child's link to its parent: the task, the word to leave, and what the child reports.
 
-When the parent dies its end of the pipe closes; the child then drains and leaves by itself, so that a dead
-parent never leaves a recorder behind that nobody watches.
+When the parent dies its end of the pipe closes; the child then drains and leaves by itself, so
+that a dead parent never leaves a recorder behind that nobody watches.
 """
 
 import contextlib

@@ -1,18 +1,20 @@
-"""One child process as its supervisor sees it: started, listened to, told to leave, started again."""
+"""One child process as its supervisor sees it: started, heard, told to leave, started again."""
 
 import os
-import queue
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TYPE_CHECKING
 
 import msgspec
 
 from ticktape import clock
 from ticktape.recorder.parent import EXIT_REFUSED, EXIT_STOPPED
 from ticktape.recorder.task import Task, encode_task
+
+if TYPE_CHECKING:
+    import queue
 
 _RESTART_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _STEADY_NS = 30 * clock.NS_PER_S

@@ -17,7 +17,6 @@ from ticktape.latency import RunId, StageLog
 from ticktape.recorder.following import Following
 from ticktape.recorder.parent import Parent
 from ticktape.recorder.task import TableTask
-from ticktape.records import Position
 from ticktape.table.builder import BlockDecoder as MakesTables
 from ticktape.table.builder import TableBuilder
 from ticktape.table.store import TableStore

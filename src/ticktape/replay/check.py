@@ -20,7 +20,6 @@ from ticktape.records import EntryKind, Gap, Position
 from ticktape.replay.places import boots_of, feed_kinds, is_live, reader_of
 from ticktape.table.store import TableStore
 
-
 Progress = Callable[[str, int], None]
 """Called now and then with a feed's name and the bytes of its journal read so far."""
 

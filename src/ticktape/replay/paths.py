@@ -1,9 +1,7 @@
-"""Latency of a whole run, and the path of one trade, from the journal's headers and the stage rows."""
+"""Latency of a whole run, and the path of one trade, from block headers and stage rows."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 
 from ticktape.clock import iso_utc
 from ticktape.directory import RunDirectory
@@ -20,6 +18,10 @@ from ticktape.latency.report import SlowBatch
 from ticktape.records import Position
 from ticktape.replay.places import boots_of, feed_kinds, is_live, reader_of
 from ticktape.replay.tail import connect_run
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import numpy as np
 
 _FIND = """
 SELECT feed, epoch, seq, index, event_ns, recv_ns, price, size, exchange, conditions, tape

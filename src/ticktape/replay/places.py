@@ -12,6 +12,8 @@ from ticktape.journal.reader import Reader
 from ticktape.journal.segments import list_segments
 from ticktape.records import Position
 
+BEGINNING = Position(0, 0)
+
 
 def open_run(root: Path) -> RunDirectory:
     """The run in the folder `root`.
@@ -52,7 +54,11 @@ def feed_kinds(directory: RunDirectory) -> dict[str, str]:
 
 
 def reader_of(
-    directory: RunDirectory, name: str, start: Position = Position(0, 0), *, live: bool  # noqa: B008
+    directory: RunDirectory,
+    name: str,
+    start: Position = Position(0, 0),
+    *,
+    live: bool,
 ) -> Reader:
     """A reader of a feed's or strategy's journal.
 

@@ -107,9 +107,7 @@ def new_runner(
     directory: RunDirectory, file: Path, decision: str, class_name: str, on_error: str
 ) -> DecisionRunner:
     """A fresh instance of the strategy in `file` with decoders for all feeds of the run."""
-    decoders = {
-        feed: decoder_for(kind, feed) for feed, kind in feed_kinds(directory).items()
-    }
+    decoders = {feed: decoder_for(kind, feed) for feed, kind in feed_kinds(directory).items()}
     return DecisionRunner(load_strategy(file, decision, class_name), decoders, on_error)
 
 
@@ -155,4 +153,3 @@ def inputs_by_receipt(directory: RunDirectory) -> InputLog:
         said = Blocks(feed, block.epoch, block.offset, block.end_offset, 1)
         log.inputs.append(Logged(said, [], [], block.position, block.recv_ns))
     return log
-

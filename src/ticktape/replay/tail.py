@@ -1,4 +1,4 @@
-"""What `sql` sees: the committed tables and the journal's tail that is not in them yet, each row once."""
+"""What `sql` sees: the committed tables and the tail that is not in them yet, each row once."""
 
 import duckdb
 import msgspec

@@ -81,6 +81,8 @@ def read_tape(paths: list[Path], seed: int = 0) -> Tape:
     for path in paths:
         try:
             kind, table = _read_kind(pq.read_table(path), seed)
+        except FileNotFoundError:
+            faults.append(f"{path}: there is no such file")
         except (OSError, pa.ArrowException) as error:
             faults.append(f"{path}: {error}")
         except ConfigError as error:

@@ -144,7 +144,7 @@ class AlpacaSim:
             raise failures[0]
 
     async def __aenter__(self) -> Self:
-        return await self.start()
+        return self if self._server is not None else await self.start()
 
     async def __aexit__(
         self,
