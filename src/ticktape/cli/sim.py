@@ -344,7 +344,7 @@ async def _serve(sim: AlpacaSim, *, until_stdin_closes: bool) -> int:
     except OSError as error:
         config = sim.config
         raise ConfigError(
-            [f"cannot listen on {config.host}:{config.port}: {error.strerror}"],
+            [f"cannot listen on {config.host}:{config.port}: {error}"],
             hint="Give another --port, or 0 for a free one.",
         ) from error
     async with sim:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from picows import WSFrame, WSListener, WSMsgType, WSTransport
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from ticktape import clock
 from ticktape.sim.config import SimConfig
@@ -95,7 +95,7 @@ class Connection(WSListener):
             case WSMsgType.CLOSE:
                 self._said_goodbye = True
                 if self._config.proper_close:
-                    transport.send_close(frame.get_close_code(), frame.get_close_message())
+                    transport.send_close(WSCloseCode.OK)
                 transport.disconnect()
             case WSMsgType.TEXT | WSMsgType.BINARY | WSMsgType.CONTINUATION:
                 self._parts.append(frame.get_payload_as_bytes())
@@ -173,7 +173,7 @@ class Connection(WSListener):
             return
         self.muted = True
         if self._config.proper_close:
-            self._transport.send_close()
+            self._transport.send_close(WSCloseCode.OK)
         underlying = self._transport.underlying_transport
         self._transport.disconnect()
         self._later(CLOSE_WAIT_S, underlying.abort)

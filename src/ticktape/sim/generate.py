@@ -163,10 +163,15 @@ class _Chance:
 def _times(chance: _Chance, count: int, per_s: float, start_ns: int) -> Ints:
     mean_ns = max(1, int(NS_PER_S / per_s))
     times = start_ns + np.cumsum(chance.below(2 * mean_ns, count))
-    # Some clocks are coarse: their fractions of a second end in zeros, which the wire trims.
-    for every, unit in ((5, 1000), (7, 1_000_000), (101, NS_PER_S)):
-        times[::every] -= times[::every] % unit
-    return np.maximum.accumulate(times)
+    # Some clocks are coarse: their fractions of a second end in zeros, which the wire trims. The
+    # first event in a unit of time can be put at its beginning without passing the one before it.
+    for unit, every in ((1000, 3), (1_000_000, 3), (NS_PER_S, 1)):
+        units = times // unit
+        coarse = (np.diff(units, prepend=-1) != 0) & (units % every == 0)
+        times[coarse] = units[coarse] * unit
+    # And some events share a nanosecond.
+    times[13::17] = times[12:-1:17]
+    return times
 
 
 def _pick(values: list[str] | tuple[str, ...], places: Ints) -> "pa.Array[Any]":

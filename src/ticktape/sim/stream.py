@@ -151,7 +151,7 @@ class Stream:
         )
         pace.start(clock.monotonic_ns(), self._cursor)
         while self._cursor < len(tape):
-            if await self._paused():
+            if await self._paused(pace):
                 pace.start(clock.monotonic_ns(), self._cursor)
             now_ns = clock.monotonic_ns()
             self._arm_timed_faults((now_ns - started_ns) / NS_PER_S)
@@ -164,13 +164,15 @@ class Stream:
             self._strike()
             await self._breathe(pace)
 
-    async def _paused(self) -> bool:
+    async def _paused(self, pace: Pace) -> bool:
         """Wait while the tape holds; return whether it did."""
         held = False
         if self._pause_s:
             pause_s, self._pause_s, held = self._pause_s, 0.0, True
             await asyncio.sleep(pause_s)
-        if self._config.hold and not self._receiving():
+        # An endless tape at full speed would only spin while nobody hears it.
+        spins = pace.unbounded and self._passes == 0
+        if (self._config.hold or spins) and not self._receiving():
             held = True
             await self._until(lambda: bool(self._receiving()))
         return held
