@@ -1,29 +1,74 @@
-"""The command `ticktape`, put together from its verbs."""
+"""The command `ticktape`: its verbs, loaded only when they are asked for.
 
-from cyclopts import App
+Nothing heavy may be imported here: `ticktape` alone answers at once.
+"""
+
+import sys
+
+from cyclopts import App, CycloptsError, Parameter
 
 from ticktape import __version__
-from ticktape.cli.check import check
-from ticktape.cli.demo import demo
-from ticktape.cli.export import export
-from ticktape.cli.prepare import doctor, init
-from ticktape.cli.query import last, sql
-from ticktape.cli.record import record
-from ticktape.cli.replaying import replay
-from ticktape.cli.sim import sim_app
-from ticktape.cli.tracing import latency, trace
+from ticktape.cli.terminal import errors, help_console
+
+VERBS: dict[str, dict[str, tuple[str, str]]] = {
+    "Begin": {
+        "demo": ("ticktape.cli.demo:demo", "record a real tape from a simulated venue, prove it"),
+        "init": ("ticktape.cli.prepare:init", "write a commented config"),
+        "doctor": ("ticktape.cli.doctor:doctor", "look at this machine, the config and the keys"),
+    },
+    "Record": {
+        "record": ("ticktape.cli.record:record", "record what a config says, then prove it"),
+    },
+    "Ask": {
+        "sql": ("ticktape.cli.query:sql", "tables and what is not yet in them, in SQL"),
+        "last": ("ticktape.cli.last:last", "newest trade, quote and bar of each symbol"),
+        "export": ("ticktape.cli.export:export", "rows as Parquet or CSV files"),
+    },
+    "Prove": {
+        "check": ("ticktape.cli.check:check", "read everything: COMPLETE or INCOMPLETE, and why"),
+        "latency": ("ticktape.cli.tracing:latency", "percentiles per stage, and the slowest"),
+        "trace": ("ticktape.cli.tracing:trace", "one trade's way through every stage"),
+        "replay": ("ticktape.cli.replaying:replay", "decide again, and compare with live"),
+    },
+    "Simulate": {
+        "sim": ("ticktape.cli.sim:sim_app", "a venue on this machine, with the real protocol"),
+    },
+}
+"""Group -> verb -> where it is, and what it does in one line; in the order one meets them."""
+
+
+def _help() -> str:
+    lines = ["Record market data so that nothing is lost, use it at once, and prove both."]
+    for group, verbs in VERBS.items():
+        lines += ["", f"{group}:"]
+        lines += [f"  {verb:8} {words}" for verb, (_, words) in verbs.items()]
+    lines += [
+        "",
+        "Each verb has --help, and --json, which puts one JSON object on the last line.",
+        "Exit codes: 0 complete, 1 INCOMPLETE, 2 command or config, 3 journal, 70 our bug.",
+    ]
+    return "\n".join(lines)
+
+
+def _fault(error: CycloptsError) -> str:
+    verb = " ".join(error.command_chain or ())
+    return f"ticktape: {error}\n  → Run: ticktape {verb + ' ' if verb else ''}--help"
+
 
 app = App(
     name="ticktape",
     version=__version__,
-    help=(
-        "Record market data so that nothing is lost, use it at once, and prove both.\n\n"
-        "Begin with `ticktape demo`: it needs no key and no network. Then `ticktape init` "
-        "writes a config, `ticktape doctor` looks at your machine and keys, and "
-        "`ticktape record` records.\n\n"
-        "Exit codes: 0 complete, 1 INCOMPLETE, 2 config, 3 journal, 70 our bug."
-    ),
+    help=_help(),
+    help_format="plaintext",
+    # Frames of lines are for people; a pipe gets plain words.
+    help_formatter="default" if sys.stdout.isatty() else "plain",
+    default_parameter=Parameter(negative=()),
+    console=help_console,
+    error_console=errors,
+    error_formatter=_fault,
 )
-for verb in (demo, init, doctor, record, check, sql, last, trace, latency, replay, export):
-    app.command(verb)
-app.command(sim_app, name="sim")
+for _verbs in VERBS.values():
+    for _verb, (_place, _) in _verbs.items():
+        # The groups above list them, without loading them.
+        _own = {} if _verb == "sim" else {"help_format": "markdown"}
+        app.command(_place, name=_verb, show=False, **_own)

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from ticktape.cli.certificate import print_verdict
 from ticktape.cli.checking import prove_with_progress
-from ticktape.cli.terminal import print_json, print_verdict
+from ticktape.cli.terminal import print_json
 from ticktape.errors import EXIT_COMPLETE, EXIT_INCOMPLETE
 from ticktape.replay.places import open_run
 

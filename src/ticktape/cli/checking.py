@@ -3,22 +3,28 @@
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ticktape.cli.terminal import errors
 from ticktape.directory import RunDirectory
 from ticktape.journal.segments import list_segments
-from ticktape.ledger import Verdict
-from ticktape.replay.check import check as prove
+
+if TYPE_CHECKING:
+    from ticktape.ledger import Verdict
 
 
-def prove_with_progress(directory: RunDirectory, extra: list[str] | None = None) -> Verdict:
+def prove_with_progress(directory: RunDirectory, extra: list[str] | None = None) -> "Verdict":
     """Prove a run, with a bar on the terminal's standard error."""
+    # The engines behind the proof take a second to load, which a recording need not wait for.
+    from ticktape.replay.check import check as prove
+
     scratch = Path(tempfile.mkdtemp(prefix="ticktape-check-"))
     columns = (TextColumn("reading {task.description}"), BarColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
     try:
-        with Progress(*columns, console=errors, transient=True) as bar:
+        with bar:
             tasks = {
                 feed: bar.add_task(feed, total=_journal_bytes(directory, feed))
                 for feed in directory.feeds()

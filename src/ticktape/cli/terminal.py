@@ -1,74 +1,122 @@
-"""What the verbs print, and how: words for people, and one JSON line for machines."""
+"""What the verbs print, and how: words for people, and one JSON line for machines.
 
+Results go to standard output, progress and faults to standard error. A reader of our output who
+has seen enough never changes what a verb does nor its exit code.
+"""
+
+import contextlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 
-from ticktape.ledger import Verdict
+from ticktape.cli.figures import cell, duration, is_number
 
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+_NS_PER_US = 1_000
+_STAGE_WORDS = {
+    "recv_to_written": "written   the system has it",
+    "recv_to_synced": "synced    the disk has it",
+    "recv_to_last": "last      last values show it",
+    "recv_to_decided": "decided   the strategy had it",
+    "recv_to_stored": "stored    the table has it",
+}
 
-_SUMS = ("received", "stored", "duplicates", "dropped", "gaps")
+
+class _Console(Console):
+    """A console that falls silent when its reader has left, and goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Let what is still to come go nowhere."""
+        fall_silent()
+
+
+console = _Console(highlight=False, soft_wrap=True)
+errors = _Console(stderr=True, highlight=False, soft_wrap=True)
+help_console = _Console()
+
+
+def fall_silent() -> None:
+    """Send standard output nowhere from now on."""
+    # What has no descriptor (a test's capture, a notebook) has no reader that could leave.
+    with contextlib.suppress(OSError, ValueError):
+        target = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(target, sys.stdout.fileno())
+        os.close(target)
+
+
+def print_line(text: str, *, style: str = "") -> None:
+    """One line of a result, as it is."""
+    console.print(text, style=style, markup=False)
 
 
 def print_json(content: object) -> None:
     """One JSON object on one line: what `--json` promises as the last line."""
-    sys.stdout.write(msgspec.json.encode(content, enc_hook=str).decode() + "\n")
-    sys.stdout.flush()
-
-
-def print_latency(latency_us: Mapping[str, Mapping[str, float | int | None]]) -> None:
-    """Percentiles per stage in microseconds."""
-    if not latency_us:
-        return
-    table = Table("stage", "p50 µs", "p99 µs", "p99.9 µs", "max µs", "entries", box=None)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for stage, figures in latency_us.items():
-        cells = [_number(figures.get(key)) for key in ("p50", "p99", "p999", "max", "count")]
-        table.add_row(stage, *cells)
-    console.print(table)
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.1f}"
-
-
-def print_verdict(verdict: Verdict) -> None:
-    """The certificate: per feed, per table, the reasons, and the last line."""
-    table = Table("feed", "kind", *_SUMS, box=None)
-    for column in table.columns[2:]:
-        column.justify = "right"
-    for feed in verdict.feeds:
-        part = feed.to_json()
-        cells = [f"{part[key]:,}" for key in _SUMS]
-        table.add_row(feed.name, feed.kind, *cells)
-    console.print(table)
-    rows = {
-        count.kind: count.stored for feed in verdict.feeds for count in feed.counts if count.stored
-    }
-    decided = sum(count.stored for each in verdict.decisions for count in each.counts)
-    words = [f"{kind} {stored:,}" for kind, stored in rows.items()]
-    words += [f"decisions {decided:,}"] if verdict.decisions else []
-    console.print(f"tables: {', '.join(words) or 'none'}")
-    print_latency(verdict.latency_us)
-    for reason in verdict.reasons()[:40]:
-        console.print(f"  - {reason}", markup=False)
-    if len(verdict.reasons()) > 40:
-        console.print(f"  … and {len(verdict.reasons()) - 40} more (--json has all of them)")
-    style = "bold green" if verdict.complete else "bold red"
-    console.print(verdict.last_line(), style=style, markup=False)
+    try:
+        sys.stdout.write(msgspec.json.encode(content, enc_hook=str).decode() + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        fall_silent()
 
 
 def print_rows(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A small table for people."""
-    table = Table(*names, box=None)
+    """Rows under their names, never cut.
+
+    Where they are wider than the terminal, each row is shown as lines of `name value`.
+    """
+    texts = [[value if isinstance(value, str) else cell(value) for value in row] for row in rows]
+    widths = [
+        max(cell_len(text) for text in column) for column in zip(names, *texts, strict=True)
+    ]
+    if console.is_terminal and sum(widths) + 2 * len(widths) > console.width and rows:
+        _print_upright(names, texts)
+        return
+    right = [
+        bool(rows) and all(is_number(row[at]) or row[at] is None for row in rows)
+        for at in range(len(names))
+    ]
+    _print_line_of(names, widths, right, style="bold")
+    for line in texts:
+        _print_line_of(line, widths, right)
+
+
+def _print_line_of(
+    texts: Sequence[str], widths: Sequence[int], right: Sequence[bool], style: str = ""
+) -> None:
+    parts = []
+    for text, width, is_right in zip(texts, widths, right, strict=True):
+        blanks = " " * (width - cell_len(text))
+        parts.append(blanks + text if is_right else text + blanks)
+    print_line("  ".join(parts).rstrip(), style=style)
+
+
+def _print_upright(names: Sequence[str], texts: Sequence[Sequence[str]]) -> None:
+    width = max(map(cell_len, names))
+    for number, line in enumerate(texts):
+        if number:
+            print_line("")
+        for name, text in zip(names, line, strict=True):
+            print_line(f"{name}{' ' * (width - cell_len(name))}  {text}")
+
+
+def print_latency(latency_us: Mapping[str, Mapping[str, float | int | None]]) -> None:
+    """Percentiles per stage, from the socket read; each figure with its unit."""
+    if not latency_us:
+        return
+    names = ("since the socket read", "p50", "p99", "p99.9", "max", "entries")
+    rows = []
+    for stage, figures in latency_us.items():
+        times = [_time(figures.get(key)) for key in ("p50", "p99", "p999", "max")]
+        words = _STAGE_WORDS.get(stage, stage.removeprefix("recv_to_"))
+        rows.append([words, *times, f"{figures.get('count') or 0:,}"])
+    widths = [max(map(cell_len, column)) for column in zip(names, *rows, strict=True)]
+    right = [False, True, True, True, True, True]
+    _print_line_of(names, widths, right, style="bold")
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
-    console.print(table)
+        _print_line_of(row, widths, right)
+
+
+def _time(value_us: float | None) -> str:
+    return "-" if value_us is None else duration(value_us * _NS_PER_US)

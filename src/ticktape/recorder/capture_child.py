@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import sys
+from collections import deque
 from pathlib import Path
 
 from ticktape import clock
@@ -35,6 +36,7 @@ class CaptureChild:
         process = RunId(clock.boot_id(), clock.monotonic_ns(), os.getpid())
         self._written = StageLog(directory.stages / "written", feed.name, process)
         self._synced = StageLog(directory.stages / "synced", feed.name, process)
+        self._synced_rows: deque[tuple[int, int, int]] = deque()
         self._writer = Writer(
             directory.feed_journal(feed.name),
             directory.feed_positions(feed.name),
@@ -84,7 +86,13 @@ class CaptureChild:
         self._written.append(self._writer.epoch, start, end, mono_ns, count)
 
     def _on_synced(self, start: int, end: int, mono_ns: int) -> None:
-        self._synced.append(self._writer.epoch, start, end, mono_ns, 0)
+        # The commit's own thread calls this; a stage log belongs to one thread, the loop's.
+        self._synced_rows.append((start, end, mono_ns))
+
+    def _log_synced(self) -> None:
+        while self._synced_rows:
+            start, end, mono_ns = self._synced_rows.popleft()
+            self._synced.append(self._writer.epoch, start, end, mono_ns, 0)
 
     def _on_trouble(self, error: JournalError) -> None:
         words = str(error.args[0])
@@ -97,6 +105,7 @@ class CaptureChild:
 
     def _on_tick(self) -> None:
         self._written.flush()
+        self._log_synced()
         self._synced.flush()
         if self._trouble and self._writer.state() is JournalState.OK:
             self._trouble = ""
@@ -124,6 +133,7 @@ class CaptureChild:
         """Close the journal; returns the frames that were lost with it."""
         lost = self._writer.close()
         self._written.close()
+        self._log_synced()
         self._synced.close()
         return lost
 
