@@ -6,9 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ticktape.latency import BlockIndex, Histogram, LatencyReport, PauseKind, path_of
-from ticktape.latency.pauselog import PAUSE
-from ticktape.latency.rowfile import boot_words
-from ticktape.latency.stagelog import ROW
+from ticktape.latency.rowreading import PAUSE, ROW, boot_words
 from ticktape.latency.trace import NO_STAMP, NOT_REACHED, OTHER_BOOT
 from ticktape.records import Position
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ticktape.latency.blockindex import BlockIndex
-from ticktape.latency.rowfile import boot_words
+from ticktape.latency.rowreading import boot_words
 
 
 class Stamps(NamedTuple):

@@ -13,11 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-import numpy as np
-import numpy.typing as npt
-
 from ticktape.clock import monotonic_ns
-from ticktape.latency.rowfile import RowFile, RowStatistics, RunId, boot_words, read_files
+from ticktape.latency.rowfile import RowFile, RowStatistics, RunId
 
 # Waking a blocked reader costs 37 to 87 µs by itself: a shorter pause explains nothing.
 PAUSE_NS_MIN: Final = 50_000
@@ -33,11 +30,8 @@ class PauseKind(IntEnum):
     STALL = 3  # it was due, and the scheduler ran something else
 
 
-_FIELDS: Final = [("kind", "<i8"), ("start_mono_ns", "<i8"), ("duration_ns", "<i8")]
-_FILE_ROW: Final = np.dtype(_FIELDS)
-_ROW = struct.Struct("<3q")
-PAUSE: Final = np.dtype([*_FIELDS, ("boot", "<u8", (2,)), ("process", "S64")])
-"""A pause as read back: with the boot of its stamps and the name of its process."""
+FIELDS: Final = ("kind", "start_mono_ns", "duration_ns")
+_ROW = struct.Struct(f"<{len(FIELDS)}q")
 
 
 class PauseLog:
@@ -52,7 +46,7 @@ class PauseLog:
         pause_ns_min: int = PAUSE_NS_MIN,
         monotonic_ns: Callable[[], int] = monotonic_ns,
     ) -> None:
-        self._file = RowFile(directory, _STAGE, process, run_id, _FILE_ROW.itemsize)
+        self._file = RowFile(directory, _STAGE, process, run_id, _ROW.size)
         self._waiting: deque[tuple[int, int, int]] = deque()
         self._pause_ns_min = pause_ns_min
         self._monotonic_ns = monotonic_ns
@@ -124,17 +118,3 @@ class PauseLog:
             gc.callbacks.remove(self._on_gc)
         self.flush()
         self._file.close()
-
-
-def read_pauses(directory: Path) -> npt.NDArray[np.void]:
-    """All pauses of all processes, as `PAUSE`."""
-    parts = []
-    for head, rows in read_files(directory, None, _FILE_ROW):
-        kept = rows[(rows["start_mono_ns"] > 0) & (rows["duration_ns"] > 0)]
-        part = np.empty(len(kept), dtype=PAUSE)
-        for name in _FILE_ROW.names or ():
-            part[name] = kept[name]
-        part["boot"] = boot_words(head.boot_id)
-        part["process"] = head.name.encode()
-        parts.append(part)
-    return np.concatenate(parts) if parts else np.empty(0, dtype=PAUSE)

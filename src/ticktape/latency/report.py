@@ -15,7 +15,7 @@ from ticktape.latency.blockindex import BlockIndex
 from ticktape.latency.histogram import Histogram
 from ticktape.latency.join import first_stamps
 from ticktape.latency.pauselog import PauseKind
-from ticktape.latency.rowfile import boot_words
+from ticktape.latency.rowreading import boot_words
 from ticktape.latency.stagelog import STAGES
 from ticktape.records import Position
 

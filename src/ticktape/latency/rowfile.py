@@ -11,14 +11,11 @@ and counted, because what they measure must go on. A reader takes whole rows and
 import os
 import struct
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 MAGIC: Final = b"TTROWS01"
 VERSION: Final = 1
@@ -28,7 +25,7 @@ NAME_BYTES: Final = 64
 # 26,000 stage rows: at 1,000 batches a second, half a minute of a disk that refuses.
 PENDING_BYTES_MAX: Final = 1 << 20
 
-_HEAD = struct.Struct(f"<8sII16s{STAGE_BYTES}s{NAME_BYTES}sqqI")
+HEAD: Final = struct.Struct(f"<8sII16s{STAGE_BYTES}s{NAME_BYTES}sqqI")
 _CRC = struct.Struct("<I")
 
 
@@ -121,7 +118,7 @@ class RowFile:
     def close(self) -> None:
         """Close the file; rows that are not drained by now are dropped. May be called twice."""
         self._pending.clear()
-        whole = max(0, self._written_bytes - _HEAD.size) // self._row_bytes
+        whole = max(0, self._written_bytes - HEAD.size) // self._row_bytes
         self._dropped = self._rows - whole
         if self._file_number >= 0:
             os.close(self._file_number)
@@ -134,47 +131,20 @@ def _pack_head(stage: str, name: str, run: RunId, row_bytes: int) -> bytes:
         raise ValueError(
             f"stage {stage!r} must have 1 to {STAGE_BYTES} bytes, name {name!r} 1 to {NAME_BYTES}"
         )
-    head = _HEAD.pack(
+    head = HEAD.pack(
         MAGIC, VERSION, row_bytes, run.boot_id, stage_text, name_text, run.start_ns, run.pid, 0
     )[: -_CRC.size]
     return head + _CRC.pack(zlib.crc32(head))
 
 
-def _unpack_head(raw: bytes, row_bytes: int) -> RowHead | None:
-    if len(raw) < _HEAD.size:
+def unpack_head(raw: bytes, row_bytes: int) -> RowHead | None:
+    """The head at the beginning of `raw`; None when it is none of ours or of other rows."""
+    if len(raw) < HEAD.size:
         return None
-    magic, version, size, boot_id, stage, name, start_ns, pid, crc = _HEAD.unpack_from(raw)
-    body = raw[: _HEAD.size - _CRC.size]
+    magic, version, size, boot_id, stage, name, start_ns, pid, crc = HEAD.unpack_from(raw)
+    body = raw[: HEAD.size - _CRC.size]
     if (magic, version, size, crc) != (MAGIC, VERSION, row_bytes, zlib.crc32(body)):
         return None
     return RowHead(
         boot_id, stage.rstrip(b"\0").decode(), name.rstrip(b"\0").decode(), start_ns, pid
     )
-
-
-def read_files(
-    directory: Path, name: str | None, dtype: "np.dtype[np.void]"
-) -> Iterator[tuple[RowHead, npt.NDArray[np.void]]]:
-    """Head and whole rows of every file in `directory` that is of `name` (None: of any).
-
-    In order of the processes' starts. Files without a whole head of ours are passed over: a process
-    that died while it made one had written no row.
-    """
-    found = []
-    for path in directory.glob(f"*{SUFFIX}"):
-        prefix = path.name.rsplit("-", 2)[0]
-        if name is not None and prefix != quote(name, safe=""):
-            continue
-        raw = path.read_bytes()
-        head = _unpack_head(raw, dtype.itemsize)
-        if head is not None:
-            count = (len(raw) - _HEAD.size) // dtype.itemsize
-            rows = np.frombuffer(raw, dtype=dtype, count=count, offset=_HEAD.size)
-            found.append((head, rows))
-    found.sort(key=lambda one: (one[0].start_ns, one[0].pid))
-    yield from found
-
-
-def boot_words(boot_id: bytes) -> npt.NDArray[np.uint64]:
-    """A boot id as the two words that rows carry in their `boot` field."""
-    return np.frombuffer(boot_id, dtype="<u8")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ticktape.latency.blockindex import BlockIndex
 from ticktape.latency.join import first_stamps
-from ticktape.latency.rowfile import boot_words
+from ticktape.latency.rowreading import boot_words
 from ticktape.latency.stagelog import STAGES
 from ticktape.records import Position
 
