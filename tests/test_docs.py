@@ -1,16 +1,45 @@
-"""Check that the documents do not drift: what they point to is there."""
+"""Check that the documents do not drift: what they point to is there, what they show works."""
 
+import ast
+import os
 import re
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from ticktape.cli import run
+from ticktape.cli.application import VERBS
+from ticktape.ledger import FeedVerdict, Verdict
+from ticktape.schemas import KINDS
+from ticktape.sim.faults import FAULTS
+
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+SRC = ROOT / "src" / "ticktape"
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+README = (ROOT / "README.md").read_text("utf-8")
+ALL_VERBS = [verb for verbs in VERBS.values() for verb in verbs]
 
 
 def pages(path):
     return path.relative_to(ROOT).as_posix()
+
+
+def section(text, head):
+    """What stands under the line `head` up to the next of its level."""
+    level = head.partition(" ")[0]
+    found = re.search(rf"^{re.escape(head)}[^\n]*\n(.*?)(?=^{level} |\Z)", text, re.S | re.M)
+    assert found, f"no {head!r}"
+    return found[1]
+
+
+def first_cells(text):
+    """The names in the first column of the tables of a text."""
+    cells = re.findall(r"^\| ((?:`[^`]+`(?:, )?)+)", text, re.M)
+    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=pages)
@@ -32,10 +61,16 @@ def test_every_test_that_a_page_names_exists(page):
             ), f"{file} has no {name}"
 
 
+def test_every_promise_names_the_test_that_keeps_it():
+    rows = re.findall(r"^\| \d+ \|.*$", section(README, "## What it promises"), re.M)
+    assert len(rows) == 10  # DESIGN's contract
+    assert [row for row in rows if not re.search(r"tests/[\w/]+\.py::test_\w+", row)] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=pages)
 def test_every_target_of_make_that_a_page_names_exists(page):
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
-    named = set(re.findall(r"(?:^ {4}\$? ?|`)make ([a-z]+)\b", page.read_text("utf-8"), re.M))
+    named = set(re.findall(r"(?:^ {4}\$? ?|`|^\$ )make ([a-z]+)\b", page.read_text("utf-8"), re.M))
     assert named <= targets
 
 
@@ -44,3 +79,141 @@ def test_changelog_begins_with_what_is_unreleased():
     assert heads[0] == "Unreleased"
     groups = {"Added", "Changed", "Fixed", "Removed"}
     assert all(head in groups or re.match(r"Unreleased|\d+\.\d+", head) for head in heads)
+
+
+# The code that pages name.
+
+
+def test_everything_that_the_architecture_names_exists():
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    methods, functions = {}, set()
+    for path in SRC.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                names = {child.name for child in node.body if hasattr(child, "name")}
+                methods.setdefault(node.name, set()).update(names)
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                functions.add(node.name)
+    named = re.findall(r"`([A-Z]\w+)\.(\w+)`", text)
+    assert len(named) > 10
+    assert [f"{kind}.{name}" for kind, name in named if name not in methods.get(kind, ())] == []
+    for name in re.findall(r"`([a-z]+_[a-z_]+)`", text):
+        assert name in functions, name
+    for name in re.findall(r"`([\w/]+\.py|[a-z]+/)`", text):
+        assert (SRC / name).exists() or (ROOT / name).exists(), name
+
+
+def test_the_architecture_shows_every_room():
+    the_map = section((ROOT / "ARCHITECTURE.md").read_text("utf-8"), "## The map")
+    rooms = {path.parent.name for path in SRC.glob("*/__init__.py")}
+    assert [room for room in rooms if f"`{room}/`" not in the_map] == []
+
+
+# References.
+
+
+def help_of(capsys, *verb):
+    capsys.readouterr()
+    assert run([*verb, "--help"]) == 0
+    return set(re.findall(r"--[a-z0-9][a-z0-9-]*", capsys.readouterr().out))
+
+
+@pytest.mark.parametrize("verb", [verb for verb in ALL_VERBS if verb != "sim"])
+def test_every_option_of_a_verb_is_documented_and_no_other(verb, capsys):
+    page = section((DOCS / "reference" / "cli.md").read_text("utf-8"), f"## `{verb}")
+    assert {name for name in first_cells(page) if name.startswith("--")} == help_of(capsys, verb)
+
+
+def test_no_verb_is_documented_that_is_not_there():
+    text = (DOCS / "reference" / "cli.md").read_text("utf-8")
+    assert re.findall(r"^## `(\w+)", text, re.M) == ALL_VERBS
+
+
+def test_every_option_and_fault_of_the_simulator_is_documented(capsys):
+    text = (DOCS / "reference" / "simulator.md").read_text("utf-8")
+    named = first_cells(text)
+    # The menu of faults in the help's examples has no options of its own.
+    options = {name for name in named if name.startswith("--")}
+    assert options == help_of(capsys, "sim", "alpaca")
+    faults = [re.match(r"\w+", name)[0] for name in first_cells(section(text, "## Faults"))]
+    assert sorted(faults) == sorted(FAULTS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_columns_of_a_table_are_documented_with_their_types(kind):
+    text = (DOCS / "reference" / "tables.md").read_text("utf-8")
+    rows = r"^\| `(\w+)` \| (\w+) \|"
+    shared = re.findall(rows, section(text, "## Every table"), re.M)
+    own = re.findall(rows, section(text, f"## `{kind}`"), re.M)
+    assert shared + own == [(field.name, str(field.type)) for field in KINDS[kind]]
+
+
+def test_the_keys_of_check_json_are_documented():
+    text = (DOCS / "reference" / "json.md").read_text("utf-8")
+    feed = FeedVerdict("a", "alpaca", [], 0, 0, None, None, 0, [], [], [], 0)
+    whole = set(first_cells(text.partition("## A feed")[0]))
+    assert whole == Verdict([feed], [], {}, []).to_json().keys()
+    # A feed has the run's sums, which stand in the first table.
+    own = set(first_cells(section(text, "## A feed"))) | whole
+    assert feed.to_json().keys() <= own
+    assert own - feed.to_json().keys() == {"feeds", "decisions", "latency_us", "reasons"}
+
+
+# What can be run.
+
+
+def shell_of(page):
+    return re.findall(r"^```sh\n(.*?)^```", page.read_text("utf-8"), re.S | re.M)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def run_shell(script, directory):
+    """Run what a page tells its reader to; `ticktape` and `python` are this environment's."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
+    return ran.stdout
+
+
+@pytest.fixture(scope="session")
+def walked(tmp_path_factory):
+    """A folder in which the tutorial has been followed, and what it printed."""
+    directory = tmp_path_factory.mktemp("tutorial")
+    blocks = shell_of(DOCS / "tutorial" / "first-tape.md")
+    assert len(blocks) > 5
+    script = "\n".join(blocks).replace("18765", str(free_port()))
+    return directory, run_shell(script, directory)
+
+
+def test_the_tutorial_works_and_shows_what_it_says(walked):
+    _, out = walked
+    assert out.count("COMPLETE  received 36,234 = stored 36,234") == 1
+    assert "INCOMPLETE  received" in out, "the venue left before the recorder did"
+    assert "the same as live" in out
+    assert "trades of 5 symbols" in out
+
+
+def test_the_commands_of_the_readme_work_on_the_demo(walked):
+    directory, _ = walked
+    shown = re.findall(r"^\$ (ticktape (?!init|doctor|record|demo).*)$", README, re.M)
+    assert len(shown) >= 3
+    run_shell("\n".join(shown), directory)
+
+
+def test_the_python_that_pages_show_is_python():
+    for page in PAGES:
+        for block in re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.S | re.M):
+            compile(block, str(page), "exec")

@@ -1,5 +1,9 @@
 """ticktape records market data so that nothing is lost, makes it usable at once, and proves both.
 
+    import ticktape as tt
+    tape = tt.open("runs/demo")
+    tape.sql("select symbol, count(*) from trades group by 1")
+
 The map, in the order the data goes:
 
     feeds/       a venue's bytes -> journal entries
@@ -9,14 +13,36 @@ The map, in the order the data goes:
     table/       records -> Delta tables, each row once; SQL over them and over the live tail
     decisions/   the user's callbacks, logged so that they can be replayed
     latency/     every entry's stamps through every stage; histograms; trace
-    ledger/      counts and gaps: what came, what is missing
+    ledger/      counts and gaps: what came, what is missing, and whether it adds up
     sim/         venues that speak the real protocol, with faults and ground truth
 
-    recorder.py  wires the rooms, live (the process tree)
-    replay.py    wires the rooms, from a journal
+    recorder/    wires the rooms, live: the process tree
+    replay/      wires the rooms, from a journal: proof, latency, trace, queries, deciding again
+    tape.py      a run as Python sees it: the public API
     cli/         the verbs
 
-The words are in `records` and `schemas`; `errors`, `clock` and `config` are the tools.
+The words are in `records` and `schemas`; `errors`, `clock` and `config/` are the tools, and
+`directory` knows where everything of a run lies.
+
+Importing this imports nothing else: a capture process must stay light.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ticktape.tape import Tape, open
+
 __version__ = "0.1.0"
+__all__ = ["Tape", "__version__", "open"]
+
+
+def __getattr__(name: str) -> object:
+    if name in ("Tape", "open"):
+        from ticktape import tape
+
+        return getattr(tape, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,13 +1,22 @@
-"""Named places where a test can make a process die; without the variable set they cost one check.
+"""Named places where a test can make a process die; without the variables set they cost one check.
 
 `TICKTAPE_FAILPOINT=journal.write:120` kills this process by SIGKILL at the 120th pass of that
-place (`os._exit` where there is no SIGKILL). Never set it outside a test.
+place (`os._exit` where there is no SIGKILL), and every process that inherits the variable.
+
+`TICKTAPE_FAILPOINT_FOLDER=/some/folder` is for one child of a recorder, once: at its start a child
+takes the file of its own name there (`capture-sip`, `table`, …), removes it, and has the failpoint
+that it holds. The start after that finds no file and lives.
+
+Never set either outside a test.
 """
 
+import contextlib
 import os
 import signal
+from pathlib import Path
 
 _ENV = "TICKTAPE_FAILPOINT"
+_FOLDER = "TICKTAPE_FAILPOINT_FOLDER"
 
 
 class Failpoints:
@@ -42,3 +51,14 @@ def from_environment() -> Failpoints | None:
     """The failpoints that the environment asks for; None, as always outside tests, when none."""
     text = os.environ.get(_ENV, "")
     return Failpoints(text) if text else None
+
+
+def claim(child: str) -> None:
+    """Take what is laid out for the next start of `child` into this process's environment."""
+    folder = os.environ.get(_FOLDER, "")
+    if not folder:
+        return
+    path = Path(folder) / child
+    with contextlib.suppress(FileNotFoundError):
+        os.environ[_ENV] = path.read_text(encoding="ascii").strip()
+        path.unlink()

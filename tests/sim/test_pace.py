@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticktape.sim.pace import Pace
+from ticktape.errors import ConfigError
+from ticktape.sim.pace import Pace, parse_speed
 
 DUE = np.array([100, 100, 200, 1_000, 1_000_000_000], np.int64)
 
@@ -55,3 +56,14 @@ def test_what_is_waited_for_is_due_then_and_never_falls_back(speed, jitter_ms, s
         assert due >= seen
         seen = max(due, seen)
     assert now >= (DUE[-1] - DUE[0]) / speed
+
+
+@pytest.mark.parametrize(("text", "speed"), [("1x", 1), ("0.5x", 0.5), ("10", 10), ("max", 0)])
+def test_speeds_are_read(text, speed):
+    assert parse_speed(text) == speed
+
+
+@pytest.mark.parametrize("text", ["0", "0x", "-1x", "fast", "", "nan", "infx", "x"])
+def test_what_is_no_speed_is_refused(text):
+    with pytest.raises(ConfigError, match="is no speed"):
+        parse_speed(text)

@@ -45,7 +45,7 @@ def _help() -> str:
     lines += [
         "",
         "Each verb has --help, and --json, which puts one JSON object on the last line.",
-        "Exit codes: 0 complete, 1 INCOMPLETE, 2 command or config, 3 journal, 70 our bug.",
+        "Exit: 0 complete, 1 INCOMPLETE, 2 command or config, 3 journal, 70 our bug.",
     ]
     return "\n".join(lines)
 
@@ -57,6 +57,7 @@ def _fault(error: CycloptsError) -> str:
 
 app = App(
     name="ticktape",
+    usage="Usage: ticktape VERB …",
     version=__version__,
     help=_help(),
     help_format="plaintext",
@@ -67,6 +68,7 @@ app = App(
     error_console=errors,
     error_formatter=_fault,
 )
+app["--help"].show = app["--version"].show = False
 for _verbs in VERBS.values():
     for _verb, (_place, _) in _verbs.items():
         # The groups above list them, without loading them.

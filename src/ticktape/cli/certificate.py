@@ -19,7 +19,7 @@ def print_verdict(verdict: "Verdict", hints: Sequence[str] = ()) -> None:
     for feed in verdict.feeds:
         part = feed.to_json()
         rows.append((feed.name, feed.kind, *(f"{part[key]:,}" for key in _SUMS)))
-    _print_sums(rows)
+    print_rows(("feed", "kind", *_SUMS), rows, right=_SUMS)
     for feed in verdict.feeds:
         if feed.first_ns is not None and feed.last_ns is not None:
             print_line(f"{feed.name}: {_when(feed, feed.first_ns, feed.last_ns)}")
@@ -42,17 +42,6 @@ def print_verdict(verdict: "Verdict", hints: Sequence[str] = ()) -> None:
         style="bold green" if verdict.complete else "bold red",
         markup=False,
     )
-
-
-def _print_sums(rows: list[tuple[str, ...]]) -> None:
-    names = ("feed", "kind", *_SUMS)
-    widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
-    padded = [
-        [text.rjust(width) if at > 1 else text for at, (text, width) in enumerate(pairs)]
-        for pairs in (list(zip(row, widths, strict=True)) for row in rows)
-    ]
-    heads = [name.rjust(width) for name, width in zip(names[2:], widths[2:], strict=True)]
-    print_rows((*names[:2], *heads), padded)
 
 
 def _when(feed: "FeedVerdict", first_ns: int, last_ns: int) -> str:

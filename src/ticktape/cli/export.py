@@ -1,17 +1,18 @@
 """`ticktape export`: rows into files of one's own."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pyarrow.csv
 import pyarrow.parquet
+from cyclopts import Parameter
 
-from ticktape.cli.terminal import console, print_json
+from ticktape.cli.asking import ask
+from ticktape.cli.terminal import print_json, print_line
 from ticktape.errors import ConfigError, TableError
 from ticktape.replay.places import open_run
 from ticktape.replay.tail import connect_run
 from ticktape.schemas import KINDS
-from ticktape.table.query import run_sql
 
 _ORDER = "feed, epoch, seq, index"
 
@@ -21,7 +22,7 @@ def export(
     target: Path,
     /,
     *,
-    kinds: list[str] | None = None,
+    kinds: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
     where: str = "true",
     format: Literal["parquet", "csv"] = "parquet",
     json: bool = False,
@@ -37,7 +38,7 @@ def export(
     target
         A folder for the files; made if it is not there. Files of the same name are replaced.
     kinds
-        Which tables; all that have rows when not given.
+        Which tables, one or several; all that have rows when not given.
     where
         An SQL condition that every exported row must meet.
     format
@@ -56,7 +57,7 @@ def export(
     try:
         target.mkdir(parents=True, exist_ok=True)
         for kind in wanted:
-            rows = run_sql(con, f"SELECT * FROM {kind} WHERE {where} ORDER BY {_ORDER}")
+            rows = ask(con, f"SELECT * FROM {kind} WHERE {where} ORDER BY {_ORDER}")
             if not rows.num_rows and kinds is None:
                 continue
             path = target / f"{kind}.{format}"
@@ -77,5 +78,7 @@ def export(
         print_json({"files": written})
     else:
         for name, count in written.items():
-            console.print(f"{name}: {count:,} rows", markup=False)
+            print_line(f"{name}: {count:,} rows")
+        if not written:
+            print_line("nothing to export: no table has rows")
     return 0

@@ -17,8 +17,7 @@ _AGES = (
 
 def duration(ns: float) -> str:
     """A duration in the unit that gives it one to three digits: 126 µs, 27.5 ms, 1.49 s."""
-    name, size = _UNITS[0]
-    for name, size in _UNITS:
+    for name, size in _UNITS:  # noqa: B007 - what the loop ends with is the answer
         if abs(ns) < 999.5 * size:
             break
     value = ns / size

@@ -6,8 +6,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ticktape import clock
+from ticktape.cli.certificate import print_verdict
 from ticktape.cli.running import keys_of, over_after, run_to_end
-from ticktape.cli.terminal import errors, print_json, print_verdict
+from ticktape.cli.terminal import errors, print_json
 from ticktape.config import load_config
 
 

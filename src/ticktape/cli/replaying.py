@@ -1,9 +1,11 @@
 """`ticktape replay`: decide again from the journal, and compare."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ticktape import clock
-from ticktape.cli.terminal import console, print_json
+from ticktape.cli.figures import printable
+from ticktape.cli.terminal import console, print_json, print_line
 from ticktape.config import load_config
 from ticktape.directory import RunDirectory
 from ticktape.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigError
@@ -16,7 +18,6 @@ from ticktape.replay.rerun import (
     read_runs,
     rerun,
 )
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ticktape.decisions import InputLog
@@ -119,4 +120,4 @@ def _print(result: Rerun, *, compare: bool) -> None:
     style = "green" if not (compare and result.difference) else "bold red"
     console.print(words, style=style, markup=False)
     if compare and result.difference:
-        console.print(f"  first difference: {result.difference}", markup=False)
+        print_line(f"  first difference: {printable(result.difference)}")

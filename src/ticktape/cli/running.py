@@ -5,7 +5,7 @@ import signal
 import threading
 import urllib.request
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ticktape import clock
 from ticktape.cli.checking import prove_with_progress
@@ -13,8 +13,10 @@ from ticktape.cli.watching import Watcher
 from ticktape.config import Config, Keys, read_keys
 from ticktape.directory import RunDirectory
 from ticktape.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, EXIT_JOURNAL, ConfigError
-from ticktape.ledger import Verdict
 from ticktape.recorder.supervisor import RunEnd, Supervisor
+
+if TYPE_CHECKING:
+    from ticktape.ledger import Verdict
 
 _POLL_S = 0.1
 
@@ -22,7 +24,7 @@ _POLL_S = 0.1
 class Finished(NamedTuple):
     """A run that has ended, and what was proved of it."""
 
-    verdict: Verdict
+    verdict: "Verdict"
     end: RunEnd
 
     @property
@@ -85,8 +87,8 @@ def run_to_end(
             end = supervisor.stop(lambda names: watcher.show(supervisor))
         finally:
             watcher.close()
-    verdict = prove_with_progress(RunDirectory(supervisor.directory.root), _extra(end))
-    return Finished(verdict, end)
+    verdict = prove_with_progress(RunDirectory(supervisor.directory.root), end.reasons())
+    return Finished(verdict.with_lost(end.lost_frames), end)
 
 
 def _catch_signals() -> threading.Event:
@@ -100,13 +102,6 @@ def _catch_signals() -> threading.Event:
     signal.signal(signal.SIGINT, asked)
     signal.signal(signal.SIGTERM, asked)
     return stop
-
-
-def _extra(end: RunEnd) -> list[str]:
-    """Reasons that the journals cannot show."""
-    found = [f"{name} was cut off: it did not finish in time" for name in end.cut_off]
-    found += [f"{name} stopped itself at an error" for name in end.stopped_decisions]
-    return found
 
 
 def over_after(seconds: float | None, until_ns: int | None) -> Callable[[Supervisor], bool]:

@@ -30,6 +30,7 @@ from ticktape.sim import (
 )
 from ticktape.sim.config import DEFAULT_PATHS, TEST_PATH, V1_PATH
 from ticktape.sim.faults import menu_text
+from ticktape.sim.pace import parse_speed
 from ticktape.sim.server import programs_of, server_context
 from ticktape.sim.stream import Stream
 from ticktape.sim.tape import TAPE_KINDS
@@ -265,7 +266,7 @@ def _config(
     tape: TapeOptions, pace: PaceOptions, venue: VenueOptions, wire: WireOptions
 ) -> SimConfig:
     wrong: list[ConfigError] = []
-    speed = _collect(wrong, lambda: _speed(pace.speed))
+    speed = _collect(wrong, lambda: parse_speed(pace.speed))
     faults = _collect(wrong, lambda: parse_faults(venue.fault))
     config = SimConfig(
         host=wire.host,
@@ -299,16 +300,6 @@ def _config(
     if wrong:
         raise _joined(wrong)
     return config
-
-
-def _speed(text: str) -> float:
-    try:
-        speed = 0.0 if text == "max" else float(text.removesuffix("x"))
-    except ValueError:
-        speed = -1.0
-    if speed < 0 or (speed == 0 and text != "max"):
-        raise ConfigError([f"--speed {text!r} is no speed"], hint="Say 1x, 10x, 0.5x or max.")
-    return speed
 
 
 def _tape(options: TapeOptions) -> Tape:

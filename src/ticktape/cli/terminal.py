@@ -7,7 +7,7 @@ has seen enough never changes what a verb does nor its exit code.
 import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 from rich.cells import cell_len
@@ -35,7 +35,7 @@ class _Console(Console):
 
 console = _Console(highlight=False, soft_wrap=True)
 errors = _Console(stderr=True, highlight=False, soft_wrap=True)
-help_console = _Console()
+help_console = _Console(width=None if sys.stdout.isatty() else 100)
 
 
 def fall_silent() -> None:
@@ -61,25 +61,25 @@ def print_json(content: object) -> None:
         fall_silent()
 
 
-def print_rows(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Rows under their names, never cut.
+def print_rows(
+    names: Sequence[str], rows: Sequence[Sequence[object]], right: Collection[str] = ()
+) -> None:
+    """Rows under their names, never cut; numbers, and the columns named in `right`, to the right.
 
     Where they are wider than the terminal, each row is shown as lines of `name value`.
     """
-    texts = [[value if isinstance(value, str) else cell(value) for value in row] for row in rows]
-    widths = [
-        max(cell_len(text) for text in column) for column in zip(names, *texts, strict=True)
-    ]
+    texts = [[cell(value) for value in row] for row in rows]
+    widths = [max(cell_len(text) for text in column) for column in zip(names, *texts, strict=True)]
     if console.is_terminal and sum(widths) + 2 * len(widths) > console.width and rows:
         _print_upright(names, texts)
         return
-    right = [
-        bool(rows) and all(is_number(row[at]) or row[at] is None for row in rows)
-        for at in range(len(names))
+    is_right = [
+        name in right or (bool(rows) and all(is_number(row[at]) or row[at] is None for row in rows))
+        for at, name in enumerate(names)
     ]
-    _print_line_of(names, widths, right, style="bold")
+    _print_line_of(names, widths, is_right, style="bold")
     for line in texts:
-        _print_line_of(line, widths, right)
+        _print_line_of(line, widths, is_right)
 
 
 def _print_line_of(
@@ -103,19 +103,18 @@ def _print_upright(names: Sequence[str], texts: Sequence[Sequence[str]]) -> None
 
 def print_latency(latency_us: Mapping[str, Mapping[str, float | int | None]]) -> None:
     """Percentiles per stage, from the socket read; each figure with its unit."""
-    if not latency_us:
-        return
     names = ("since the socket read", "p50", "p99", "p99.9", "max", "entries")
     rows = []
     for stage, figures in latency_us.items():
+        if not figures.get("count"):
+            continue  # no strategy ran, or nothing came
         times = [_time(figures.get(key)) for key in ("p50", "p99", "p999", "max")]
         words = _STAGE_WORDS.get(stage, stage.removeprefix("recv_to_"))
-        rows.append([words, *times, f"{figures.get('count') or 0:,}"])
-    widths = [max(map(cell_len, column)) for column in zip(names, *rows, strict=True)]
-    right = [False, True, True, True, True, True]
-    _print_line_of(names, widths, right, style="bold")
-    for row in rows:
-        _print_line_of(row, widths, right)
+        rows.append([words, *times, f"{figures.get('count'):,}"])
+    if rows:
+        print_rows(names, rows, right=names[1:])
+    else:
+        print_line("no entry has a stamp")
 
 
 def _time(value_us: float | None) -> str:

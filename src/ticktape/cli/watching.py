@@ -6,6 +6,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ticktape import clock
+from ticktape.cli.figures import printable
 from ticktape.cli.terminal import errors
 from ticktape.recorder.process import ChildEvent
 from ticktape.recorder.supervisor import Supervisor
@@ -61,10 +62,12 @@ class Watcher:
 
     def _say(self, words: str, style: str, hint: str = "") -> None:
         moment = clock.iso_utc(clock.wall_now_ns())[11:23]
+        # Of a traceback the last line says it; the whole stands in the child's log.
+        words = words.strip().rpartition("\n")[2]
         console = self._live.console
-        console.print(Text(f"{moment} {words}", style=style))
+        console.print(Text(f"{moment} {printable(words)}", style=style))
         if hint:
-            console.print(Text(f"             → {hint}", style="dim"))
+            console.print(Text(f"             → {printable(hint)}", style="dim"))
 
     def show(self, supervisor: Supervisor) -> None:
         """Renew the line of counters."""

@@ -5,7 +5,7 @@ own problem, made visible, and never the recorder's. Nothing here reads a clock 
 time comes with the records and the timer.
 """
 
-from ticktape.decisions.log import InputLog
+from ticktape.decisions.log import InputLog, find_logs
 from ticktape.decisions.own_last import Last, OwnLastValues
 from ticktape.decisions.rerun import give_logged
 from ticktape.decisions.runner import DecisionRunner
@@ -17,6 +17,7 @@ __all__ = [
     "Last",
     "OwnLastValues",
     "Strategy",
+    "find_logs",
     "give_logged",
     "load_strategy",
 ]

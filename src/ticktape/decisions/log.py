@@ -4,20 +4,27 @@ One block holds one input and all decisions that it led to, so that a crash leav
 These bytes are a strategy's whole memory: nothing but them may influence a replay.
 """
 
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Protocol
 
 import msgspec
 
 from ticktape.journal.blocks import Block
+from ticktape.journal.reader import Reader
 from ticktape.records import Decision, EntryKind, Position
 
 
 class Start(msgspec.Struct, tag="start", frozen=True):
-    """A new instance begins: a new run, or a restart that resumes without memory."""
+    """A new instance begins: a new run, or a restart that resumes without memory.
+
+    `first_number` is that of its first decision, so that numbers are unique in a run.
+    """
 
     run: str
     positions: dict[str, tuple[int, int]]
     file_sha256: str = ""
+    first_number: int = 0
 
 
 class Restart(msgspec.Struct, tag="restart", frozen=True):
@@ -72,8 +79,9 @@ class Failed(msgspec.Struct, frozen=True):
 
 _input = msgspec.json.Decoder(Input)
 _decided = msgspec.json.Decoder(Decided)
-_failed = msgspec.json.Decoder(Failed)
+decode_failed = msgspec.json.Decoder(Failed).decode
 encode = msgspec.json.encode
+_START_MARK = b'{"type":"start"'  # how `encode` begins a Start: found without decoding the rest
 
 
 class Logged(msgspec.Struct, frozen=True):
@@ -86,13 +94,18 @@ class Logged(msgspec.Struct, frozen=True):
     recv_ns: int
 
 
-def read_logged(block: Block) -> Logged:
-    """The input and outcome that a block of a strategy's journal holds."""
+def read_logged(block: Block) -> Logged | None:
+    """The input and outcome that a block of a strategy's journal holds.
+
+    None for a block that the writer put there itself: what it dropped, what is suspect.
+    """
     entries = block.entries()
+    if entries[0][0] != EntryKind.INPUT:
+        return None
     return Logged(
         _input.decode(entries[0][1]),
         [payload for kind, payload in entries[1:] if kind == EntryKind.DECISION],
-        [_failed.decode(payload) for kind, payload in entries[1:] if kind == EntryKind.ERROR],
+        [decode_failed(payload) for kind, payload in entries[1:] if kind == EntryKind.ERROR],
         block.position,
         block.recv_ns,
     )
@@ -144,32 +157,68 @@ def decision_records(decision: str, block: HasEntries) -> list[Decision]:
 
 
 class InputLog:
-    """The inputs of one run, collected while a strategy's journal is read from its start."""
+    """What one instance of a strategy was given, from its Start on, read anew for each `inputs`.
 
-    def __init__(self) -> None:
-        self.start: Start | None = None
-        self.inputs: list[Logged] = []
+    Args:
+        start: its beginning.
+        read: gives the inputs in order, from the first.
+    """
 
-    def take(self, block: Block) -> None:
-        """Take one block in; a Start begins anew."""
-        logged = read_logged(block)
-        if isinstance(logged.input, Start):
-            self.start = logged.input
-            self.inputs = []
-        elif not isinstance(logged.input, Restart):
-            self.inputs.append(logged)
+    def __init__(self, start: Start, read: Callable[[], Iterator[Logged]]) -> None:
+        self.start = start
+        self._read = read
 
-    def positions(self) -> dict[str, Position]:
-        """For each feed where the strategy stands after all of these inputs."""
-        found: dict[str, Position] = {}
-        if self.start is not None:
-            found = {feed: Position(*at) for feed, at in self.start.positions.items()}
-        for logged in self.inputs:
-            if isinstance(logged.input, Blocks):
-                found[logged.input.feed] = Position(logged.input.epoch, logged.input.to_offset)
-        return found
+    def inputs(self) -> Iterator[Logged]:
+        """The inputs in order; nothing of them is kept."""
+        return self._read()
 
 
-def as_json(logged: Logged) -> dict[str, Any]:
-    """A logged input for people."""
-    return {"input": msgspec.to_builtins(logged.input), "decisions": len(logged.decisions)}
+def find_logs(open_reader: Callable[[Position], Reader], first: Position) -> list[InputLog]:
+    """Every instance in a strategy's journal from `first` on, in order.
+
+    Args:
+        open_reader: gives a reader of the journal that begins at a position; each is closed.
+        first: where to begin to look.
+    """
+    starts: list[tuple[Start, Position]] = []
+    with open_reader(first) as reader:
+        while blocks := reader.read():
+            for block in blocks:
+                kind, payload = block.entries()[0]
+                if kind == EntryKind.INPUT and payload.startswith(_START_MARK):
+                    start = _input.decode(payload)
+                    assert isinstance(start, Start)
+                    starts.append((start, block.end))
+    return [
+        InputLog(start, partial(_read_inputs, open_reader, begin, end))
+        for (start, begin), (_, end) in zip(starts, [*starts[1:], (None, None)], strict=False)
+    ]
+
+
+def _read_inputs(
+    open_reader: Callable[[Position], Reader], begin: Position, end: Position | None
+) -> Iterator[Logged]:
+    """The inputs in [begin, end), without the Starts and Restarts that stand there."""
+    with open_reader(begin) as reader:
+        while blocks := reader.read() if end is None else reader.read_until(end):
+            for block in blocks:
+                logged = read_logged(block)
+                if logged is not None and isinstance(logged.input, Blocks | Timer):
+                    yield logged
+
+
+class Standing:
+    """Where an instance stands: carried on input by input, live or while its log is read."""
+
+    def __init__(self, start: Start) -> None:
+        self.positions = {feed: Position(*at) for feed, at in start.positions.items()}
+        self.next_number = start.first_number
+        self.inputs = 0
+
+    def take(self, logged: Logged) -> None:
+        """Go on by one input."""
+        self.inputs += 1
+        self.next_number += len(logged.decisions)
+        if isinstance(logged.input, Blocks):
+            said = logged.input
+            self.positions[said.feed] = Position(said.epoch, said.to_offset)

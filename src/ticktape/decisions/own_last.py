@@ -28,19 +28,27 @@ class OwnLastValues:
 
     def update(self, record: Record) -> None:
         """Take a record in; the runner does this before the callback."""
-        own = self._by_feed.setdefault((record.feed, record.symbol), Last())
-        shared = self._by_symbol.setdefault(record.symbol, Last())
-        for last in (own, shared):
-            if isinstance(record, Trade):
+        if isinstance(record, Trade):
+            for last in self._places(record):
                 if last.trade is None or record.event_ns >= last.trade.event_ns:
                     last.trade = record
-            elif isinstance(record, Quote):
+        elif isinstance(record, Quote):
+            for last in self._places(record):
                 if last.quote is None or record.event_ns >= last.quote.event_ns:
                     last.quote = record
-            elif isinstance(record, Bar) and (
-                last.bar is None or record.event_ns >= last.bar.event_ns
-            ):
-                last.bar = record
+        elif isinstance(record, Bar):
+            for last in self._places(record):
+                if last.bar is None or record.event_ns >= last.bar.event_ns:
+                    last.bar = record
+
+    def _places(self, record: Record) -> tuple[Last, Last]:
+        own = self._by_feed.get((record.feed, record.symbol))
+        if own is None:
+            own = self._by_feed[record.feed, record.symbol] = Last()
+        shared = self._by_symbol.get(record.symbol)
+        if shared is None:
+            shared = self._by_symbol[record.symbol] = Last()
+        return own, shared
 
     def __getitem__(self, symbol: str) -> Last:
         """The newest of a symbol over all feeds; empty when nothing has come."""

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from ticktape.decisions.log import Blocks, Decided, Failed, Input, Timer, encode
+from ticktape.decisions.log import Blocks, Decided, Failed, Input, Timer, decode_failed, encode
 from ticktape.decisions.strategy import Strategy
 from ticktape.errors import DecisionError
 from ticktape.journal.blocks import Block
@@ -35,10 +35,17 @@ class Outcome(NamedTuple):
     @property
     def decisions(self) -> list[bytes]:
         """The bytes of the decisions alone."""
+        return self._of(EntryKind.DECISION)
+
+    def failed(self) -> list[Failed]:
+        """What callbacks raised."""
+        return [decode_failed(payload) for payload in self._of(EntryKind.ERROR)]
+
+    def _of(self, wanted: EntryKind) -> list[bytes]:
         return [
             payload
             for kind, payload in zip(self.kinds, self.payloads, strict=True)
-            if kind == EntryKind.DECISION
+            if kind == wanted
         ]
 
 
@@ -61,6 +68,8 @@ class DecisionRunner:
         decoders: feed -> its decoder.
         on_error: "stop" ends the strategy at the first error; "detach" only the raising callback.
         on_block: called after each block with (feed, block), for the stage rows.
+
+    `next_number` is that of the next decision.
     """
 
     def __init__(
@@ -75,27 +84,33 @@ class DecisionRunner:
         self._on_error = on_error
         self.on_block = on_block
         self.stopped = False
-        self._number = 0
+        self.next_number = 0
         self._records = 0
+        self._decisions = 0
         self._timers = 0
         self._failures = 0
 
     def give(self, feed: str, blocks: Sequence[Block]) -> Outcome:
-        """Give blocks of one feed, in order, all of one epoch and not none."""
+        """Give blocks of one feed, in order, all of one epoch and not none.
+
+        A strategy that is stopped is given nothing more.
+        """
         first, last = blocks[0], blocks[-1]
         said = Blocks(feed, first.epoch, first.offset, last.end_offset, len(blocks))
         outcome = Outcome(said, [], [], None)
+        if self.stopped:
+            return outcome
         decoder = self._decoders[feed]
         decide = self.strategy.decide
         for block in blocks:
             for record in decoder.decode(block):
-                if self.stopped:
-                    break
                 self._records += 1
                 try:
                     value = decide(record)
                 except DecisionError as error:
                     outcome = self._failed(outcome, record.kind, error)
+                    if self.stopped:
+                        return outcome
                     continue
                 if value is not None:
                     self._decided(outcome, record, value)
@@ -115,14 +130,14 @@ class DecisionRunner:
             return self._failed(outcome, "timer", error)
         if value is not None:
             said = Decided(
-                self._number, "timer", "", "", now_ns, now_ns, 0, -1, 0, msgspec.Raw(value)
+                self.next_number, "timer", "", "", now_ns, now_ns, 0, -1, 0, msgspec.Raw(value)
             )
             self._add(outcome, said)
         return outcome
 
     def _decided(self, outcome: Outcome, record: Record, value: bytes) -> None:
         said = Decided(
-            self._number,
+            self.next_number,
             record.kind,
             record.feed,
             record.symbol,
@@ -136,7 +151,8 @@ class DecisionRunner:
         self._add(outcome, said)
 
     def _add(self, outcome: Outcome, said: Decided) -> None:
-        self._number += 1
+        self.next_number += 1
+        self._decisions += 1
         outcome.kinds.append(EntryKind.DECISION)
         outcome.payloads.append(encode(said))
 
@@ -156,7 +172,7 @@ class DecisionRunner:
         return DecisionStatistics(
             decision=self.strategy.name,
             records=self._records,
-            decisions=self._number,
+            decisions=self._decisions,
             timers=self._timers,
             failures=self._failures,
             stopped=self.stopped,

@@ -1,9 +1,9 @@
 """Loads a strategy file and calls its callbacks; nothing here knows journals or clocks.
 
-A strategy is a class with any of `on_trade on_quote on_bar on_book on_correction on_cancel on_gap
+A strategy is a class with any of `on_trade on_quote on_bar on_correction on_cancel on_gap
 on_timer`, each called as `on_trade(record, last)`; `on_timer(now_ns, last)` is called every
-`timer_s`
-seconds. What a callback returns, if it is not None, is a decision: anything that JSON can hold.
+`timer_s` seconds. What a callback returns, if it is not None, is a decision: anything that JSON can
+hold, with the keys of its dicts in alphabetical order.
 """
 
 import importlib.util
@@ -27,14 +27,17 @@ CALLBACKS = {
     "gaps": "on_gap",
 }
 _TIMER = "on_timer"
-_encode = msgspec.json.encode
+_TIMER_S_MAX = 86_400.0
+# A set of texts has another order in every process; sorted, a replay's bytes are the same.
+_encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 class Strategy:
     """One instance of the user's class, with its own last values."""
 
-    def __init__(self, name: str, instance: object) -> None:
+    def __init__(self, name: str, instance: object, file: Path | None = None) -> None:
         self.name = name
+        self._file = file
         self.last = OwnLastValues()
         self._callbacks: dict[str, Callable[..., object]] = {
             kind: getattr(instance, callback)
@@ -44,11 +47,11 @@ class Strategy:
         timer = getattr(instance, _TIMER, None)
         self._timer: Callable[..., object] | None = timer if callable(timer) else None
         self.timer_s = float(getattr(instance, "timer_s", 0) or 0) if self._timer else 0.0
-        if self.timer_s < 0:
+        if self._timer is not None and not 0 < self.timer_s <= _TIMER_S_MAX:
             raise DecisionError(
-                f"strategy {name}: timer_s is {self.timer_s}",
+                f"strategy {name} has on_timer, and timer_s is {self.timer_s:g}",
                 decision=name,
-                hint="timer_s is the seconds between two calls of on_timer; it must be positive.",
+                hint="Say timer_s = … in the class: the seconds between two calls of on_timer.",
             )
 
     def decide(self, record: Record) -> bytes | None:
@@ -77,8 +80,8 @@ class Strategy:
         try:
             value = callback(argument, self.last)
             return None if value is None else _encode(value)
-        except Exception as error:
-            where = _place(error)
+        except BaseException as error:  # a strategy's sys.exit() is an error, too
+            where = _place(error, self._file)
             raise DecisionError(
                 f"strategy {self.name}: {callback.__name__} raised "
                 f"{type(error).__name__}: {error}{where}",
@@ -88,13 +91,21 @@ class Strategy:
             ) from error
 
 
-def _place(error: BaseException) -> str:
+def _place(error: BaseException, file: Path | None) -> str:
+    """Where it went wrong: the innermost line of the strategy's own folder, else of all."""
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        return f" ({Path(error.filename).name}:{error.lineno})"
+    found = ""
+    is_own = False
     trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
+    while trace is not None:
+        path = Path(trace.tb_frame.f_code.co_filename)
+        own = file is not None and path.parent == file.parent
+        if own or not is_own:
+            found = f" ({path.name}:{trace.tb_lineno})"
+        is_own = is_own or own
         trace = trace.tb_next
-    if trace is None:
-        return ""
-    return f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})"
+    return found
 
 
 def load_strategy(path: Path, name: str, class_name: str = "") -> Strategy:
@@ -108,7 +119,26 @@ def load_strategy(path: Path, name: str, class_name: str = "") -> Strategy:
     Raises:
         DecisionError: no such file, it cannot be imported, or it has no or several strategies.
     """
-    module = _import(path, name)
+    path = path.resolve()
+    made = _class_of(_import(path, name), path, name, class_name)
+    try:
+        instance = made()
+    except BaseException as error:
+        words = f"{type(error).__name__}: {error}{_place(error, path)}"
+        raise DecisionError(
+            f"{path}: making the strategy raised {words}",
+            decision=name,
+            hint="Its __init__ is called without arguments.",
+        ) from error
+    try:
+        return Strategy(name, instance, path)
+    except (TypeError, ValueError) as error:
+        raise DecisionError(
+            f"{path}: timer_s is no number: {error}", decision=name, hint="Say timer_s = 1.0"
+        ) from error
+
+
+def _class_of(module: Any, path: Path, name: str, class_name: str) -> type:  # noqa: ANN401
     found = {
         key: value
         for key, value in vars(module).items()
@@ -116,25 +146,22 @@ def load_strategy(path: Path, name: str, class_name: str = "") -> Strategy:
         and value.__module__ == module.__name__
         and any(callable(getattr(value, each, None)) for each in (*CALLBACKS.values(), _TIMER))
     }
+    names = ", ".join(found) or "none"
+    if class_name and class_name not in found:
+        raise DecisionError(
+            f"{path}: no strategy class {class_name!r} (there are: {names})",
+            decision=name,
+            hint="class_name is the class to take; it needs a callback like on_trade.",
+        )
     if class_name:
-        found = {key: value for key, value in found.items() if key == class_name}
+        return found[class_name]
     if len(found) != 1:
-        names = ", ".join(found) or "none"
         raise DecisionError(
             f"{path}: {len(found)} strategy classes found ({names}), one is needed",
             decision=name,
             hint='Write one class with on_trade(self, trade, last), or say class_name = "…".',
         )
-    try:
-        return Strategy(name, next(iter(found.values()))())
-    except DecisionError:
-        raise
-    except Exception as error:
-        raise DecisionError(
-            f"{path}: making the strategy raised {type(error).__name__}: {error}{_place(error)}",
-            decision=name,
-            hint="Its __init__ is called without arguments.",
-        ) from error
+    return next(iter(found.values()))
 
 
 def _import(path: Path, name: str) -> Any:  # noqa: ANN401 - a module is whatever its file says
@@ -144,16 +171,24 @@ def _import(path: Path, name: str) -> Any:  # noqa: ANN401 - a module is whateve
             f"{path}: no such strategy file", decision=name, hint="Check file = … in [[decide]]."
         )
     module = importlib.util.module_from_spec(spec)
-    folder = str(path.parent.resolve())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    _forget_folder(path.parent)
     sys.modules[module.__name__] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except BaseException as error:
         raise DecisionError(
-            f"{path}: importing it raised {type(error).__name__}: {error}{_place(error)}",
+            f"{path}: importing it raised {type(error).__name__}: {error}{_place(error, path)}",
             decision=name,
             hint="Run it with python to see the whole traceback.",
         ) from error
     return module
+
+
+def _forget_folder(folder: Path) -> None:
+    """Have modules beside the strategy imported anew: what they keep belongs to one instance."""
+    for key, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and Path(file) == folder / f"{key}.py":
+            del sys.modules[key]

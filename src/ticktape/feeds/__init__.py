@@ -1,9 +1,9 @@
 """Feeds: a venue's bytes become journal entries; one capture process per feed.
 
-`states` and the venues' protocols are pure; `socket` and `capture` are the rim. Nothing here
-decodes a data
-message. A new venue is a class with `open`, `is_control` and `receive`, added to `KINDS` or to the
-entry-point group `ticktape.feeds` of a package of its own.
+`states`, `gapkeeper`, `backoff` and the venues' protocols are pure; `socket`, `session` and
+`capture` are the rim. Nothing here decodes a data message. A new venue is a class with `open`,
+`is_control` and `receive`, added to `KINDS` or to the entry-point group `ticktape.feeds` of a
+package of its own.
 """
 
 from collections.abc import Callable

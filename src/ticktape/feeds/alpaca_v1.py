@@ -14,6 +14,8 @@ PREFIXES = {"trades": "T", "quotes": "Q", "bars": "AM"}
 _CHANNELS = {prefix: channel for channel, prefix in PREFIXES.items()}
 _HEAD_BYTES = 48
 _TAKEN = "rejected while another connection is open"
+_ALREADY = "already authenticated"
+_SHORTEN = "Shorten the lists; v1 took 30 streams of trades and quotes."
 
 
 class _Control(msgspec.Struct):
@@ -42,6 +44,8 @@ class AlpacaV1Protocol:
             for channel, symbols in wanted.items()
             for symbol in symbols
         ]
+        self._authenticated = False
+        self._ready = False
 
     def open(self) -> list[Action]:
         """Say who we are; v1 waits for the client."""
@@ -49,16 +53,19 @@ class AlpacaV1Protocol:
         return [Send(_encode({"action": "authenticate", "data": login}))]
 
     def is_control(self, payload: bytes) -> bool:
-        """Whether the message may be of the streams authorization or listening."""
-        head = payload[:_HEAD_BYTES]
+        """Whether the message may be of the streams authorization or listening.
+
+        Once data flows only the first bytes are looked at, where the venue names the stream.
+        """
+        head = payload[:_HEAD_BYTES] if self._ready else payload
         return b'"authorization"' in head or b'"listening"' in head
 
     def receive(self, payload: bytes) -> list[Action]:
-        """Act on a control message; anything unreadable is left to the decoders."""
+        """Act on a control message; what cannot be read is said, and left to the decoders."""
         try:
             message = _control.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return []
+        except (ValueError, RecursionError) as error:
+            return [Notice(0, f"a control message cannot be read ({error})")]
         if message.stream == "authorization":
             return self._authorization(str(message.data.get("status", "")))
         if message.stream == "listening":
@@ -67,6 +74,9 @@ class AlpacaV1Protocol:
 
     def _authorization(self, status: str) -> list[Action]:
         if status == "authorized":
+            if self._authenticated:
+                return [Notice(0, f"the venue says {status!r}")]
+            self._authenticated = True
             request = {"action": "listen", "data": {"streams": self._streams}}
             return [Authenticated(), Send(_encode(request))]
         return [
@@ -85,24 +95,24 @@ class AlpacaV1Protocol:
         told = data.get("streams")
         streams = {str(stream) for stream in told} if isinstance(told, list) else set()
         missing = [stream for stream in self._streams if stream not in streams]
-        words = "not acknowledged" if missing else ""
-        if missing and not streams.intersection(self._streams):
-            return [Fail(405, "nothing was acknowledged", "Shorten the lists.", fatal=True)]
+        words = "the venue's answer leaves it out" if missing else ""
+        if not self._ready and not streams.intersection(self._streams):
+            said = "nothing of the subscription was accepted: the answer is empty"
+            return [Fail(405, said, _SHORTEN, fatal=True)]
+        self._ready = True
         return [Ready(_grouped(sorted(streams)), _grouped(missing), words)]
 
     def _error(self, words: str) -> list[Action]:
         if _TAKEN in words:
-            return [
-                Fail(
-                    406,
-                    "connection limit exceeded: another session holds this account's slot "
-                    f"({words!r})",
-                    "Stop the other recorder; waiting.",
-                    fatal=False,
-                    wait_s=0.5,
-                )
-            ]
-        return [Notice(0, words)]
+            said = f"connection limit exceeded: another session holds the slot ({words!r})"
+            return [Fail(406, said, "Stop the other recorder; waiting.", fatal=False, wait_s=0.5)]
+        if _ALREADY in words:
+            return []
+        if self._authenticated and not self._ready:
+            # The answer to our only request: without streams there is nothing to record.
+            said = f"nothing of the subscription was accepted: {words}"
+            return [Fail(405, said, _SHORTEN, fatal=True)]
+        return [Notice(0, f"the venue says {words!r}")]
 
 
 def _grouped(streams: list[str]) -> Channels:

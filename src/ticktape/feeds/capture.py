@@ -5,17 +5,18 @@ protocol must look at, it sees after the journal has it.
 """
 
 import asyncio
+import contextlib
 import gc
 import random
 from collections.abc import Callable
 from typing import NamedTuple
 
 from ticktape import clock
-from ticktape.errors import FeedError, Refused, Stale
 from ticktape.feeds.backoff import Backoff
 from ticktape.feeds.gapkeeper import Content, GapKeeper
-from ticktape.feeds.protocol import Action, Authenticated, Fail, Notice, Ready, Send, VenueProtocol
-from ticktape.feeds.socket import Socket, SocketConfig, connect
+from ticktape.feeds.protocol import VenueProtocol
+from ticktape.feeds.session import Ending, Session
+from ticktape.feeds.socket import SocketConfig
 from ticktape.feeds.states import SessionState, step
 from ticktape.journal.positions import JournalState
 from ticktape.journal.writer import Writer
@@ -97,18 +98,13 @@ class Capture:
         self._stop_cause = ""
         self._state = SessionState.IDLE
         self._words = ""
-        self._session = 0
+        self._number = 0
+        self._session: Session | None = None
         self._frames = 0
         self._bytes = 0
         self._blocks = 0
         self._last_recv_ns = 0
-        self._data_mono_ns = 0
         self._quiet = False
-        self._protocol: VenueProtocol | None = None
-        self._socket: Socket | None = None
-        self._ready = asyncio.Event()
-        self._ready_mono_ns = 0
-        self._failed: Fail | None = None
 
     # The path of the data.
 
@@ -118,20 +114,14 @@ class Capture:
         recv_ns = self._wall.anchor_wall_ns + mono_ns - self._wall.anchor_mono_ns
         writer = self._writer
         start = writer.offset
-        writer.append(payloads, recv_ns, mono_ns, self._session, 0, kinds)
+        writer.append(payloads, recv_ns, mono_ns, self._number, 0, kinds)
         self._on_written(start, writer.offset, clock.monotonic_ns(), count)
         self._frames += count
+        self._bytes += sum(map(len, payloads))
         self._blocks += 1
         self._last_recv_ns = recv_ns
-        protocol = self._protocol
-        if protocol is None:
-            return
-        for payload in payloads:
-            self._bytes += len(payload)
-            if protocol.is_control(payload):
-                self._act(protocol.receive(payload))
-            else:
-                self._data_mono_ns = mono_ns
+        if self._session is not None:
+            self._session.look(payloads, mono_ns)
 
     # The session.
 
@@ -141,125 +131,54 @@ class Capture:
         self._tell(content)
 
     def _tell(self, content: Content) -> None:
-        content.session = self._session
-        self._writer.append_json(EntryKind.SESSION, content, session=self._session)
+        content.session = self._number
+        self._writer.append_json(EntryKind.SESSION, content, session=self._number)
         self._on_state(content)
 
-    def _act(self, actions: list[Action]) -> None:
-        for action in actions:
-            if isinstance(action, Send):
-                if self._socket is not None:
-                    self._socket.send(action.payload)
-            elif isinstance(action, Authenticated):
-                content = self._gaps.stamped(Content("authenticated"))
-                self._enter(content, SessionState.AUTHENTICATED)
-            elif isinstance(action, Ready):
-                self._become_ready(action)
-            elif isinstance(action, Notice):
-                said = Content("notice", code=action.code, words=action.words)
-                self._tell(self._gaps.stamped(said))
-            else:
-                self._failed = action
-                self._ready.set()
-                if self._socket is not None:
-                    self._socket.close()
-
-    def _become_ready(self, ready: Ready) -> None:
-        content = Content(
-            "subscribed",
-            words=ready.words,
-            channels=ready.acknowledged,
-            missing=ready.missing or None,
-        )
-        if self._state is not SessionState.READY:
-            self._ready_mono_ns = clock.monotonic_ns()
-        self._data_mono_ns = clock.monotonic_ns()
-        self._quiet = False
-        self._enter(self._gaps.ready(content, self._wall.wall_ns()), SessionState.READY)
-        self._ready.set()
+    def _on_event(self, content: Content, to: SessionState | None) -> None:
+        """Hear the session: a notice, or a step on its way."""
+        if to is None:
+            self._tell(self._gaps.stamped(content))
+        elif to is SessionState.READY:
+            step(self._state, to)  # a venue that is out of turn must not end a gap
+            self._quiet = False
+            # The gap ends with the read that brought the answer: it may have brought data, too.
+            self._enter(self._gaps.ready(content, self._last_recv_ns), to)
+        else:
+            self._enter(self._gaps.stamped(content), to)
 
     async def _run_session(self) -> float:
-        """One session from connect to its end; returns how long it stood ready, in seconds."""
-        self._session += 1
-        self._protocol, self._failed = None, None
-        self._ready = asyncio.Event()
-        self._ready_mono_ns = 0
+        """One session from connect to its end; how long to wait before the next, in seconds."""
+        self._number += 1
         connecting = Content("connecting", words=self._socket_config.url)
         self._enter(self._gaps.stamped(connecting), SessionState.CONNECTING)
-        self._protocol = self._new_protocol()
-        error: FeedError
-        try:
-            socket = await connect(self._socket_config, self._on_read, self._opened)
-        except FeedError as failure:
-            error = failure
-        else:
-            error = await self._until_closed(socket)
-        self._protocol, self._socket = None, None
+        session = self._session = Session(
+            self._socket_config,
+            self._config.ready_timeout_s,
+            self._config.stale_s,
+            self._new_protocol(),
+            self._on_read,
+            self._on_event,
+        )
+        ending = await session.run(self._stop)
+        self._session = None
+        self._quiet = False
+        if not ending.stopped:
+            self._end_session(session, ending)
         stood_s = 0.0
-        if self._ready_mono_ns:
-            stood_s = (clock.monotonic_ns() - self._ready_mono_ns) / clock.NS_PER_S
-        self._end_session(error)
-        return stood_s
+        if session.ready_mono_ns:
+            stood_s = (clock.monotonic_ns() - session.ready_mono_ns) / clock.NS_PER_S
+        return self._backoff.next_s(stood_s, ending.wait_s)
 
-    def _opened(self, socket: Socket) -> None:
-        self._socket = socket
-        self._enter(self._gaps.stamped(Content("connected")), SessionState.CONNECTED)
-        assert self._protocol is not None
-        self._act(self._protocol.open())
-
-    async def _until_closed(self, socket: Socket) -> FeedError:
-        closed = asyncio.ensure_future(socket.wait_closed())
-        stop = asyncio.ensure_future(self._stop.wait())
-        ready = asyncio.ensure_future(self._ready.wait())
-        stale = asyncio.ensure_future(self._wait_stale())
-        try:
-            await asyncio.wait(
-                {closed, stop, ready},
-                timeout=self._config.ready_timeout_s,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if not (closed.done() or stop.done() or ready.done()):
-                socket.abort()
-                await closed
-                waited_s = self._config.ready_timeout_s
-                return Stale(f"the venue did not answer the login within {waited_s:g} s")
-            if not (closed.done() or stop.done()):
-                await asyncio.wait({closed, stop, stale}, return_when=asyncio.FIRST_COMPLETED)
-            if stop.done():
-                socket.close()
-                await asyncio.wait({closed}, timeout=2.0)  # the slot is freed by a clean close
-                return FeedError("stopped")
-            if stale.done() and not closed.done():
-                socket.abort()
-                await closed
-                return Stale(f"no data for {self._config.stale_s:g} s although connected")
-            return closed.result()
-        finally:
-            for task in (closed, stop, ready, stale):
-                task.cancel()
-
-    async def _wait_stale(self) -> None:
-        """End when no data has come for `stale_s`; never, when that is 0."""
-        await self._ready.wait()
-        while True:
-            await asyncio.sleep(_TICK_S * 5)
-            silent_s = (clock.monotonic_ns() - self._data_mono_ns) / clock.NS_PER_S
-            if self._config.stale_s and silent_s > self._config.stale_s:
-                return
-
-    def _end_session(self, error: FeedError) -> None:
-        failed = self._failed
-        if self._stop.is_set() and failed is None:
-            return
-        content = Content("down", words=error.args[0], hint=error.hint)
-        if failed is not None:
-            content = Content("down", code=failed.code, words=failed.words, hint=failed.hint)
-        now_ns = self._last_recv_ns if self._ready_mono_ns else self._wall.wall_ns()
-        if isinstance(error, Refused) or (failed is not None and failed.fatal):
-            content.event = "refused"
-            self._enter(self._gaps.down(content, now_ns), SessionState.REFUSED)
-        else:
-            self._enter(self._gaps.down(content, now_ns), SessionState.DOWN)
+    def _end_session(self, session: Session, ending: Ending) -> None:
+        now_ns = self._wall.wall_ns()
+        if session.ready_mono_ns:
+            now_ns = self._wall.wall_at(session.heard_mono_ns)
+        content = Content("down", code=ending.code, words=ending.words, hint=ending.hint)
+        to = SessionState.DOWN
+        if ending.fatal:
+            content.event, to = "refused", SessionState.REFUSED
+        self._enter(self._gaps.down(content, now_ns), to)
 
     # The run.
 
@@ -273,29 +192,31 @@ class Capture:
         started.run = self._config.run
         self._tell(started)
         ticker = asyncio.ensure_future(self._tick_forever())
+        ticker.add_done_callback(lambda _: self._stop.set())  # it ends by an error of ours alone
         try:
             while not self._stop.is_set():
-                stood_s = await self._run_session()
-                if self._state is SessionState.REFUSED or self._stop.is_set():
+                wait_s = await self._run_session()
+                if self._state is SessionState.REFUSED:
                     break
-                at_least_s = self._failed.wait_s if self._failed is not None else 0.0
-                wait_s = self._backoff.next_s(stood_s, at_least_s)
                 await self._wait_stop(wait_s)
+            if ticker.done():
+                ticker.result()
         finally:
             ticker.cancel()
+            await asyncio.wait({ticker})
             gc.enable()
+            gc.unfreeze()
         refused = self._state is SessionState.REFUSED
-        content = Content("stopped", words=self._stop_cause or self._words)
-        stopped = self._gaps.stop(content, self._wall.wall_ns(), self._stop_cause)
+        words = "" if self._state is SessionState.READY else self._words
+        content = Content("stopped", words=self._stop_cause or words)
+        stopped = self._gaps.stop(content, self._wall.wall_ns(), self._stop_cause, refused=refused)
         self._enter(stopped, SessionState.STOPPED)
         return SessionState.REFUSED if refused else SessionState.STOPPED
 
     async def _wait_stop(self, wait_s: float) -> None:
         if wait_s > 0:
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), wait_s)
-            except TimeoutError:
-                return
 
     def stop(self, cause: str = "") -> None:
         """End the run, on purpose or because of `cause`; call it from the loop's thread."""
@@ -314,7 +235,8 @@ class Capture:
                 self._check_quiet()
 
     def _check_clock(self) -> None:
-        drift_ns = self._wall.drift_ns()
+        # A pause between the two looks of one measure would pass for a step: the least counts.
+        drift_ns = min((self._wall.drift_ns() for _ in range(3)), key=abs)
         if abs(drift_ns) > _CLOCK_STEP_NS:
             before_ns = self._wall.wall_ns()
             self._wall.reanchor()
@@ -328,12 +250,12 @@ class Capture:
                 "cause": down.cause,
                 "planned": down.planned,
             }
-            self._writer.append_json(EntryKind.CLOCK, content, session=self._session)
+            self._writer.append_json(EntryKind.CLOCK, content, session=self._number)
 
     def _check_quiet(self) -> None:
-        if self._state is not SessionState.READY or not self._config.quiet_s:
+        if self._session is None or not self._session.ready_mono_ns or not self._config.quiet_s:
             return
-        silent_s = (clock.monotonic_ns() - self._data_mono_ns) / clock.NS_PER_S
+        silent_s = (clock.monotonic_ns() - self._session.data_mono_ns) / clock.NS_PER_S
         if silent_s > self._config.quiet_s and not self._quiet:
             self._quiet = True
             words = f"connected, but no data for {silent_s:.0f} s"
@@ -352,7 +274,7 @@ class Capture:
             feed=self._config.feed,
             state="quiet" if self._quiet else self._state.value,
             words=self._words,
-            session=self._session,
+            session=self._number,
             frames=self._frames,
             bytes=self._bytes,
             blocks=self._blocks,

@@ -33,6 +33,7 @@ class Content(msgspec.Struct, omit_defaults=True):
     previous: dict[str, Any] | None = None
 
 
+_STARTING = "starting"
 _content = msgspec.json.Decoder(Content)
 
 
@@ -43,7 +44,7 @@ class GapKeeper:
         self.down_since_ns = 0
         self.cause = ""
         self.planned = False
-        self._symbol_gaps: dict[tuple[str, str], int] = {}
+        self._symbol_gaps: dict[str, tuple[int, str]] = {}  # since when, why
 
     def start(self, last: Block | None, now_ns: int) -> Content:
         """The first entry of a start, from the journal's last whole block.
@@ -52,13 +53,13 @@ class GapKeeper:
         """
         content = Content(event="started")
         if last is None:
-            self.down_since_ns, self.cause, self.planned = now_ns, "starting", True
+            self.down_since_ns, self.cause, self.planned = now_ns, _STARTING, True
         else:
             self._take_up(last)
             if self.planned:
                 # The pause was planned up to this start; what follows must stand for itself.
                 content.gap = self._gap(now_ns)
-                self.down_since_ns, self.cause = now_ns, "starting"
+                self.down_since_ns, self.cause = now_ns, _STARTING
             else:
                 content.gap = self._gap(None)
             content.previous = {
@@ -79,6 +80,9 @@ class GapKeeper:
         if said is not None and said.down_since_ns:
             self.down_since_ns, self.cause = said.down_since_ns, said.cause
             self.planned = said.planned
+            if said.cause == _STARTING:
+                # The start before this one came to nothing, and nobody had planned that.
+                self.planned, self.cause = False, "the recorder was killed while starting"
         else:
             self.down_since_ns, self.planned = last.recv_ns, False
             self.cause = "the recorder was killed"
@@ -100,7 +104,7 @@ class GapKeeper:
         """Data is coming: the gap, if there was one, ends here."""
         gaps = []
         if self.down_since_ns:
-            if self.cause != "starting":
+            if self.cause != _STARTING:
                 gaps.append(self._gap(now_ns))
             self.down_since_ns, self.cause, self.planned = 0, "", False
         gaps += self._symbols(content, now_ns)
@@ -108,35 +112,50 @@ class GapKeeper:
         return self._stamped(content)
 
     def _symbols(self, content: Content, now_ns: int) -> list[dict[str, Any]]:
-        """Gaps of symbols that were asked for and not acknowledged."""
+        """Gaps of symbols that were asked for and not acknowledged, one per symbol."""
+        channels: dict[str, list[str]] = {}
+        for channel, symbols in (content.missing or {}).items():
+            for symbol in symbols:
+                channels.setdefault(symbol, []).append(channel)
         missing = {
-            (channel, symbol)
-            for channel, symbols in (content.missing or {}).items()
-            for symbol in symbols
+            symbol: f"{', '.join(sorted(found))} not subscribed: {content.words}"
+            for symbol, found in channels.items()
         }
-        gaps = []
-        for pair in sorted(self._symbol_gaps.keys() - missing):
-            gaps.append(self._symbol_gap(pair, self._symbol_gaps.pop(pair), now_ns, content.words))
-        for pair in sorted(missing - self._symbol_gaps.keys()):
-            self._symbol_gaps[pair] = now_ns
-            gaps.append(self._symbol_gap(pair, now_ns, None, content.words))
+        gaps = self._close_symbols(
+            [symbol for symbol, gap in self._symbol_gaps.items() if missing.get(symbol) != gap[1]],
+            now_ns,
+        )
+        for symbol in sorted(missing.keys() - self._symbol_gaps.keys()):
+            self._symbol_gaps[symbol] = (now_ns, missing[symbol])
+            gaps.append(_symbol_gap(symbol, now_ns, None, missing[symbol]))
         return gaps
 
-    @staticmethod
-    def _symbol_gap(
-        pair: tuple[str, str], from_ns: int, to_ns: int | None, words: str
-    ) -> dict[str, Any]:
-        cause = f"{pair[0]} not subscribed: {words}"
-        return {"from_ns": from_ns, "to_ns": to_ns, "cause": cause, "symbol": pair[1]}
+    def _close_symbols(self, symbols: list[str], now_ns: int) -> list[dict[str, Any]]:
+        closed = []
+        for symbol in sorted(symbols):
+            from_ns, cause = self._symbol_gaps.pop(symbol)
+            closed.append(_symbol_gap(symbol, from_ns, now_ns, cause))
+        return closed
 
-    def stop(self, content: Content, now_ns: int, cause: str = "") -> Content:
-        """We stop: on purpose, or, if there is a `cause`, because of it."""
-        if not self.down_since_ns:
-            self.down_since_ns = now_ns
-            self.cause, self.planned = cause or "planned stop", not cause
+    def stop(
+        self, content: Content, now_ns: int, cause: str = "", *, refused: bool = False
+    ) -> Content:
+        """We stop: on purpose, or because of `cause`; what the venue `refused` stays a gap."""
+        gaps = self._close_symbols(list(self._symbol_gaps), now_ns)
+        if cause:
+            if not self.down_since_ns or self.cause == _STARTING:
+                self.down_since_ns = self.down_since_ns or now_ns
+                self.cause, self.planned = cause, False
+                content.gap = self._gap(None)
+        elif not refused:
+            if self.down_since_ns:
+                # What we missed while we ran ends here: the pause that begins now is planned.
+                if self.cause == _STARTING:
+                    self.cause, self.planned = "stopped before any session stood", False
+                gaps.append(self._gap(now_ns))
+            self.down_since_ns, self.cause, self.planned = now_ns, "planned stop", True
             content.gap = self._gap(None)
-        elif self.cause == "starting":
-            self.cause, self.planned = cause or "planned stop", not cause
+        content.gaps = gaps or None
         return self._stamped(content)
 
     def stamped(self, content: Content) -> Content:
@@ -158,3 +177,7 @@ class GapKeeper:
             "symbol": "",
             "state": "open",
         }
+
+
+def _symbol_gap(symbol: str, from_ns: int, to_ns: int | None, cause: str) -> dict[str, Any]:
+    return {"from_ns": from_ns, "to_ns": to_ns, "cause": cause, "symbol": symbol}

@@ -11,6 +11,9 @@ class Send(NamedTuple):
 
     payload: bytes
 
+    def __repr__(self) -> str:
+        return f"Send({len(self.payload)} bytes, hidden)"
+
 
 class Authenticated(NamedTuple):
     """The venue knows us."""

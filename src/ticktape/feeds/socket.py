@@ -1,12 +1,19 @@
 """The thin adapter to the WebSocket library (picows); nothing here looks into a message.
 
-Three things that the library does would cost data or time, and are done here instead (seen in
-picows 2.3.1):
-it answers a ping without calling us, so that data before a ping that ends a socket read would wait
-for the next read; the same with the answer to our own ping; and it delivers fragments, not
-messages.
+What the library does by itself would at places cost data, time or keys, and is done otherwise here
+(seen in picows 2.3.1):
+
+- it answers a ping without calling us, and keeps the answer to our own ping to itself: data before
+  one that ends a socket read would wait for the next read;
+- it delivers fragments, not messages, and bounds the one and not the other;
+- a frame that it cannot parse ends the read: the whole frames before it are handed on, as the last
+  ones of the buffer, and what follows it never; an exception of ours ends the session, so nothing
+  here raises before all that was taken is handed on;
+- it returns without a listener when the peer hangs up during the upgrade, waits for a TCP
+  connection or a proxy as long as the system does, and follows redirects, with our keys.
 """
 
+import asyncio
 import ssl
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,23 +22,39 @@ from picows import (
     WSCloseCode,
     WSError,
     WSFrame,
+    WSHandshakeError,
     WSListener,
     WSMsgType,
+    WSProtocolError,
     WSTransport,
     ws_connect,
 )
+from python_socks import ProxyError
 
 from ticktape import clock
-from ticktape.errors import ConfigError, Disconnected, FeedError, Refused, Stale
+from ticktape.errors import (
+    ConfigError,
+    Disconnected,
+    FeedError,
+    ProtocolViolated,
+    Refused,
+    Stale,
+)
 from ticktape.records import EntryKind
 
 _FATAL_STATUS = {400, 401, 403, 404, 405, 410}
+_TOO_MANY = 429
+_TOO_MANY_WAIT_S = 1.0  # when the venue does not say how long
+_RETRY_AFTER_MAX_S = 60.0  # a venue that wants us away for longer is asked again all the same
+_GRACE_S = 0.25  # so that the library's own bound, whose words are better, strikes first
+_MESSAGE_BYTES_MAX = (1 << 28) - 1  # the longest entry that the journal's format holds
 _TEXT, _BINARY = int(EntryKind.TEXT), int(EntryKind.BINARY)
 _MSG_TEXT, _MSG_BINARY = WSMsgType.TEXT, WSMsgType.BINARY
 _MSG_CONTINUATION = WSMsgType.CONTINUATION
+_TOO_LONG = "If the venue means it, raise max_frame_bytes = … for this feed."
 
 OnRead = Callable[[list[bytes], list[int] | None, int, int], None]
-"""Called once per socket read: payloads, their kinds (None: all text), monotonic ns, bytes."""
+"""Called once per socket read: payloads, their kinds (None: all text), monotonic ns, count."""
 
 
 class SocketConfig(NamedTuple):
@@ -47,18 +70,34 @@ class SocketConfig(NamedTuple):
     proxy: str
 
 
+class Throttled(Disconnected):
+    """The venue wants us to come back later, not before `wait_s`."""
+
+    def __init__(self, message: str, *, wait_s: float) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
 class Listener(WSListener):
     """Collects what one socket read brought, stamps it once, and hands it on."""
 
-    def __init__(self, on_read: OnRead, on_open: "Callable[[Socket], None]", ping_s: float) -> None:
+    def __init__(
+        self,
+        on_read: OnRead,
+        on_open: "Callable[[Socket], None]",
+        ping_s: float,
+        message_bytes_max: int = _MESSAGE_BYTES_MAX,
+    ) -> None:
         self._on_read = on_read
         self._on_open = on_open
         self._ping_s = ping_s
+        self._message_bytes_max = message_bytes_max
         self.socket: Socket | None = None
         self._payloads: list[bytes] = []
         self._kinds: list[int] | None = None
         self._mono_ns = 0
         self._parts: list[bytes] = []
+        self._parts_bytes = 0
         self._parts_kind = _TEXT
         self.closed_by_peer = ""
         self.alive_mono_ns = clock.monotonic_ns()
@@ -73,7 +112,7 @@ class Listener(WSListener):
         kind = frame.msg_type
         if not self._payloads:
             self._mono_ns = clock.monotonic_ns()
-        if kind is _MSG_TEXT and frame.fin and self._kinds is None:
+        if kind is _MSG_TEXT and frame.fin and self._kinds is None and not self._parts:
             self._payloads.append(frame.get_payload_as_bytes())
         elif kind is _MSG_TEXT or kind is _MSG_BINARY or kind is _MSG_CONTINUATION:
             self._take(kind, frame)
@@ -82,7 +121,7 @@ class Listener(WSListener):
         elif kind is WSMsgType.CLOSE:
             code = frame.get_close_code()
             reason = frame.get_close_message() or b""
-            self.closed_by_peer = f"{code} {reason.decode('utf-8', 'replace')}".strip()
+            self.closed_by_peer = f"{code.value} {reason.decode('utf-8', 'replace')}".strip()
             transport.send_close(WSCloseCode.OK)
             transport.disconnect()
         if frame.last_in_buffer:
@@ -92,6 +131,8 @@ class Listener(WSListener):
         """Take the answer to our own ping, which the library does not hand on."""
         if frame.msg_type is not WSMsgType.PONG:
             return False
+        if not self._payloads:
+            self._mono_ns = clock.monotonic_ns()
         if frame.last_in_buffer:
             self.flush()
         return True
@@ -100,23 +141,39 @@ class Listener(WSListener):
         """A binary message, or a part of a fragmented one."""
         payload = frame.get_payload_as_bytes()
         if kind is not _MSG_CONTINUATION:
+            self._keep_cut()
             self._parts_kind = _TEXT if kind is _MSG_TEXT else _BINARY
-            self._parts = []
-        if not frame.fin or kind is _MSG_CONTINUATION:
-            self._parts.append(payload)
-            if not frame.fin:
+            if frame.fin:
+                self._keep(payload, self._parts_kind)
                 return
-            payload = b"".join(self._parts)
-            self._parts = []
-        if self._parts_kind == _BINARY and self._kinds is None:
+        self._parts.append(payload)
+        self._parts_bytes += len(payload)
+        if frame.fin or self._parts_bytes > self._message_bytes_max:
+            too_long = self._parts_bytes > self._message_bytes_max
+            self._keep_cut()
+            if too_long:
+                self.flush()
+                raise WSProtocolError(
+                    WSCloseCode.MESSAGE_TOO_BIG,
+                    f"a fragmented message is longer than {self._message_bytes_max} bytes",
+                )
+
+    def _keep(self, payload: bytes, kind: int) -> None:
+        if kind == _BINARY and self._kinds is None:
             self._kinds = [_TEXT] * len(self._payloads)
         self._payloads.append(payload)
         if self._kinds is not None:
-            self._kinds.append(self._parts_kind)
+            self._kinds.append(kind)
+
+    def _keep_cut(self) -> None:
+        """Make an entry of the parts that there are, whole or cut off."""
+        if self._parts:
+            payload, self._parts, self._parts_bytes = b"".join(self._parts), [], 0
+            self._keep(payload, self._parts_kind)
 
     def flush(self) -> None:
         """Hand on what has been collected."""
-        self.alive_mono_ns = clock.monotonic_ns()
+        self.alive_mono_ns = self._mono_ns
         if self._payloads:
             payloads, kinds = self._payloads, self._kinds
             self._payloads, self._kinds = [], None
@@ -124,14 +181,11 @@ class Listener(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Hand on what is left: whole messages, and the parts of one that was cut."""
-        if self._parts:
-            if not self._payloads:
-                self._mono_ns = clock.monotonic_ns()
-            self._payloads.append(b"".join(self._parts))
-            if self._kinds is not None:
-                self._kinds.append(self._parts_kind)
-            self._parts = []
-        self.flush()
+        if not self._payloads:
+            self._mono_ns = clock.monotonic_ns()
+        self._keep_cut()
+        if self._payloads:
+            self.flush()
 
 
 class Socket:
@@ -140,7 +194,12 @@ class Socket:
     def __init__(self, transport: WSTransport, listener: Listener, ping_s: float) -> None:
         self._transport = transport
         self._ping_s = ping_s
-        self.listener = listener
+        self._listener = listener
+
+    @property
+    def alive_mono_ns(self) -> int:
+        """When a frame of any kind came last; all that the venue sent before it has come, too."""
+        return self._listener.alive_mono_ns
 
     def send(self, payload: bytes) -> None:
         """Send one text message."""
@@ -150,23 +209,27 @@ class Socket:
         """Wait for the end of the connection; what it was, in our words."""
         try:
             await self._transport.wait_disconnected()
-        except (WSError, OSError, ssl.SSLError) as error:
+        except WSProtocolError as error:
+            hint = _TOO_LONG if error.code == WSCloseCode.MESSAGE_TOO_BIG else ""
+            return ProtocolViolated(f"the venue broke the WebSocket protocol: {error}", hint=hint)
+        except (WSError, OSError) as error:
             return Disconnected(f"connection lost: {error or type(error).__name__}")
-        if self.listener.closed_by_peer:
-            return Disconnected(f"closed by the venue ({self.listener.closed_by_peer})")
-        silent_s = (clock.monotonic_ns() - self.listener.alive_mono_ns) / clock.NS_PER_S
+        if self._listener.closed_by_peer:
+            return Disconnected(f"closed by the venue ({self._listener.closed_by_peer})")
+        silent_s = (clock.monotonic_ns() - self.alive_mono_ns) / clock.NS_PER_S
         if self._ping_s and silent_s >= self._ping_s:
             return Stale(f"nothing came for {silent_s:.1f} s, not even an answer to our ping")
         return Disconnected("connection lost without a close frame")
 
-    def close(self) -> None:
-        """Close politely, so that the venue frees our slot."""
-        if not self._transport.is_disconnected:
-            self._transport.send_close(WSCloseCode.OK)
-            self._transport.disconnect()
+    def say_goodbye(self) -> None:
+        """Send a Close frame, so that the venue frees our slot; what still comes is taken.
+
+        The venue then ends the connection; whoever called bounds the wait and aborts.
+        """
+        self._transport.send_close(WSCloseCode.OK)
 
     def abort(self) -> None:
-        """Cut the connection."""
+        """Cut the connection; may be called twice."""
         self._transport.disconnect(graceful=False)
 
 
@@ -175,53 +238,101 @@ async def connect(
 ) -> Socket:
     """Open a connection; `on_open` is called with it before anything is read.
 
+    Waits `connect_timeout_s` at most, for all of name, proxy, TCP, TLS and upgrade together. A
+    connection that comes to stand after that, or after a cancellation, is cut and not told of.
+
     Raises:
         Refused: the venue's answer will not change by trying again.
         Disconnected: no connection came to stand.
+        ConfigError: the file of the CA is no such file.
     """
-    context = None
-    if config.url.startswith("wss://"):
-        context = tls_context(config.ca_file)
+    context = tls_context(config.ca_file) if config.url.startswith("wss://") else None
+    message_bytes_max = min(config.max_frame_bytes, _MESSAGE_BYTES_MAX)
+    is_late = False
+
+    def opened(socket: Socket) -> None:
+        if is_late:
+            socket.abort()
+        else:
+            on_open(socket)
+
     try:
-        _, listener = await ws_connect(
-            lambda: Listener(on_read, on_open, config.ping_s),
-            config.url,
-            ssl_context=context,
-            websocket_handshake_timeout=config.connect_timeout_s,
-            enable_auto_ping=config.ping_s > 0,
-            auto_ping_idle_timeout=config.ping_s or 10,
-            auto_ping_reply_timeout=min(config.pong_timeout_s, config.ping_s or 10),
-            enable_auto_pong=False,
-            max_frame_size=config.max_frame_bytes,
-            extra_headers=config.headers,
-            proxy=config.proxy or None,
-            logger_name="feed",
-        )
-    except ssl.SSLCertVerificationError as error:
-        raise Disconnected(
+        async with asyncio.timeout(config.connect_timeout_s + _GRACE_S):
+            _, listener = await ws_connect(
+                lambda: Listener(on_read, opened, config.ping_s, message_bytes_max),
+                config.url,
+                ssl_context=context,
+                websocket_handshake_timeout=config.connect_timeout_s,
+                enable_auto_ping=config.ping_s > 0,
+                auto_ping_idle_timeout=config.ping_s or 10,
+                auto_ping_reply_timeout=min(config.pong_timeout_s, config.ping_s or 10),
+                enable_auto_pong=False,
+                max_frame_size=message_bytes_max,
+                max_redirects=0,
+                extra_headers=config.headers,
+                proxy=config.proxy or None,
+                logger_name="feed",
+            )
+    except BaseException as error:
+        is_late = True
+        if isinstance(error, _CONNECT_ERRORS):
+            raise _translated(config, error) from error
+        raise
+    if not isinstance(listener, Listener) or listener.socket is None:
+        raise Disconnected(f"{_place(config)} hung up without an answer to the upgrade")
+    return listener.socket
+
+
+# A host's name that cannot be encoded, or a URL that cannot be parsed, is a ValueError.
+_CONNECT_ERRORS = (WSError, OSError, TimeoutError, EOFError, ValueError, ProxyError)
+
+
+def _translated(config: SocketConfig, error: Exception) -> FeedError:
+    """A foreign exception of the connecting in our words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Disconnected(
             f"the certificate of {config.url} is not trusted: {error.verify_message}",
             hint='If it is your own server, name its CA: ca_file = "…".',
-        ) from error
-    except (WSError, OSError, TimeoutError, EOFError) as error:
-        status = getattr(getattr(error, "response", None), "status", None)
-        raise _connect_error(config, error, int(status) if status is not None else 0) from error
-    socket = listener.socket if isinstance(listener, Listener) else None
-    assert socket is not None  # the library calls on_ws_connected before it returns
-    return socket
+        )
+    if isinstance(error, WSHandshakeError) and error.response is not None:
+        return _answered(config, int(error.response.status), dict(error.response.headers))
+    if isinstance(error, WSHandshakeError):
+        return Disconnected(f"{_place(config)} does not speak WebSocket: {error}")
+    if isinstance(error, TimeoutError):
+        within = f"within {config.connect_timeout_s:g} s"
+        return Disconnected(
+            f"cannot connect to {_place(config)}: no answer {within}",
+            hint="If the network is slow, raise connect_timeout_s = … for this feed.",
+        )
+    words = str(error) or type(error).__name__
+    # The proxy's URL, which an error may quote, can hold a password.
+    words = words.replace(config.proxy, _without_login(config.proxy)) if config.proxy else words
+    return Disconnected(f"cannot connect to {_place(config)}: {words}")
 
 
-def _connect_error(config: SocketConfig, error: Exception, status: int) -> FeedError:
-    through = f" through the proxy {_without_login(config.proxy)}" if config.proxy else ""
-    where = f"{config.url}{through}"
+def _answered(config: SocketConfig, status: int, headers: dict[str, str]) -> FeedError:
+    """An answer to the upgrade that is not 101."""
+    said = f"{_place(config)} answers HTTP {status}"
     if status in _FATAL_STATUS:
         return Refused(
-            f"{where} answers HTTP {status}",
-            hint="Check the url; 404 means that this path does not exist at the venue.",
+            said, hint="Check the url; 404 means that this path does not exist at the venue."
         )
-    if status:
-        return Disconnected(f"{where} answers HTTP {status}; trying again")
-    words = str(error) or type(error).__name__
-    return Disconnected(f"cannot connect to {where}: {words}")
+    if status == _TOO_MANY:
+        asked_s = {name.lower(): value for name, value in headers.items()}.get("retry-after", "")
+        wait_s = float(asked_s) if asked_s.isdecimal() else _TOO_MANY_WAIT_S
+        words = f"{said} (too many connections in a short time); trying again later"
+        return Throttled(words, wait_s=min(wait_s, _RETRY_AFTER_MAX_S))
+    if 300 <= status < 400:
+        return Disconnected(
+            f"{said}; a redirect is not followed",
+            hint="The keys go only where the config says; if the venue moved, change the url.",
+        )
+    return Disconnected(f"{said}; trying again")
+
+
+def _place(config: SocketConfig) -> str:
+    through = f" through the proxy {_without_login(config.proxy)}" if config.proxy else ""
+    return f"{config.url}{through}"
 
 
 def _without_login(proxy: str) -> str:

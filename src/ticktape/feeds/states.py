@@ -38,7 +38,12 @@ TRANSITIONS: dict[SessionState, tuple[SessionState, ...]] = {
         SessionState.REFUSED,
         SessionState.STOPPED,
     ),
-    SessionState.READY: (SessionState.READY, SessionState.DOWN, SessionState.STOPPED),
+    SessionState.READY: (
+        SessionState.READY,  # the venue acknowledged a change
+        SessionState.DOWN,
+        SessionState.REFUSED,  # a plan can end while its data flows
+        SessionState.STOPPED,
+    ),
     SessionState.DOWN: (SessionState.CONNECTING, SessionState.STOPPED),
     SessionState.REFUSED: (SessionState.STOPPED,),
     SessionState.STOPPED: (),

@@ -4,6 +4,8 @@ import struct
 import zlib
 from typing import NamedTuple
 
+import msgspec
+
 from ticktape.journal.format import (
     BLOCK_HEADER,
     BLOCK_HEADER_BYTES,
@@ -16,46 +18,22 @@ from ticktape.records import Entry, Position
 _HEADER_CRC_AT = BLOCK_HEADER_BYTES - 4
 
 
-class Block:
+class Block(msgspec.Struct, frozen=True, gc=False):
     """What one socket read or one poll pass brought.
 
     `body` is a slice of the chunk that was read; it stays valid as long as the block is kept.
     Entry i has the number `seq + i`. The block lies at [offset, end_offset) of its epoch.
     """
 
-    __slots__ = (
-        "body",
-        "count",
-        "end_offset",
-        "epoch",
-        "offset",
-        "recv_mono_ns",
-        "recv_ns",
-        "seq",
-        "session",
-    )
-
-    def __init__(
-        self,
-        epoch: int,
-        offset: int,
-        end_offset: int,
-        seq: int,
-        count: int,
-        recv_ns: int,
-        recv_mono_ns: int,
-        session: int,
-        body: bytes,
-    ) -> None:
-        self.epoch = epoch
-        self.offset = offset
-        self.end_offset = end_offset
-        self.seq = seq
-        self.count = count
-        self.recv_ns = recv_ns
-        self.recv_mono_ns = recv_mono_ns
-        self.session = session
-        self.body = body
+    epoch: int
+    offset: int
+    end_offset: int
+    seq: int
+    count: int
+    recv_ns: int
+    recv_mono_ns: int
+    session: int
+    body: bytes
 
     @property
     def position(self) -> Position:
@@ -66,6 +44,11 @@ class Block:
     def end(self) -> Position:
         """Where the next one begins."""
         return Position(self.epoch, self.end_offset)
+
+    @property
+    def next_seq(self) -> int:
+        """Number of the first entry behind it."""
+        return self.seq + self.count
 
     def entries(self) -> list[tuple[int, bytes]]:
         """(kind, payload) of every entry in order; payloads are own copies."""
@@ -89,82 +72,70 @@ class Block:
         ]
 
 
-class Damage(NamedTuple):
-    """Bytes of a journal that are not a whole block.
+class TrueHeader(NamedTuple):
+    """What a block's header says, once its own checksum proved it true."""
 
-    `entries` is how many entries were lost there, None when nothing tells. `torn` marks the end of
-    a segment that a dying writer left; anything else was damaged later.
-    """
-
-    epoch: int
-    offset: int
-    bytes: int
-    entries: int | None
-    torn: bool
-
-    def __str__(self) -> str:
-        lost = "an unknown number of" if self.entries is None else str(self.entries)
-        what = "torn end" if self.torn else "damaged block"
-        return (
-            f"{what} at epoch {self.epoch} offset {self.offset}: "
-            f"{self.bytes} bytes, {lost} entries lost"
-        )
+    seq: int
+    entries: int
+    body_bytes: int
 
 
 class BadBlock(NamedTuple):
-    """Why no block is at a place: `entries` if its header proved true, `short` if bytes lack."""
+    """Why no block is at a place: `header` if that proved true, `short` if bytes lack."""
 
-    entries: int | None
+    header: TrueHeader | None
     short: bool
     need_bytes: int
 
 
-def parse_block(chunk: bytes, at: int, epoch: int, offset: int, nonce: bytes) -> Block | BadBlock:
-    """The block whose header begins at `chunk[at]`, which is `offset` of the epoch."""
-    if len(chunk) - at < BLOCK_HEADER_BYTES:
-        return BadBlock(None, short=True, need_bytes=BLOCK_HEADER_BYTES)
-    (
-        marker,
-        said_offset,
-        seq,
-        recv_ns,
-        recv_mono_ns,
-        body_bytes,
-        count,
-        session,
-        flags,
-        body_crc,
-        header_crc,
-    ) = BLOCK_HEADER.unpack_from(chunk, at)
-    if (
-        marker != nonce
-        or said_offset != offset
-        or zlib.crc32(chunk[at : at + _HEADER_CRC_AT]) != header_crc
-        or flags != 0
-    ):
-        return BadBlock(None, short=False, need_bytes=0)
-    body_at = at + BLOCK_HEADER_BYTES
-    end = body_at + body_bytes
-    if len(chunk) < end:
-        return BadBlock(count, short=True, need_bytes=BLOCK_HEADER_BYTES + body_bytes)
-    body = chunk[body_at:end]
-    if zlib.crc32(body) != body_crc:
-        return BadBlock(count, short=False, need_bytes=0)
-    return Block(
-        epoch,
-        offset,
-        offset + BLOCK_HEADER_BYTES + body_bytes,
-        seq,
-        count,
-        recv_ns,
-        recv_mono_ns,
-        session,
-        body,
-    )
+def parse_blocks(
+    chunk: bytes, epoch: int, offset: int, nonce: bytes
+) -> tuple[list[Block], BadBlock | None]:
+    """The whole blocks that `chunk` begins with, and why there is not another one.
+
+    Args:
+        chunk: bytes of a segment, from the beginning of a block.
+        epoch: the segment's.
+        offset: offset in the epoch of `chunk[0]`.
+        nonce: the segment's.
+
+    Returns:
+        The blocks, and None if the chunk ends where one of them does.
+    """
+    # One flat loop: at a block for each message, a call per block would be a third of the cost.
+    blocks: list[Block] = []
+    at, length = 0, len(chunk)
+    unpack, crc32 = BLOCK_HEADER.unpack_from, zlib.crc32
+    while at < length:
+        body_at = at + BLOCK_HEADER_BYTES
+        if body_at > length:
+            return blocks, BadBlock(None, short=True, need_bytes=BLOCK_HEADER_BYTES)
+        (marker, said_offset, seq, recv_ns, mono_ns, size, count, session, flags, body_crc, crc) = (
+            unpack(chunk, at)
+        )
+        if (
+            marker != nonce
+            or said_offset != offset + at
+            or crc32(chunk[at : at + _HEADER_CRC_AT]) != crc
+            or flags != 0
+        ):
+            return blocks, BadBlock(None, short=False, need_bytes=0)
+        end = body_at + size
+        if end > length:
+            header = TrueHeader(seq, count, size)
+            return blocks, BadBlock(header, short=True, need_bytes=end - at)
+        body = chunk[body_at:end]
+        if crc32(body) != body_crc:
+            return blocks, BadBlock(TrueHeader(seq, count, size), short=False, need_bytes=0)
+        blocks.append(
+            Block(epoch, offset + at, offset + end, seq, count, recv_ns, mono_ns, session, body)
+        )
+        at = end
+    return blocks, None
 
 
-def parse_header(chunk: bytes, at: int, offset: int, nonce: bytes) -> tuple[int, int, int] | None:
-    """(seq, count, body_bytes) of a true header at `chunk[at]`; None when it is not one."""
+def parse_header(chunk: bytes, at: int, offset: int, nonce: bytes) -> TrueHeader | None:
+    """What the header at `chunk[at]` says, which is `offset` of the epoch; None when it is none."""
     if len(chunk) - at < BLOCK_HEADER_BYTES:
         return None
     fields = BLOCK_HEADER.unpack_from(chunk, at)
@@ -172,4 +143,23 @@ def parse_header(chunk: bytes, at: int, offset: int, nonce: bytes) -> tuple[int,
         return None
     if zlib.crc32(chunk[at : at + _HEADER_CRC_AT]) != fields[10]:
         return None
-    return fields[2], fields[6], fields[5]
+    return TrueHeader(fields[2], fields[6], fields[5])
+
+
+def resync(chunk: bytes, start: int, offset: int, nonce: bytes) -> int | None:
+    """Index in `chunk` of the first true block header at or after `start`; None if there is none.
+
+    Args:
+        chunk: bytes of a segment.
+        start: where to begin looking.
+        offset: offset in the epoch of `chunk[0]`.
+        nonce: the segment's.
+    """
+    at = chunk.find(nonce, start) if nonce else -1
+    while at >= 0:
+        if len(chunk) - at < BLOCK_HEADER_BYTES:
+            return None
+        if parse_header(chunk, at, offset + at, nonce) is not None:
+            return at
+        at = chunk.find(nonce, at + 1)
+    return None

@@ -12,8 +12,7 @@ little-endian.
     16  nonce       8s  random                    32  recv_mono_ns   u64 monotonic clock
     24  epoch       u64                           40  body_bytes     u32
     32  base        u64                           44  count          u32 entries
-    40  first_seq   u64                           48  session        u32 connection, from 1; 0 =
-    none
+    40  first_seq   u64                           48  session        u32 connection; 0: none
     48  created_ns  u64 wall clock, UTC           52  flags          u32 0; readers refuse others
     56  mono_ns     u64 the same instant          56  body_crc       u32 of the body
     64  boot_id     16s                           60  header_crc     u32 of bytes 0..59
@@ -23,10 +22,12 @@ little-endian.
 
 A block is what one socket read brought. Its nonce is random per segment, so that no payload can
 contain a false block: after damage a reader looks for the next nonce whose header proves true.
+docs/reference/journal-format.md shows a whole segment in hex.
 """
 
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +44,8 @@ NONCE_BYTES = 8
 WORD_BYTES = 4
 KIND_SHIFT = 28
 LENGTH_MASK = (1 << KIND_SHIFT) - 1
-PAYLOAD_BYTES_MAX = LENGTH_MASK
+# So that any length fits into its 28 bits, and one `write` (2 GiB at most on Linux) takes a block.
+BODY_BYTES_MAX = LENGTH_MASK
 SUFFIX = ".seg"
 
 assert SEGMENT_HEADER_BYTES == 128
@@ -107,22 +109,58 @@ def unpack_segment_header(head: bytes, path: Path) -> SegmentHeader:
     return SegmentHeader(*fields[4:12])
 
 
-def pack_block_header(
+def pack_body(payloads: Sequence[bytes], kind: int, kinds: Sequence[int] | None) -> bytes:
+    """The body of a block: a word for each payload, then the payloads.
+
+    Args:
+        payloads: the entries, at least one.
+        kind: what all of them are, unless `kinds` says it one by one.
+        kinds: one EntryKind for each payload.
+    """
+    if kinds is None:
+        mark = kind << KIND_SHIFT
+        if len(payloads) == 1:
+            payload = payloads[0]
+            return (len(payload) | mark).to_bytes(WORD_BYTES, "little") + payload
+        words = [len(payload) | mark for payload in payloads] if mark else map(len, payloads)
+    else:
+        words = [
+            len(payload) | kind << KIND_SHIFT for payload, kind in zip(payloads, kinds, strict=True)
+        ]
+    return b"".join((struct.pack(f"<{len(payloads)}I", *words), *payloads))
+
+
+def pack_block(
     nonce: bytes,
     offset: int,
     seq: int,
     recv_ns: int,
     recv_mono_ns: int,
-    body_bytes: int,
     count: int,
     session: int,
-    body_crc: int,
+    body: bytes,
 ) -> bytes:
-    """The 64 bytes of a block's header."""
+    """A whole block: its header, and the body that `pack_body` made.
+
+    Raises:
+        ValueError: the body has more than BODY_BYTES_MAX.
+    """
+    body_bytes = len(body)
+    if body_bytes > BODY_BYTES_MAX:
+        raise ValueError(f"a block of {body_bytes} bytes; {BODY_BYTES_MAX} is the most it can hold")
     head = _HEADER_BODY.pack(
-        nonce, offset, seq, recv_ns, recv_mono_ns, body_bytes, count, session, 0, body_crc
+        nonce,
+        offset,
+        seq,
+        recv_ns,
+        recv_mono_ns,
+        body_bytes,
+        count,
+        session,
+        0,
+        zlib.crc32(body),
     )
-    return head + _CRC.pack(zlib.crc32(head))
+    return head + zlib.crc32(head).to_bytes(4, "little") + body
 
 
 def segment_name(epoch: int, base: int) -> str:
@@ -134,6 +172,8 @@ def parse_segment_name(name: str) -> tuple[int, int] | None:
     """(epoch, base) of a segment's file name; None when it is not one."""
     stem, dot, suffix = name.partition(".")
     epoch, dash, base = stem.partition("-")
-    if dot + suffix != SUFFIX or not dash or not (epoch.isdigit() and base.isdigit()):
+    if dot + suffix != SUFFIX or not dash:
+        return None
+    if not (stem.isascii() and epoch.isdigit() and base.isdigit()):
         return None
     return int(epoch), int(base)

@@ -1,14 +1,17 @@
 """The small mapped file through which a journal's writer and its readers meet.
 
 It is a cache: made anew when in doubt, never read by `check`. It is filled with real zeros when it
-is made, because a
-hole in a mapped file on a full disk kills with SIGBUS, and every number is stored through
-`memoryview.cast("Q")`, because `struct.pack_into` lets readers see zeros in between.
+is made, because a hole in a mapped file on a full disk kills with SIGBUS, and every number is
+stored through `memoryview.cast("Q")`, because `struct.pack_into` lets readers see zeros in between.
 
-    4096 bytes as u64:  0 magic · 1 version · 2-3 boot id · 4 epoch · 5 writer's pid · 6 state
-    7 accepted_seq · 8 written · 9 written_seq · 10 synced · 11 synced_seq · 12 segment_base
-    13 held_bytes · 14 dropped_frames · 15 dropped_bytes · 16 suspect_bytes · 17 blocks · 18
-    slots_used 32… waiter slots of 4: pid · asleep · UDP port · spare
+    4096 bytes as u64:
+     0 magic · 1 version · 2-3 boot id · 4 epoch · 5 writer's pid · 6 state
+     7 accepted_seq · 8 written · 9 written_seq · 10 synced · 11 synced_seq · 12 segment_base
+    13 held_bytes · 14 dropped_frames · 15 dropped_bytes · 16 suspect_bytes · 17 sleepers
+    18 slots_used · 32… waiter slots of 4: pid · asleep · UDP port · spare
+
+`accepted_seq` is stored only while the disk refuses; `sleepers` is 1 when a slot may be asleep, so
+that a writer whom nobody waits for looks at one word.
 """
 
 import contextlib
@@ -22,12 +25,12 @@ from ticktape.clock import boot_id
 
 FILE_BYTES = 4096
 MAGIC = int.from_bytes(b"TTPOS001", "little")
-VERSION = 1
+VERSION = 2
 SLOT_COUNT = 32
 _EPOCH, _PID, _STATE, _ACCEPTED_SEQ = 4, 5, 6, 7
 _WRITTEN, _WRITTEN_SEQ, _SYNCED, _SYNCED_SEQ, _BASE = 8, 9, 10, 11, 12
-_HELD, _DROPPED_FRAMES, _DROPPED_BYTES, _SUSPECT, _BLOCKS = 13, 14, 15, 16, 17
-_SLOTS_USED = 18
+_HELD, _DROPPED_FRAMES, _DROPPED_BYTES, _SUSPECT = 13, 14, 15, 16
+_SLEEPERS, _SLOTS_USED = 17, 18
 _SLOTS, _SLOT_WORDS = 32, 4
 
 
@@ -38,6 +41,7 @@ class JournalState(IntEnum):
     OK = 1
     HOLDING = 2  # the disk refuses; entries wait in memory
     DROPPING = 3  # the memory's bound is reached; what comes is dropped and counted
+    SUSPECT = 4  # a sync failed, and none has succeeded since
 
 
 class PositionsStatistics(NamedTuple):
@@ -55,18 +59,17 @@ class PositionsStatistics(NamedTuple):
     dropped_frames: int
     dropped_bytes: int
     suspect_bytes: int
-    blocks: int
 
 
 class Positions:
     """The mapped positions of one journal, as its writer or one of its readers."""
 
-    def __init__(self, path: Path, mapped: mmap.mmap, file_id: int) -> None:
+    def __init__(self, path: Path, mapped: mmap.mmap) -> None:
         self.path = path
+        self.closed = False
         self._mapped = mapped
         self._view = memoryview(mapped)
         self.words = self._view.cast("Q")
-        self.file_id = file_id
 
     @classmethod
     def for_writer(cls, path: Path, epoch: int) -> "Positions":
@@ -79,14 +82,18 @@ class Positions:
         positions = cls.for_reader(path)
         if positions is None:
             fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-            fresh.write_bytes(bytes(FILE_BYTES))
+            # Real zeros, on the disk before they are mapped: no room must show here, as an error.
+            with open(fresh, "wb") as target:
+                target.write(bytes(FILE_BYTES))
+                target.flush()
+                os.fsync(target.fileno())
             os.replace(fresh, path)
             positions = cls._map(path)
         words = positions.words
         boot = boot_id()
         for index in (_WRITTEN, _WRITTEN_SEQ, _SYNCED, _SYNCED_SEQ, _BASE, _HELD):
             words[index] = 0
-        for index in (_DROPPED_FRAMES, _DROPPED_BYTES, _SUSPECT, _BLOCKS, _ACCEPTED_SEQ):
+        for index in (_DROPPED_FRAMES, _DROPPED_BYTES, _SUSPECT, _ACCEPTED_SEQ):
             words[index] = 0
         words[0], words[1] = MAGIC, VERSION
         words[2] = int.from_bytes(boot[:8], "little")
@@ -121,10 +128,11 @@ class Positions:
             status = os.fstat(source.fileno())
             if status.st_size != FILE_BYTES:
                 raise ValueError(f"{path} has {status.st_size} bytes")
-            return cls(path, mmap.mmap(source.fileno(), FILE_BYTES), status.st_ino)
+            return cls(path, mmap.mmap(source.fileno(), FILE_BYTES))
 
     def close(self) -> None:
         """Unmap; may be called twice."""
+        self.closed = True
         self.words.release()
         self._view.release()
         with contextlib.suppress(BufferError):
@@ -134,10 +142,8 @@ class Positions:
 
     def publish_written(self, written: int, next_seq: int) -> None:
         """Everything before `written` is with the system: it survives `kill -9`."""
-        words = self.words
-        words[_WRITTEN_SEQ] = next_seq
-        words[_WRITTEN] = written
-        words[_BLOCKS] += 1
+        self.words[_WRITTEN_SEQ] = next_seq
+        self.words[_WRITTEN] = written
 
     def publish_synced(self, synced: int, next_seq: int) -> None:
         """Everything before `synced` is on the disk: it survives power loss."""
@@ -149,16 +155,18 @@ class Positions:
         self.words[_BASE] = base
 
     def publish_trouble(
-        self, state: JournalState, held_bytes: int, dropped_frames: int, dropped_bytes: int
+        self,
+        state: JournalState,
+        accepted_seq: int,
+        held_bytes: int,
+        dropped_frames: int,
+        dropped_bytes: int,
     ) -> None:
         """How the writer stands, and what it holds and has dropped."""
+        self.words[_ACCEPTED_SEQ] = accepted_seq
         self.words[_HELD] = held_bytes
         self.words[_DROPPED_FRAMES] = dropped_frames
         self.words[_DROPPED_BYTES] = dropped_bytes
-        self.words[_STATE] = state
-
-    def publish_state(self, state: JournalState) -> None:
-        """The writer's state alone."""
         self.words[_STATE] = state
 
     def add_suspect(self, count_bytes: int) -> None:
@@ -185,7 +193,7 @@ class Positions:
             epoch=words[_EPOCH],
             pid=words[_PID],
             state=JournalState(words[_STATE]),
-            accepted_seq=words[_ACCEPTED_SEQ],
+            accepted_seq=max(words[_ACCEPTED_SEQ], words[_WRITTEN_SEQ]),
             written=words[_WRITTEN],
             written_seq=words[_WRITTEN_SEQ],
             synced=words[_SYNCED],
@@ -194,7 +202,6 @@ class Positions:
             dropped_frames=words[_DROPPED_FRAMES],
             dropped_bytes=words[_DROPPED_BYTES],
             suspect_bytes=words[_SUSPECT],
-            blocks=words[_BLOCKS],
         )
 
     # Waiter slots.
@@ -202,7 +209,8 @@ class Positions:
     def take_slot(self, port: int) -> int | None:
         """Index of the word `asleep` of a slot that is now ours; None when all are taken.
 
-        A slot whose process is gone is taken over.
+        A slot whose process is gone is taken over. Two that take one at the same instant do not
+        see each other: the one whose port is not in it finds out by `owns_slot`.
         """
         own = os.getpid()
         for slot in range(SLOT_COUNT):
@@ -216,6 +224,19 @@ class Positions:
                 return at + 1
         return None
 
+    def owns_slot(self, asleep_index: int, port: int) -> bool:
+        """Whether the slot still wakes this port."""
+        return self.words[asleep_index + 1] == port
+
+    def set_asleep(self, asleep_index: int) -> None:
+        """Ask to be woken; look at the positions once more after this, before sleeping."""
+        self.words[asleep_index] = 1
+        self.words[_SLEEPERS] = 1
+
+    def set_awake(self, asleep_index: int) -> None:
+        """Need no waking any more."""
+        self.words[asleep_index] = 0
+
     def free_slot(self, asleep_index: int) -> None:
         """Give a slot back."""
         self.words[asleep_index] = 0
@@ -223,8 +244,9 @@ class Positions:
 
 
 ASLEEP_INDEXES = tuple(_SLOTS + slot * _SLOT_WORDS + 1 for slot in range(SLOT_COUNT))
-ACCEPTED_SEQ_INDEX = _ACCEPTED_SEQ
-SLOTS_USED_INDEX = _SLOTS_USED
+# What the writer stores with every block; it does so without a call.
+WRITTEN_INDEX, WRITTEN_SEQ_INDEX = _WRITTEN, _WRITTEN_SEQ
+SLEEPERS_INDEX, SLOTS_USED_INDEX = _SLEEPERS, _SLOTS_USED
 
 
 def _alive(pid: int) -> bool:

@@ -7,19 +7,30 @@ block: the reader finds the next true header, goes on, and lists what it passed 
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from ticktape.errors import Corrupt
-from ticktape.journal.blocks import BadBlock, Block, Damage, parse_block
+from ticktape.journal.blocks import BadBlock, Block, parse_blocks, resync
+from ticktape.journal.damage import Damage, DamageList
 from ticktape.journal.disk import read_at
-from ticktape.journal.format import SEGMENT_HEADER_BYTES
+from ticktape.journal.format import BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES
 from ticktape.journal.positions import Positions
-from ticktape.journal.segments import Segment, list_segments, resync
+from ticktape.journal.segments import Segment, list_segments, read_opening
 from ticktape.journal.wakeup import Sleeper
 from ticktape.records import Position
 
-CHUNK_BYTES = 1 << 20  # one pread; a larger block is read whole
+CHUNK_BYTES = 1 << 20  # one read; a larger block is read whole
+_RESYNC_BYTES = 4 << 20
 _BINARY = getattr(os, "O_BINARY", 0)
 _NO_LIMIT = 1 << 63
+_UNKNOWN = -1  # epoch: no writer of this boot is known
+
+
+class _Gate(NamedTuple):
+    """How far the writer lets us read: `offset` of `epoch`, whose newest segment is at `base`."""
+
+    epoch: int
+    offset: int
+    base: int
 
 
 class Reader:
@@ -28,7 +39,8 @@ class Reader:
     Args:
         directory: the journal's folder; it may not exist yet.
         positions_path: the writer's mapped positions; None reads what is in the files, to their
-        end. start: the first block wanted is the one at or after this position.
+            end, and is for when the writer is gone.
+        start: the first block wanted is the one at this position, or the first behind it.
         synced: read only what survives power loss (for readers that make something durable).
     """
 
@@ -42,51 +54,56 @@ class Reader:
     ) -> None:
         self.directory = directory
         self.position = start
-        self.damage: list[Damage] = []
         self._positions_path = positions_path
         self._positions: Positions | None = None
         self._synced = synced
         self._segment: Segment | None = None
+        self._next: Segment | None = None
         self._descriptor = -1
         self._nonce = b""
-        self._expected_seq: int | None = None
-        self._seen = (-1, -1)
+        self._damage = DamageList()
+        self._seen = (_UNKNOWN, 0)
+
+    @property
+    def damage(self) -> list[Damage]:
+        """What was passed over so far, in reading order; the reader's own list."""
+        return self._damage.found
 
     # Reading.
 
     def read(self, max_bytes: int = CHUNK_BYTES) -> list[Block]:
         """The next blocks, about `max_bytes` of them at most; an empty list when there are none."""
         while True:
-            live_epoch, limit, live_base = self._limit()
-            self._seen = (live_epoch, limit)
+            # Asked before the bytes are read, so that none of a finished segment can be missed.
+            gate = self._ask_writer()
+            self._seen = gate[:2]
             if self._segment is None and not self._open_at_position():
                 return []
             segment = self._segment
             assert segment is not None
-            # A segment is final when its writer's epoch is over, or the writer has gone on to the
-            # next; that is asked before the bytes are read, so that none can be missed.
-            final = segment.epoch != live_epoch or live_base != segment.base
-            end = _NO_LIMIT if final or live_epoch < 0 else limit
-            blocks = self._read_segment(segment, end, max_bytes, final=final)
+            blocks = self._read_segment(segment, self._readable_end(segment, gate), max_bytes)
             if blocks:
                 return blocks
-            if not final or not self._open_next(segment):
+            if not self._is_finished(segment, gate) or not self._open_next(segment):
                 return []
 
     def read_until(self, end: Position, max_bytes: int = CHUNK_BYTES) -> list[Block]:
-        """As `read`, but only blocks that begin before `end`."""
+        """As `read`, but only blocks that begin before `end`; nothing further is read or listed."""
+        if self.position >= end:
+            return []
+        if self.position.epoch == end.epoch:
+            max_bytes = min(max_bytes, end.offset - self.position.offset)
         blocks = self.read(max_bytes)
-        if blocks and blocks[-1].position >= end:
-            blocks = [block for block in blocks if block.position < end]
-            if not blocks or blocks[-1].end >= end:
-                self.seek(end)
-        return blocks
+        wanted = [block for block in blocks if block.position < end]
+        if len(wanted) < len(blocks):
+            self.seek(blocks[len(wanted)].position)
+        return wanted
 
     def seek(self, position: Position) -> None:
         """Go on from another position."""
         self.position = position
         self._close_segment()
-        self._expected_seq = None
+        self._damage.forget_seq()
 
     def read_files(self) -> None:
         """Go over to the files themselves, to their end; for when the writer is gone."""
@@ -95,137 +112,152 @@ class Reader:
             self._positions.close()
             self._positions = None
 
-    def _limit(self) -> tuple[int, int, int]:
-        if self._positions_path is None:
-            return -1, _NO_LIMIT, -1
-        if self._positions is None:
+    def _ask_writer(self) -> _Gate:
+        if self._positions is None and self._positions_path is not None:
             self._positions = Positions.for_reader(self._positions_path)
-            if self._positions is None:
-                return -1, _NO_LIMIT, -1
-        return self._positions.limit(synced=self._synced)
+        if self._positions is None:
+            return _Gate(_UNKNOWN, _NO_LIMIT, -1)
+        return _Gate(*self._positions.limit(synced=self._synced))
 
-    def _read_segment(
-        self, segment: Segment, end: int, max_bytes: int, *, final: bool
-    ) -> list[Block]:
-        offset = self.position.offset
-        want = min(max_bytes, end - offset)
+    def _readable_end(self, segment: Segment, gate: _Gate) -> int:
+        if self._positions_path is None or segment.epoch < gate.epoch:
+            return _NO_LIMIT
+        if gate.epoch == _UNKNOWN:
+            # What a dead writer left is readable, but only a new one makes sure that it is synced.
+            return 0 if self._synced else _NO_LIMIT
+        # A segment of a later epoch is there before its writer is known.
+        return gate.offset if segment.epoch == gate.epoch else 0
+
+    def _is_finished(self, segment: Segment, gate: _Gate) -> bool:
+        """Whether nothing will ever be added to the segment, and all of it may be read."""
+        if self._positions_path is None or segment.epoch < gate.epoch:
+            return True
+        if gate.epoch == _UNKNOWN:
+            return not self._synced
+        if segment.epoch > gate.epoch or segment.base == gate.base:
+            return False
+        following = self._following(segment)
+        return (
+            following is not None
+            and following.epoch == segment.epoch
+            and following.base <= gate.offset
+        )
+
+    def _read_segment(self, segment: Segment, end: int, max_bytes: int) -> list[Block]:
+        want = min(max_bytes, end - self.position.offset)
         while want > 0:
+            offset = self.position.offset
             chunk = read_at(self._descriptor, want, offset - segment.base)
-            blocks, bad = self._parse(chunk, segment.epoch, offset)
+            blocks, bad = parse_blocks(chunk, segment.epoch, offset, self._nonce)
             if blocks:
+                self._damage.resume(blocks[0], blocks[-1].next_seq)
                 self.position = blocks[-1].end
                 return blocks
             if bad is None:
                 return []
-            if bad.short and len(chunk) == want and bad.need_bytes > want:
-                want = min(bad.need_bytes, end - offset)
-                if want > len(chunk):
-                    continue
-            if bad.short and not final and end == _NO_LIMIT:
-                return []  # no writer known: the rest of this block may still come
-            if not self._pass_damage(segment, end, offset, bad):
+            if bad.short and len(chunk) == want and want < min(bad.need_bytes, end - offset):
+                want = min(bad.need_bytes, end - offset, segment.size_bytes())
+                continue
+            if self._may_grow(segment, bad) or not self._pass_damage(segment, end, bad):
                 return []
-            offset = self.position.offset
-            want = min(max_bytes, end - offset)
+            want = min(max_bytes, end - self.position.offset)
         return []
 
-    def _parse(self, chunk: bytes, epoch: int, offset: int) -> tuple[list[Block], BadBlock | None]:
-        blocks: list[Block] = []
-        at, nonce, length = 0, self._nonce, len(chunk)
-        while at < length:
-            parsed = parse_block(chunk, at, epoch, offset + at, nonce)
-            if isinstance(parsed, BadBlock):
-                return blocks, parsed
-            if self._expected_seq is not None and parsed.seq > self._expected_seq:
-                self._note_lost(parsed)
-            self._expected_seq = parsed.seq + parsed.count
-            blocks.append(parsed)
-            at = parsed.end_offset - offset
-        return blocks, None
+    def _may_grow(self, segment: Segment, bad: BadBlock) -> bool:
+        """Whether the rest of a block may still come: it is the last, and no writer is known."""
+        return (
+            bad.short
+            and self._positions_path is not None
+            and self._positions is None
+            and self._following(segment) is None
+        )
 
-    def _note_lost(self, block: Block) -> None:
-        """The first good block after damage says how many entries were lost in it."""
-        assert self._expected_seq is not None
-        lost = block.seq - self._expected_seq
-        if self.damage and self.damage[-1].entries is None:
-            self.damage[-1] = self.damage[-1]._replace(entries=lost)
-
-    def _pass_damage(self, segment: Segment, end: int, offset: int, bad: BadBlock) -> bool:
+    def _pass_damage(self, segment: Segment, end: int, bad: BadBlock) -> bool:
         """Step over bytes that are no block; False when the rest of the segment is none."""
+        offset = self.position.offset
         stop = min(end, segment.base + segment.size_bytes())
         at = offset + 1
         while at < stop:
-            chunk = read_at(self._descriptor, min(4 * CHUNK_BYTES, stop - at), at - segment.base)
+            chunk = read_at(self._descriptor, min(_RESYNC_BYTES, stop - at), at - segment.base)
             found = resync(chunk, 0, at, self._nonce)
             if found is not None:
-                self._add_damage(segment, offset, at + found - offset, bad.entries, torn=False)
-                self.position = Position(segment.epoch, at + found)
+                self._skip_to(segment, at + found, bad, torn=False)
                 return True
-            if len(chunk) < 128:
+            # A header may straddle the chunks.
+            at += max(len(chunk) - BLOCK_HEADER_BYTES + 1, 1)
+            if len(chunk) < BLOCK_HEADER_BYTES:
                 break
-            at += len(chunk) - 63  # a header may straddle the chunks
         if stop > offset:
-            self._add_damage(segment, offset, stop - offset, bad.entries, torn=True)
-            self.position = Position(segment.epoch, stop)
+            self._skip_to(segment, stop, bad, torn=True)
         return False
 
-    def _add_damage(
-        self, segment: Segment, offset: int, count_bytes: int, entries: int | None, *, torn: bool
-    ) -> None:
-        self.damage.append(Damage(segment.epoch, offset, count_bytes, entries, torn))
-        if entries is not None and self._expected_seq is not None:
-            self._expected_seq += entries
+    def _skip_to(self, segment: Segment, offset: int, bad: BadBlock, *, torn: bool) -> None:
+        start = self.position.offset
+        self._damage.pass_over(segment.epoch, start, offset - start, bad.header, torn=torn)
+        self.position = Position(segment.epoch, offset)
 
     # Segments.
 
     def _open_at_position(self) -> bool:
         """Open the segment that holds `position`, or the first behind it."""
         segments = list_segments(self.directory)
-        chosen: Segment | None = None
-        for segment in segments:
-            if (segment.position <= self.position and segment.epoch == self.position.epoch) or (
-                segment.position > self.position and chosen is None
-            ):
-                chosen = segment
-        if chosen is not None and chosen.position <= self.position:
-            end = chosen.base + chosen.size_bytes()
-            later = [segment for segment in segments if segment > chosen]
-            if self.position.offset >= end and later:
-                if self.position.offset > end:
-                    # A power cut took what we had read: what was made of it is suspect.
-                    lost = self.position.offset - end
-                    self.damage.append(Damage(chosen.epoch, end, lost, None, torn=False))
-                chosen = later[0]
-        return chosen is not None and self._open(chosen)
+        holding = [
+            segment
+            for segment in segments
+            if segment.epoch == self.position.epoch and segment.base <= self.position.offset
+        ]
+        if holding:
+            return self._open(holding[-1])
+        behind = [segment for segment in segments if segment.position > self.position]
+        return bool(behind) and self._open(behind[0])
+
+    def _following(self, segment: Segment) -> Segment | None:
+        """The segment behind this one; once there is one, it does not change."""
+        if self._next is None or self._next <= segment:
+            self._next = next(
+                (each for each in list_segments(self.directory) if each > segment), None
+            )
+        return self._next
 
     def _open_next(self, segment: Segment) -> bool:
-        for candidate in list_segments(self.directory):
-            if candidate > segment:
-                self._close_segment()
-                return self._open(candidate)
-        return False
+        following = self._following(segment)
+        if following is None:
+            return False
+        self._note_end(segment, following)
+        self._close_segment()
+        self.position = following.position
+        return self._open(following)
+
+    def _note_end(self, segment: Segment, following: Segment) -> None:
+        """List what is not there between a segment's end and the next one."""
+        end = segment.base + segment.size_bytes()
+        if self.position.offset > end:
+            # A power cut took what we had read: what was made of it is suspect.
+            self._damage.miss(segment.epoch, end, self.position.offset - end)
+        elif following.epoch == segment.epoch and following.base > end:
+            # A segment between them is gone.
+            self._damage.miss(segment.epoch, end, following.base - end)
 
     def _open(self, segment: Segment) -> bool:
+        """Open a segment; False when there is nothing to read in it yet."""
         try:
-            header = segment.header()
-        except Corrupt:
-            return self._skip_headless(segment)
-        self._descriptor = os.open(segment.path, os.O_RDONLY | _BINARY)
-        self._nonce = header.nonce
-        self._segment = segment
+            header, nonce = read_opening(segment)
+            descriptor = os.open(segment.path, os.O_RDONLY | _BINARY)
+        except FileNotFoundError:
+            self._next = None
+            return False  # a refusing disk: it was removed, half made, after we had seen it
+        if nonce is None and self._following(segment) is None:
+            os.close(descriptor)
+            return False  # just being made
         first = Position(segment.epoch, segment.base + SEGMENT_HEADER_BYTES)
+        if header is None and self.position < first:
+            size = min(segment.size_bytes(), SEGMENT_HEADER_BYTES)
+            self._damage.pass_header(segment.epoch, segment.base, size)
+        self._descriptor, self._segment = descriptor, segment
+        # Without a nonce no block is known as one, and all of the segment is damage.
+        self._nonce = nonce or b""
         self.position = max(self.position, first)
         return True
-
-    def _skip_headless(self, segment: Segment) -> bool:
-        """A segment without a true header: all of it is damage, unless it is just being made."""
-        later = [candidate for candidate in list_segments(self.directory) if candidate > segment]
-        if not later:
-            return False
-        size = segment.size_bytes()
-        if size:
-            self.damage.append(Damage(segment.epoch, segment.base, size, None, torn=False))
-        return self._open(later[0])
 
     def _close_segment(self) -> None:
         if self._descriptor >= 0:
@@ -243,12 +275,12 @@ class Reader:
 
     def behind_bytes(self) -> int:
         """Bytes of the live epoch between this reader and its gate; 0 when no writer is known."""
-        epoch, limit, _ = self._limit()
-        if epoch < 0 or limit == _NO_LIMIT:
+        gate = self._ask_writer()
+        if gate.epoch == _UNKNOWN:
             return 0
-        if self.position.epoch != epoch:
-            return limit
-        return max(0, limit - self.position.offset)
+        if self.position.epoch != gate.epoch:
+            return gate.offset
+        return max(0, gate.offset - self.position.offset)
 
     def close(self) -> None:
         """Close the file and the mapping; may be called twice."""

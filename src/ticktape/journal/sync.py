@@ -2,39 +2,52 @@
 
 It never touches the writer's descriptor or state: it syncs duplicates, and hands a failure to the
 writer. A failed sync is never retried and trusted: the system may have dropped the bytes and would
-say yes the second time.
+say yes the second time. A file that failed is not synced again; the writer begins another.
 """
 
-import os
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from ticktape import clock
-from ticktape.errors import JournalError
+from ticktape.errors import SyncFailed
 from ticktape.journal.disk import Disk, sync_error
 from ticktape.journal.positions import Positions
-
-Failure = tuple[int, int, JournalError]
 
 
 class _File:
     """A segment's file as the commit sees it; `end` is (offset, seq) once it is complete."""
 
-    __slots__ = ("descriptor", "end", "named")
+    __slots__ = ("descriptor", "end", "failed", "named")
 
     def __init__(self, descriptor: int, *, named: bool) -> None:
         self.descriptor = descriptor
         self.named = named
+        self.failed = False
         self.end: tuple[int, int] | None = None
+
+
+class Failure(NamedTuple):
+    """A sync that failed: all from `start` to the end of its file is suspect."""
+
+    start: int
+    file: _File
+    error: SyncFailed
+
+    def end(self) -> int | None:
+        """Where the file ends; None while the writer still appends to it."""
+        return None if self.file.end is None else self.file.end[0]
 
 
 class GroupCommit:
     """Syncs what a writer has written, by itself every `commit_s`, or when asked to.
 
     The writer's thread only appends to `_files` and sets an end, so that a roll never waits for a
-    sync; whoever commits holds `_guard`.
+    sync; whoever commits holds `_guard`. `failing` says that no sync has succeeded since one
+    failed.
     """
 
     def __init__(
@@ -52,11 +65,14 @@ class GroupCommit:
         self._on_synced = on_synced
         self._guard = threading.Lock()
         self._files: deque[_File] = deque()
-        self._failure: Failure | None = None
+        self._failures: deque[Failure] = deque()
+        self._crash: BaseException | None = None
         self._synced = positions.statistics().synced
-        self._pending = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self.failing = False
+        self.pending = threading.Event()
+        """Set when there is something to commit."""
 
     def start(self) -> None:
         """Begin to commit in the background."""
@@ -65,60 +81,84 @@ class GroupCommit:
 
     def follow(self, descriptor: int, *, named: bool = False) -> None:
         """Go on with another file; `named` says that its name is durable already."""
-        self._files.append(_File(os.dup(descriptor), named=named))
+        self._files.append(_File(self._disk.duplicate(descriptor), named=named))
 
     def finish(self, end: int, next_seq: int) -> None:
         """Say that the file followed last is complete up to `end`."""
-        if self._files:
+        if self._files and self._files[-1].end is None:
             self._files[-1].end = (end, next_seq)
-        self._pending.set()
+        self.pending.set()
 
-    def note_written(self) -> None:
-        """Say that there is something to commit."""
-        if not self._pending.is_set():
-            self._pending.set()
-
-    def sync_now(self, written: int, next_seq: int) -> Failure | None:
-        """Sync in the caller's thread; the failure, if there was one, now or before."""
+    def sync_now(self, written: int, next_seq: int) -> None:
+        """Sync in the caller's thread; whether it failed, `take_failures` tells."""
         with self._guard:
             self._commit(written, next_seq)
-        return self.take_failure()
 
-    def take_failure(self) -> Failure | None:
-        """The failure of a sync since the last call."""
-        failure, self._failure = self._failure, None
-        return failure
+    def take_failures(self) -> list[Failure]:
+        """The failures since the last call.
+
+        Raises:
+            BaseException: what ended the thread, if anything did; that is our own bug.
+        """
+        if self._crash is not None:
+            raise self._crash
+        failures = []
+        while self._failures:
+            failures.append(self._failures.popleft())
+        return failures
+
+    def forget_finished(self) -> None:
+        """Let complete files go unsynced (sync = "os")."""
+        with self._guard:
+            while self._files and self._files[0].end is not None:
+                self._close(self._files.popleft())
 
     def stop(self) -> None:
         """End the thread; may be called twice."""
         self._stop.set()
-        self._pending.set()
+        self.pending.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
 
+    def close(self) -> None:
+        """Give the files back, synced or not; may be called twice."""
+        self.stop()
+        while self._files:
+            self._close(self._files.popleft())
+
     def _run(self) -> None:
-        while not self._stop.is_set():
-            self._pending.wait()
-            if self._stop.wait(self._commit_s):
-                return
-            self._pending.clear()
-            with self._guard:
-                # Taken before `_files` is looked at: a position of a newer file implies that the
-                # older one has its end by now.
-                statistics = self._positions.statistics()
-                self._commit(statistics.written, statistics.written_seq)
+        try:
+            while not self._stop.is_set():
+                self.pending.wait()
+                if self._stop.wait(self._commit_s):
+                    return
+                self.pending.clear()
+                with self._guard:
+                    # Taken before `_files` is looked at: a position of a newer file implies that
+                    # the older one has its end by now.
+                    statistics = self._positions.statistics()
+                    self._commit(statistics.written, statistics.written_seq)
+        except BaseException as error:  # noqa: BLE001 - the writer raises it in its own thread
+            self._crash = error
 
     def _commit(self, written: int, next_seq: int) -> None:
         """Sync complete files in order, then the present one up to `written`."""
         while self._files:
             file = self._files[0]
             end = file.end
-            self._sync(file, *(end or (written, next_seq)))
+            if not file.failed:
+                self._sync(file, *(end or (written, next_seq)))
             if end is None:
                 return
-            self._disk.close(file.descriptor)
+            # What is suspect is behind us; it becomes readable for the durable with the next sync.
+            self._synced = max(self._synced, end[0])
             self._files.popleft()
+            self._close(file)
+
+    def _close(self, file: _File) -> None:
+        with contextlib.suppress(OSError):  # a sync has said all that there is to say
+            self._disk.close(file.descriptor)
 
     def _sync(self, file: _File, end: int, next_seq: int) -> None:
         if end <= self._synced:
@@ -129,16 +169,12 @@ class GroupCommit:
                 file.named = True
             self._disk.sync(file.descriptor)
         except OSError as error:
-            self._fail(end, error)
+            file.failed = self.failing = True
+            failure = sync_error(error, str(self._directory))
+            self._failures.append(Failure(self._synced, file, failure))
             return
         start, self._synced = self._synced, end
+        self.failing = False
         self._positions.publish_synced(end, next_seq)
         if self._on_synced is not None:
             self._on_synced(start, end, clock.monotonic_ns())
-
-    def _fail(self, end: int, error: OSError) -> None:
-        failure = sync_error(error, str(self._directory))
-        start = self._failure[0] if self._failure is not None else self._synced
-        self._failure = (start, end, failure)
-        # What is suspect is behind us; it becomes readable for the durable with the next sync.
-        self._synced = end

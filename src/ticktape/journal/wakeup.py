@@ -1,9 +1,8 @@
 """Waking a reader that sleeps: a flag in the positions file and one byte over loopback.
 
 The writer never waits here: a datagram that cannot be sent is left, since a sleeper looks again by
-itself. The flag
-and the position are stored and read without a fence, which loses about one wake-up in 5,000 under
-stress (reference: measured); hence the bound on every sleep.
+itself. The flag and the position are stored and read without a fence, which loses about one wake-up
+in 5,000 under stress (measured); hence the bound on every sleep.
 """
 
 import contextlib
@@ -11,7 +10,12 @@ import select
 import socket
 from collections.abc import Sequence
 
-from ticktape.journal.positions import ASLEEP_INDEXES, SLOTS_USED_INDEX, Positions
+from ticktape.journal.positions import (
+    ASLEEP_INDEXES,
+    SLEEPERS_INDEX,
+    SLOTS_USED_INDEX,
+    Positions,
+)
 
 SLEEP_S_MAX = 0.02  # a lost wake-up costs this at most
 _LOOPBACK = "127.0.0.1"
@@ -28,6 +32,8 @@ class Waker:
     def wake(self) -> None:
         """Send one byte to every sleeper; call it after the position is published."""
         words = self._words
+        # Before the flags are read: who sets one later sets this again, and looks again.
+        words[SLEEPERS_INDEX] = 0
         for index in ASLEEP_INDEXES[: words[SLOTS_USED_INDEX]]:
             if words[index]:
                 words[index] = 0
@@ -46,20 +52,24 @@ class Sleeper:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((_LOOPBACK, 0))
         self._socket.setblocking(False)
+        self._port = int(self._socket.getsockname()[1])
         self._slots: dict[int, tuple[Positions, int]] = {}
 
     def watch(self, positions: Positions) -> None:
-        """Have this journal's writer wake us from now on."""
-        if id(positions) not in self._slots:
-            index = positions.take_slot(self._socket.getsockname()[1])
-            if index is not None:
+        """Have this journal's writer wake us from now on; all slots taken, we look by ourselves."""
+        slot = self._slots.get(id(positions))
+        if slot is None or not positions.owns_slot(slot[1], self._port):
+            index = positions.take_slot(self._port)
+            if index is None:
+                self._slots.pop(id(positions), None)
+            else:
                 self._slots[id(positions)] = (positions, index)
 
     def unwatch(self, positions: Positions) -> None:
         """Stop that."""
         slot = self._slots.pop(id(positions), None)
         if slot is not None:
-            positions.free_slot(slot[1])
+            self._free(*slot)
 
     def sleep(self, seen: Sequence[tuple[Positions, int, int, bool]], timeout_s: float) -> None:
         """Sleep until a writer wakes us, or `timeout_s`, or SLEEP_S_MAX.
@@ -69,11 +79,12 @@ class Sleeper:
                 seen; if one has moved since, there is no sleep.
             timeout_s: at most so long.
         """
+        # A reader that has closed its mapping since is not waited for.
+        self._slots = {key: slot for key, slot in self._slots.items() if not slot[0].closed}
         for positions, index in self._slots.values():
-            positions.words[index] = 1
+            positions.set_asleep(index)
         for positions, epoch, offset, synced in seen:
-            live_epoch, live_offset, _ = positions.limit(synced=synced)
-            if (live_epoch, live_offset) != (epoch, offset):
+            if positions.limit(synced=synced)[:2] != (epoch, offset):
                 self._wake_up()
                 return
         select.select([self._socket], [], [], max(0.0, min(timeout_s, SLEEP_S_MAX)))
@@ -81,15 +92,18 @@ class Sleeper:
 
     def _wake_up(self) -> None:
         for positions, index in self._slots.values():
-            positions.words[index] = 0
+            positions.set_awake(index)
         with contextlib.suppress(OSError):
             while self._socket.recv(16):
                 pass
 
+    def _free(self, positions: Positions, index: int) -> None:
+        if not positions.closed and positions.owns_slot(index, self._port):
+            positions.free_slot(index)
+
     def close(self) -> None:
         """Free the slots and close the socket; may be called twice."""
-        for positions, index in self._slots.values():
-            with contextlib.suppress(ValueError):  # already unmapped
-                positions.free_slot(index)
+        for slot in self._slots.values():
+            self._free(*slot)
         self._slots.clear()
         self._socket.close()

@@ -2,42 +2,31 @@
 
 Nothing here may fail on what a payload holds, and nothing here waits for a reader. A disk that
 refuses does not stop the caller either: entries wait in memory up to a bound, then are dropped and
-counted, and all
-of it is loud (DESIGN §2.6). One thread appends; the group commit has its own (see `sync`).
+counted, and all of it is loud (DESIGN §2.6). One thread appends; the group commit has its own (see
+`sync`).
 """
 
-import secrets
-import zlib
-from array import array
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from ticktape import clock
-from ticktape.errors import JournalError, Locked
-from ticktape.failpoints import Failpoints, from_environment
+from ticktape.errors import JournalError
 from ticktape.journal.disk import Disk, write_error
-from ticktape.journal.format import (
-    BLOCK_HEADER_BYTES,
-    KIND_SHIFT,
-    NONCE_BYTES,
-    SEGMENT_HEADER_BYTES,
-    SegmentHeader,
-    pack_block_header,
-    segment_name,
-)
-from ticktape.journal.positions import ACCEPTED_SEQ_INDEX, JournalState, Positions
-from ticktape.journal.segments import JournalEnd, find_journal_end
-from ticktape.journal.sync import GroupCommit
-from ticktape.journal.wakeup import Waker
+from ticktape.journal.format import pack_block, pack_body
+from ticktape.journal.held import HeldBlock, HeldBlocks
+from ticktape.journal.lock import lock_journal
+from ticktape.journal.positions import JournalState
+from ticktape.journal.recovery import JournalEnd, find_journal_end, settle
+from ticktape.journal.sync import Failure
+from ticktape.journal.tail import Tail
 from ticktape.records import EntryKind
 
 _RETRY_NS = 500_000_000  # how often a disk that refused is tried again
-_json = msgspec.json.encode
+_SYNC_RETRY_NS_MAX = 32_000_000_000  # each try makes a segment: with a dead disk, not too many
+_JOURNAL_ID_BYTES = 16
 
 
 class WriterConfig(NamedTuple):
@@ -49,23 +38,20 @@ class WriterConfig(NamedTuple):
     memory_bytes: int = 268_435_456
 
 
-class _Held(NamedTuple):
-    """A block that the disk has not taken yet."""
-
-    seq: int
-    kinds: list[int] | None
-    kind: int
-    payloads: list[bytes]
-    recv_ns: int
-    recv_mono_ns: int
-    session: int
-    bytes: int
-
-
 class Writer:
     """The one writer of a journal.
 
     Every start makes a new epoch and a new segment; bytes that are there are never touched.
+
+    Args:
+        directory: the journal's folder; made if it is missing.
+        positions_path: the small mapped file through which readers follow.
+        config: sizes and times.
+        disk: the system's, or one that a test can break.
+        on_trouble: called with each refusal of the disk, from the writer's thread.
+        on_synced: called with (from offset, to offset, monotonic ns) after each sync, from the
+            thread that synced.
+        wall: the clock of stamps and retries.
 
     Raises:
         Locked: another process writes this journal.
@@ -86,390 +72,292 @@ class Writer:
         self.directory = directory
         self.config = config or WriterConfig()
         self._disk = disk or Disk()
-        self._on_trouble = on_trouble
-        self._failpoints: Failpoints | None = from_environment()
         self._clock = wall or clock.WallClock()
-        directory.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(directory / "writer.lock", timeout=0)
+        self._on_trouble = on_trouble
+        self._grouped = self.config.sync == "group"
+        self._held = HeldBlocks(self.config.memory_bytes)
+        self._holding = False  # from a refusal until all that is held is written
+        self._draining = False
+        self._dropping = False
+        self._retry_at_ns = 0
+        self._sync_retry_at_ns = 0
+        self._sync_retry_ns = _RETRY_NS
+        self._state = JournalState.OK
+        self._closed = False
         try:
-            self._lock.acquire()
-        except Timeout as error:
-            raise Locked(
-                f"{directory}: another recorder is writing here",
-                hint="Stop it first, or give this one another directory.",
-            ) from error
-        try:
-            self._open(positions_path, on_synced)
-        except BaseException:
-            self._lock.release()
-            raise
+            self._lock = lock_journal(directory)
+            try:
+                self._open(positions_path, on_synced)
+            except BaseException:
+                self._lock.release()
+                raise
+        except OSError as error:
+            raise write_error(error, str(directory)) from error
 
     def _open(
         self, positions_path: Path, on_synced: Callable[[int, int, int], None] | None
     ) -> None:
-        self.recovered: JournalEnd = find_journal_end(self.directory)
-        self._settle_previous()
+        disk, directory = self._disk, self.directory
+        self.recovered: JournalEnd = find_journal_end(directory)
+        if self.recovered.next_epoch == 0:
+            # The folders' own names, before there is anything in them that could be lost.
+            disk.sync_parents(directory)
+        settle(disk, directory, self.recovered)
         self.epoch = self.recovered.next_epoch
         self.next_seq = self.recovered.next_seq
-        self.journal_id = self.recovered.journal_id or secrets.token_bytes(16)
-        self._boot_id = clock.boot_id()
-        self.offset = 0
-        self._base = 0
-        self._descriptor = -1
-        self._held: deque[_Held] = deque()
-        self._held_bytes = 0
-        self.dropped_frames = 0
-        self.dropped_bytes = 0
-        self._dropped_told = (0, 0)
-        self._retry_at_ns = 0
-        self._closed = False
-        try:
-            self._begin_segment()
-            # The name of an epoch's first segment is durable before anything is in it: so no epoch,
-            # and no position, is ever used twice, whatever a power cut takes.
-            self._disk.sync(self._descriptor)
-            self._disk.sync_directory(self.directory)
-        except OSError as error:
-            raise write_error(error, str(self.directory)) from error
-        self.positions = Positions.for_writer(positions_path, self.epoch)
-        self.positions.publish_written(self.offset, self.next_seq)
-        self.positions.publish_synced(self.offset, self.next_seq)
-        self._waker = Waker(self.positions)
-        self._commit = GroupCommit(
-            self._disk, self.directory, self.positions, self.config.commit_ms / 1000, on_synced
+        self.journal_id = self.recovered.journal_id or disk.random_bytes(_JOURNAL_ID_BYTES)
+        self._tail = Tail(
+            disk, directory, self.epoch, self.journal_id, self._clock, self.config.segment_bytes
         )
-        self._commit.follow(self._descriptor, named=True)
-        if self.config.sync == "group":
-            self._commit.start()
-
-    def _settle_previous(self) -> None:
-        """Make what an earlier epoch wrote durable, and write down how its last segment ended."""
-        segment, end = self.recovered.last_segment, self.recovered.end
-        if segment is None or end is None:
-            return
-        try:
-            with open(segment.path, "rb+") as source:
-                self._disk.sync(source.fileno())
-            manifest = {
-                "segment": segment.path.name,
-                "end_offset": end.end_offset,
-                "next_seq": max(end.next_seq, 0),
-                "torn_bytes": end.torn_bytes,
-                "torn_entries": end.torn_entries,
-            }
-            path = segment.path.with_suffix(".manifest.json")
-            if not path.exists():
-                self._disk.replace(path, _json(manifest) + b"\n")
-        except OSError as error:
-            raise write_error(error, str(segment.path)) from error
-
-    def _begin_segment(self) -> None:
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        mono_ns = clock.monotonic_ns()
-        header = SegmentHeader(
-            nonce,
-            self.epoch,
-            self.offset,
-            self.next_seq if not self._held else self._held[0].seq,
-            self._clock.wall_at(mono_ns),
-            mono_ns,
-            self._boot_id,
-            self.journal_id,
+        self._tail.open(
+            self.next_seq,
+            positions_path,
+            self.config.sync,
+            self.config.commit_ms / 1000,
+            on_synced,
         )
-        path = self.directory / segment_name(self.epoch, self.offset)
-        descriptor = self._disk.create(path)
-        try:
-            packed = header.pack()
-            taken = self._disk.write(descriptor, packed)
-            if taken != len(packed):
-                raise OSError(28, "No space left for a segment's header", str(path))
-        except OSError:
-            self._disk.close(descriptor)
-            path.unlink(missing_ok=True)
-            raise
-        self._descriptor = descriptor
-        self._nonce = nonce
-        self._base = self.offset
-        self.offset += SEGMENT_HEADER_BYTES
+        self.positions = self._tail.positions
+        self._commit = self._tail.commit
+
+    @property
+    def offset(self) -> int:
+        """Where the next block will lie in this epoch."""
+        return self._tail.offset
 
     # Appending.
 
     def append(
         self,
-        payloads: list[bytes],
+        payloads: Sequence[bytes],
         recv_ns: int,
         recv_mono_ns: int,
         session: int = 0,
         kind: int = EntryKind.TEXT,
-        kinds: list[int] | None = None,
+        kinds: Sequence[int] | None = None,
     ) -> int:
         """Accept one block and write it; returns the `seq` of its first entry, -1 if dropped.
 
         Args:
-            payloads: the entries as received, at least one; kept no longer than the call unless
-                the disk refuses.
+            payloads: the entries as received, at least one; not kept.
             recv_ns: wall clock at the socket read.
             recv_mono_ns: the same instant on the monotonic clock.
             session: number of the connection.
             kind: what all entries are, unless `kinds` says it one by one.
             kinds: one EntryKind for each payload.
+
+        Raises:
+            ValueError: more than BODY_BYTES_MAX at once; nothing was accepted.
         """
-        if self._held or self._descriptor < 0:
-            return self._append_held(payloads, recv_ns, recv_mono_ns, session, kind, kinds)
+        body = pack_body(payloads, kind, kinds)
+        count = len(payloads)
+        if self._holding:
+            self._retry()
+            if self._holding:
+                return self._hold(count, recv_ns, recv_mono_ns, session, body)
+        tail = self._tail
         seq = self.next_seq
-        self.next_seq = seq + len(payloads)
-        self.positions.words[ACCEPTED_SEQ_INDEX] = self.next_seq
-        block = self._build(seq, payloads, kinds, kind, recv_ns, recv_mono_ns, session)
-        if not self._write(block):
-            held = _Held(seq, kinds, kind, payloads, recv_ns, recv_mono_ns, session, len(block))
-            self._hold(held)
-            return seq
-        self.positions.publish_written(self.offset, self.next_seq)
-        self._waker.wake()
-        if self.config.sync != "group":
-            self._sync_each()
-        else:
-            self._commit.note_written()
-        if self.offset - self._base >= self.config.segment_bytes:
+        block = pack_block(
+            tail.nonce, tail.offset, seq, recv_ns, recv_mono_ns, count, session, body
+        )
+        try:
+            tail.write(block, seq + count)
+        except OSError as error:
+            self._refuse(error)
+            # This block had room when it came, and is kept even beyond the bound.
+            return self._hold(count, recv_ns, recv_mono_ns, session, body, always=True)
+        self.next_seq = seq + count
+        if not self._grouped:
+            tail.settle()
+        if tail.offset >= tail.full_offset:
             self._roll()
+        if self._commit.failing:
+            self._see_to_sync()
         return seq
 
     def append_json(
         self, kind: EntryKind, content: object, *, session: int = 0, mono_ns: int = 0
     ) -> int:
         """Append one entry of our own, stamped now unless `mono_ns` says when."""
-        mono_ns = mono_ns or clock.monotonic_ns()
-        return self.append([_json(content)], self._clock.wall_at(mono_ns), mono_ns, session, kind)
-
-    def _build(
-        self,
-        seq: int,
-        payloads: list[bytes],
-        kinds: list[int] | None,
-        kind: int,
-        recv_ns: int,
-        recv_mono_ns: int,
-        session: int,
-    ) -> bytes:
-        count = len(payloads)
-        if count == 1 and kinds is None:
-            payload = payloads[0]
-            body = (len(payload) | kind << KIND_SHIFT).to_bytes(4, "little") + payload
-        else:
-            words = array("I", map(len, payloads))
-            if kinds is not None:
-                for index, each in enumerate(kinds):
-                    words[index] |= each << KIND_SHIFT
-            elif kind:
-                mark = kind << KIND_SHIFT
-                words = array("I", [length | mark for length in words])
-            body = b"".join((words.tobytes(), *payloads))
-        header = pack_block_header(
-            self._nonce,
-            self.offset,
-            seq,
-            recv_ns,
-            recv_mono_ns,
-            len(body),
-            count,
-            session,
-            zlib.crc32(body),
-        )
-        return header + body
-
-    def _write(self, block: bytes) -> bool:
-        """Hand a block to the system with one call; False when the disk refused."""
-        if self._failpoints is not None and self._failpoints.hit("journal.write"):
-            self._disk.write(self._descriptor, block[: BLOCK_HEADER_BYTES + 7])
-            self._failpoints.die()
-        try:
-            taken = self._disk.write(self._descriptor, block)
-        except OSError as error:
-            self._trouble(write_error(error, self._segment_text()))
-            self._leave_segment(0)
-            return False
-        if taken != len(block):
-            short = OSError(28, f"took {taken} of {len(block)} bytes")
-            self._trouble(write_error(short, self._segment_text()))
-            self._leave_segment(taken)
-            return False
-        self.offset += taken
-        return True
-
-    def _segment_text(self) -> str:
-        return f"{self.directory} epoch {self.epoch} offset {self.offset}"
-
-    def _leave_segment(self, torn_bytes: int) -> None:
-        """Give up the segment at a failed write; the next one begins behind what is torn."""
-        self._commit.finish(self.offset, self.next_seq)
-        self._disk.close(self._descriptor)
-        self._descriptor = -1
-        self.offset += torn_bytes
-        self._retry_at_ns = clock.monotonic_ns() + _RETRY_NS
-
-    def _trouble(self, error: JournalError) -> None:
-        if self._on_trouble is not None:
-            self._on_trouble(error)
-
-    def _roll(self) -> None:
-        old, end, seq = self._descriptor, self.offset, self.next_seq
-        try:
-            self._begin_segment()
-        except OSError as error:
-            self._trouble(write_error(error, self._segment_text()))
-            self._leave_segment(0)
-            return
-        self._commit.finish(end, seq)
-        self._disk.close(old)
-        self._commit.follow(self._descriptor)
-        self.positions.publish_segment(self._base)
-        self.positions.publish_written(self.offset, self.next_seq)
-
-    def _sync_each(self) -> None:
-        if self.config.sync == "os":
-            # Unsafe by choice: the system's word is taken for the disk's.
-            self.positions.publish_synced(self.offset, self.next_seq)
-        else:
-            failed = self._commit.sync_now(self.offset, self.next_seq)
-            if failed is not None:
-                self._after_sync_failure(failed)
+        mono_ns = mono_ns or self._clock.monotonic_ns()
+        payload = msgspec.json.encode(content)
+        return self.append([payload], self._clock.wall_at(mono_ns), mono_ns, session, kind)
 
     # When the disk refuses.
 
-    def _append_held(
+    def _refuse(self, error: OSError) -> None:
+        """Give up the segment, if there is one; entries wait in memory from now."""
+        self._trouble(error)
+        try:
+            self._tail.leave()
+        except OSError as later:
+            self._trouble(later)
+        self._holding = True
+        self._retry_at_ns = self._clock.monotonic_ns() + _RETRY_NS
+        self._publish_state()
+
+    def _roll(self) -> None:
+        try:
+            self._tail.roll()
+        except OSError as error:
+            self._refuse(error)
+
+    def _hold(
         self,
-        payloads: list[bytes],
+        count: int,
         recv_ns: int,
         recv_mono_ns: int,
         session: int,
-        kind: int,
-        kinds: list[int] | None,
+        body: bytes,
+        *,
+        always: bool = False,
     ) -> int:
-        size = BLOCK_HEADER_BYTES + sum(map(len, payloads)) + 4 * len(payloads)
-        self._retry()
-        if not self._held and self._descriptor >= 0:
-            return self.append(payloads, recv_ns, recv_mono_ns, session, kind, kinds)
-        if self._held_bytes + size > self.config.memory_bytes:
-            self.dropped_frames += len(payloads)
-            self.dropped_bytes += sum(map(len, payloads))
-            self._tell_trouble(JournalState.DROPPING)
-            return -1
+        """Keep a block in memory, or drop it if there is no room; its `seq`, or -1."""
         seq = self.next_seq
-        self.next_seq = seq + len(payloads)
-        self.positions.words[ACCEPTED_SEQ_INDEX] = self.next_seq
-        self._hold(_Held(seq, kinds, kind, payloads, recv_ns, recv_mono_ns, session, size))
+        block = HeldBlock(seq, recv_ns, recv_mono_ns, count, session, body)
+        if always or self._held.has_room(block):
+            self._held.add(block)
+            self.next_seq = seq + count
+        else:
+            self._held.drop(block)
+            self._dropping = True
+            seq = -1
+        self._publish_state()
         return seq
-
-    def _hold(self, held: _Held) -> None:
-        self._held.append(held)
-        self._held_bytes += held.bytes
-        self._tell_trouble(JournalState.HOLDING)
-
-    def _tell_trouble(self, state: JournalState) -> None:
-        self.positions.publish_trouble(
-            state, self._held_bytes, self.dropped_frames, self.dropped_bytes
-        )
 
     def _retry(self, *, now: bool = False) -> None:
         """Try the disk again with a new segment, and write what is held, in order."""
-        if not now and clock.monotonic_ns() < self._retry_at_ns:
+        assert not self._closed, "append after close"
+        if self._draining or (not now and self._clock.monotonic_ns() < self._retry_at_ns):
             return
-        if self._descriptor < 0:
-            try:
-                self._begin_segment()
-            except OSError as error:
-                self._trouble(write_error(error, self._segment_text()))
-                self._retry_at_ns = clock.monotonic_ns() + _RETRY_NS
-                return
-            self._commit.follow(self._descriptor)
-            self.positions.publish_segment(self._base)
-        while self._held:
-            held = self._held[0]
-            block = self._build(
-                held.seq,
-                held.payloads,
-                held.kinds,
-                held.kind,
-                held.recv_ns,
-                held.recv_mono_ns,
-                held.session,
-            )
-            if not self._write(block):
-                self._tell_trouble(JournalState.HOLDING)
-                return
-            self._held.popleft()
-            self._held_bytes -= held.bytes
-            self.positions.publish_written(self.offset, held.seq + len(held.payloads))
-        self._waker.wake()
-        self._commit.note_written()
-        self._tell_trouble(JournalState.OK)
-        self._tell_dropped()
+        self._draining = True
+        try:
+            self._drain()
+        finally:
+            self._draining = False
+        self._publish_state()
+        if not self._holding and not self._held.is_told():
+            self.append_json(EntryKind.DROPPED, self._held.tell())
 
-    def _tell_dropped(self) -> None:
-        """Write down, in the journal itself, what was dropped since it was last told."""
-        frames = self.dropped_frames - self._dropped_told[0]
-        if frames:
-            count_bytes = self.dropped_bytes - self._dropped_told[1]
-            self._dropped_told = (self.dropped_frames, self.dropped_bytes)
-            self.append_json(EntryKind.DROPPED, {"frames": frames, "bytes": count_bytes})
+    def _drain(self) -> None:
+        tail = self._tail
+        try:
+            if not tail.is_open:
+                tail.roll()
+            while self._held:
+                first = self._held.first
+                tail.write(pack_block(tail.nonce, tail.offset, *first), first.seq + first.entries)
+                self._held.pop()
+                if not self._grouped:
+                    tail.settle()
+                if tail.offset >= tail.full_offset:
+                    tail.roll()
+        except OSError as error:
+            self._refuse(error)
+        else:
+            self._holding = self._dropping = False
 
-    def _after_sync_failure(self, failed: tuple[int, int, JournalError]) -> None:
-        """What lay between synced and written is suspect: say so, and go on in a new segment."""
-        start, end, error = failed
-        self._trouble(error)
+    def _see_to_sync(self, *, now: bool = False) -> bool:
+        """If a sync failed, say what is suspect and go on in a new segment; whether one did."""
+        if not self._commit.failing:
+            self._sync_retry_ns = _RETRY_NS
+        elif not now and self._clock.monotonic_ns() < self._sync_retry_at_ns:
+            return False
+        failures = self._commit.take_failures()
+        if not failures:
+            return False
+        # Set before anything is appended: with a dead disk each new segment's sync fails, too.
+        self._sync_retry_at_ns = self._clock.monotonic_ns() + self._sync_retry_ns
+        self._sync_retry_ns = min(2 * self._sync_retry_ns, _SYNC_RETRY_NS_MAX)
+        if failures[-1].end() is None:
+            self._roll()
+        for failure in failures:
+            self._tell(failure.error)
+            self._append_suspect(failure)
+        self._publish_state()
+        return True
+
+    def _append_suspect(self, failure: Failure) -> None:
+        start, end = failure.start, failure.end()
+        assert end is not None, "the file that failed is left by now"
         self.positions.add_suspect(end - start)
-        self._roll()
-        self.append_json(
-            EntryKind.NOTE,
-            {"suspect": {"epoch": self.epoch, "from_offset": start, "to_offset": end}},
+        suspect = {"epoch": self.epoch, "from_offset": start, "to_offset": end}
+        self.append_json(EntryKind.NOTE, {"suspect": suspect})
+
+    def _trouble(self, error: OSError) -> None:
+        place = f"{self.directory} epoch {self.epoch} offset {self.offset}"
+        self._tell(write_error(error, place))
+
+    def _tell(self, error: JournalError) -> None:
+        if self._on_trouble is not None:
+            self._on_trouble(error)
+
+    # How it stands.
+
+    @property
+    def dropped_frames(self) -> int:
+        """Entries that never came into the journal; counted since the start."""
+        return self._held.dropped_frames
+
+    @property
+    def dropped_bytes(self) -> int:
+        """Their payloads' bytes."""
+        return self._held.dropped_bytes
+
+    def state(self) -> JournalState:
+        """How the writer stands with its disk."""
+        if self._closed:
+            return self._state
+        if self._holding:
+            return JournalState.DROPPING if self._dropping else JournalState.HOLDING
+        return JournalState.SUSPECT if self._commit.failing else JournalState.OK
+
+    def _publish_state(self, state: JournalState | None = None) -> None:
+        self._state = self.state() if state is None else state
+        held = self._held
+        self.positions.publish_trouble(
+            self._state, self.next_seq, held.bytes, held.dropped_frames, held.dropped_bytes
         )
 
     def tick(self) -> None:
         """Do what must not wait for the next block: retry the disk, see to a failed sync."""
-        if self._held or self._descriptor < 0 or self.dropped_frames > self._dropped_told[0]:
+        if self._closed:
+            return
+        if self._holding:
             self._retry()
-        failed = self._commit.take_failure()
-        if failed is not None:
-            self._after_sync_failure(failed)
-
-    def state(self) -> JournalState:
-        """How the writer stands with its disk."""
-        return self.positions.statistics().state
+        self._see_to_sync()
+        if self._state is not self.state():
+            self._publish_state()
 
     def sync(self) -> None:
-        """Wait until all that is written is synced."""
-        failed = self._commit.sync_now(self.offset, self.next_seq)
-        if failed is not None:
-            self._after_sync_failure(failed)
+        """Wait until all that is written is synced; `state` says if the disk refused."""
+        self._tail.sync()
+        self._see_to_sync()
 
     def close(self) -> int:
-        """Write what is held if the disk lets us, sync, leave; returns frames lost. Twice is fine.
+        """Write what is held if the disk lets us, sync, leave; returns entries lost. Twice is fine.
 
         What is still held then is lost and counted as dropped.
         """
         if self._closed:
             return 0
-        self._closed = True
-        if self._held or self._descriptor < 0:
+        try:
+            return self._finish()
+        finally:
+            self._closed = self._holding = True  # whatever is appended now finds an assertion
+            self._tail.close()
+            self._lock.release()
+
+    def _finish(self) -> int:
+        if self._holding:
             self._retry(now=True)
-        lost = sum(len(held.payloads) for held in self._held)
-        self.dropped_frames += lost
-        self.dropped_bytes += sum(held.bytes for held in self._held)
-        if lost:
-            self._tell_trouble(JournalState.DROPPING)
         self._commit.stop()
-        if self._descriptor >= 0:
-            self.sync()
-            self._commit.finish(self.offset, self.next_seq)
-            self._commit.sync_now(self.offset, self.next_seq)
-            self._disk.close(self._descriptor)
-            self._descriptor = -1
-        if not lost:
-            self.positions.publish_state(JournalState.CLOSED)
-        self._waker.wake()
-        self._waker.close()
-        self.positions.close()
-        self._lock.release()
+        for _ in range(2):  # the second, for the note that the first one failed
+            self._tail.sync()
+            if not self._see_to_sync(now=True):
+                break
+        lost = self._held.lose_all()
+        state = JournalState.SUSPECT if self._commit.failing else JournalState.CLOSED
+        self._publish_state(JournalState.DROPPING if lost else state)
         return lost
 
     def __enter__(self) -> "Writer":

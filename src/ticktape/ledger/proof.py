@@ -92,23 +92,38 @@ class Proof:
         )
         self._con.unregister("batch")
 
-    def add_stored(self, kind: str, paths: Sequence[str]) -> None:
-        """Take all rows of a table, by the paths of its Parquet files."""
+    def add_stored(self, kind: str, paths: Sequence[str]) -> list[str]:
+        """Take all rows of a table, by the paths of its Parquet files.
+
+        Returns which files cannot be read, in words; their rows will be missing.
+        """
         if not paths:
-            return
-        source = "feed"
-        if kind == "decisions":
-            source = "'decision:' || decision"
-        place = "epoch, seq, index"
-        self._con.execute(
-            f"INSERT INTO stored SELECT {source}, $kind, {place}, {_row_hash(kind)} "
-            "FROM read_parquet($paths, hive_partitioning = false)",
-            {"kind": kind, "paths": list(paths)},
-        )
+            return []
+        faults: list[str] = []
+        try:
+            self._take_stored(kind, paths)
+        except duckdb.Error:
+            for path in paths:
+                try:
+                    self._take_stored(kind, [path])
+                except duckdb.Error as error:
+                    words = str(error).splitlines()[0]
+                    faults.append(f"table {kind}: {Path(path).name} cannot be read: {words}")
         found = self._con.execute(
             "SELECT DISTINCT feed FROM stored WHERE kind = $kind", {"kind": kind}
         ).fetchall()
         self._pairs |= {(str(feed), kind) for (feed,) in found}
+        return faults
+
+    def _take_stored(self, kind: str, paths: Sequence[str]) -> None:
+        source = "feed"
+        if kind == "decisions":
+            source = "'decision:' || decision"
+        self._con.execute(
+            f"INSERT INTO stored SELECT {source}, $kind, epoch, seq, index, {_row_hash(kind)} "
+            "FROM read_parquet($paths, hive_partitioning = false)",
+            {"kind": kind, "paths": list(paths)},
+        )
 
     def counts(self) -> list[KindCount]:
         """How each kind of each source adds up."""

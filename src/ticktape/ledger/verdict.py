@@ -1,5 +1,6 @@
 """The certificate of a run: COMPLETE or INCOMPLETE, the counts, and why; pure."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ticktape.clock import iso_utc
@@ -12,7 +13,8 @@ class FeedVerdict(NamedTuple):
     """What was found of one feed, or of one strategy's journal (`kind` = "decision").
 
     `dropped_frames` were never journaled; `torn` are blocks that a dying writer left or that were
-    damaged, in words; `suspect` ranges lay between synced and written when a sync failed.
+    damaged, in words; `suspect` ranges lay between synced and written when a sync failed; `notes`
+    are further reasons why it is not complete.
     """
 
     name: str
@@ -27,6 +29,7 @@ class FeedVerdict(NamedTuple):
     suspect: list[str]
     gaps: list[GapInterval]
     epochs: int
+    notes: tuple[str, ...] = ()
 
     @property
     def market(self) -> list[KindCount]:
@@ -49,6 +52,7 @@ class FeedVerdict(NamedTuple):
             found.append(f"{self.name}: {self.dropped_frames} frames were dropped (disk refused)")
         found += [f"{self.name}: {words}" for words in self.torn]
         found += [f"{self.name}: suspect {words}" for words in self.suspect]
+        found += [f"{self.name}: {words}" for words in self.notes]
         for count in self.counts:
             for field in ("missing", "behind", "surplus", "altered"):
                 number = getattr(count, field)
@@ -97,6 +101,14 @@ class Verdict(NamedTuple):
         for feed in (*self.feeds, *self.decisions):
             found += feed.reasons()
         return found
+
+    def with_lost(self, lost_frames: Mapping[str, int]) -> "Verdict":
+        """The same, with frames by feed that were dropped and of which no journal tells."""
+        feeds = [
+            feed._replace(dropped_frames=feed.dropped_frames + lost_frames.get(feed.name, 0))
+            for feed in self.feeds
+        ]
+        return self._replace(feeds=feeds)
 
     @property
     def complete(self) -> bool:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import random
-import sys
 from collections import deque
 from pathlib import Path
 
@@ -17,11 +16,14 @@ from ticktape.feeds.socket import SocketConfig
 from ticktape.feeds.states import SessionState
 from ticktape.journal.positions import JournalState
 from ticktape.journal.writer import Writer, WriterConfig
-from ticktape.latency import RunId, StageLog
+from ticktape.latency import PauseLog, RunId, StageLog
 from ticktape.recorder.parent import EXIT_REFUSED, Parent
 from ticktape.recorder.task import CaptureTask
+from ticktape.recorder.timed_disk import TimedDisk
 
 _STATS_TICKS = 3  # of a tenth of a second
+_TICK_NS = 100_000_000  # how often the capture calls `on_tick`
+_STALL_NS = 5_000_000  # a tick so late means that the loop was busy or not run
 
 
 class CaptureChild:
@@ -34,6 +36,8 @@ class CaptureChild:
         directory = RunDirectory(Path(task.directory))
         self._wall = clock.WallClock()
         process = RunId(clock.boot_id(), clock.monotonic_ns(), os.getpid())
+        self._pauses = PauseLog(directory.pauses, f"capture-{feed.name}", process)
+        self._tick_due_ns = 0
         self._written = StageLog(directory.stages / "written", feed.name, process)
         self._synced = StageLog(directory.stages / "synced", feed.name, process)
         self._synced_rows: deque[tuple[int, int, int]] = deque()
@@ -46,6 +50,7 @@ class CaptureChild:
                 task.journal.segment_bytes,
                 task.journal.memory_bytes,
             ),
+            disk=TimedDisk(self._pauses),
             on_trouble=self._on_trouble,
             on_synced=self._on_synced,
             wall=self._wall,
@@ -104,6 +109,11 @@ class CaptureChild:
         self._parent.tell("session", content=content)
 
     def _on_tick(self) -> None:
+        now_ns = clock.monotonic_ns()
+        if self._tick_due_ns and now_ns - self._tick_due_ns > _STALL_NS:
+            self._pauses.record_wake(self._tick_due_ns)
+        self._tick_due_ns = now_ns + _TICK_NS
+        self._pauses.flush()
         self._written.flush()
         self._log_synced()
         self._synced.flush()
@@ -130,11 +140,12 @@ class CaptureChild:
         return await self._capture.run()
 
     def close(self) -> int:
-        """Close the journal; returns the frames that were lost with it."""
+        """Close the journal; returns the dropped frames of which no entry tells."""
         lost = self._writer.close()
         self._written.close()
         self._log_synced()
         self._synced.close()
+        self._pauses.close()
         return lost
 
 
@@ -153,6 +164,6 @@ def main(task: CaptureTask, parent: Parent) -> int:
         child.report()
         lost = child.close()
         if lost:
-            parent.tell("trouble", words=f"{lost} frames were lost at the end", hint="")
-    sys.stdout.flush()
+            words = f"{lost} frames are in no journal: the disk refused to the end"
+            parent.tell("trouble", words=words, hint="", lost_frames=lost)
     return EXIT_REFUSED if state is SessionState.REFUSED else 0

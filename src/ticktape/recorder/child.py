@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 
+from ticktape import failpoints
 from ticktape.errors import EXIT_BUG, TickTapeError
 from ticktape.recorder.parent import Parent
 from ticktape.recorder.task import CaptureTask, DecideTask, LastTask, Task
@@ -33,6 +34,7 @@ def _run(task: Task, parent: Parent) -> int:
 
 def main() -> int:
     """Run one child; its exit code."""
+    failpoints.claim(sys.argv[1])
     parent = Parent()
     try:
         return _run(parent.task(), parent)
@@ -43,6 +45,8 @@ def main() -> int:
         traceback.print_exc()
         parent.tell("failed", words=traceback.format_exc(limit=-1).strip(), hint="")
         return EXIT_BUG
+    finally:
+        parent.close()
 
 
 if __name__ == "__main__":

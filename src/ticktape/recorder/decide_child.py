@@ -1,35 +1,42 @@
-"""The process of one strategy: its callbacks, its log of inputs, its decisions."""
+"""The process of one strategy: its callbacks, its log of inputs, its decisions.
+
+An input and what it led to are logged in one block, or, when the process dies, neither is: then the
+input comes again. Nothing may be decided that is not logged in the order in which it was decided.
+"""
 
 import hashlib
 import os
 from pathlib import Path
 
 from ticktape import clock
-from ticktape.decisions import DecisionRunner, InputLog, give_logged, load_strategy
-from ticktape.decisions.log import Restart, Start, encode
+from ticktape.decisions import DecisionRunner, InputLog, find_logs, give_logged, load_strategy
+from ticktape.decisions.log import Failed, Logged, Restart, Standing, Start, encode
 from ticktape.decisions.runner import Outcome, log_block
 from ticktape.decoders import decoder_for
-from ticktape.directory import RunDirectory
-from ticktape.errors import DecisionError
+from ticktape.directory import DECISION, RunDirectory
+from ticktape.errors import EXIT_COMPLETE, Corrupt, DecisionError, JournalError
 from ticktape.journal.blocks import Block
+from ticktape.journal.positions import JournalState
 from ticktape.journal.reader import Reader
 from ticktape.journal.writer import Writer, WriterConfig
-from ticktape.latency import RunId, StageLog
+from ticktape.latency import PauseLog, RunId, StageLog
 from ticktape.recorder.following import Following
 from ticktape.recorder.parent import EXIT_STOPPED, Parent
 from ticktape.recorder.task import DecideTask
+from ticktape.recorder.turn import has_successor, turn
 from ticktape.records import EntryKind, Position
 
-# One look's worth of a feed: it bounds how late a timer can be, and what is lost in a crash is
-# decided
-# again.
-_READ_BYTES = 1 << 16
+# One look's worth of a feed: it bounds how late a timer can be, and how much a crash has decided
+# again. A slow strategy is given less at a time, down to one block.
+_READ_BYTES_MAX = 1 << 16
+_SLOW_NS = 50_000_000
 _IDLE_S = 0.25
 _REPORT_NS = 300_000_000
+_ORPHAN_S = 10.0  # as long as a living supervisor would wait for a strategy that is behind
 
 
 class DecideChild:
-    """One strategy, live."""
+    """One strategy, live; the caller closes it, also when `begin` raises."""
 
     def __init__(self, task: DecideTask, parent: Parent) -> None:
         self._task = task
@@ -38,78 +45,126 @@ class DecideChild:
         self._directory = RunDirectory(Path(task.directory))
         self._wall = clock.WallClock()
         process = RunId(clock.boot_id(), clock.monotonic_ns(), os.getpid())
+        self._pauses = PauseLog(self._directory.pauses, f"decide-{self._name}", process)
+        self._pauses.watch_gc()
         self._stages = {
             feed.name: StageLog(self._directory.stages / task.stage, feed.name, process)
             for feed in task.feeds
         }
+        self._trouble = ""
         self._writer = Writer(
             self._directory.decision_journal(self._name),
             self._directory.decision_positions(self._name),
-            WriterConfig("group", task.journal.commit_ms, task.journal.segment_bytes),
+            WriterConfig(
+                "group",
+                task.journal.commit_ms,
+                task.journal.segment_bytes,
+                task.journal.memory_bytes,
+            ),
+            on_trouble=self._on_trouble,
             wall=self._wall,
         )
-        self._starts = {feed: Position(*at) for feed, at in task.positions.items()}
+        self._following: Following | None = None
+        self._read_bytes = _READ_BYTES_MAX
         self._report_at_ns = 0
         self._timer_at_ns = 0
-        self._runner = self._new_runner()
-        self._take_up()
+
+    def _on_trouble(self, error: JournalError) -> None:
+        words = str(error.args[0])
+        if words != self._trouble:
+            self._trouble = words
+            self._parent.tell("trouble", words=words, hint=error.hint)
+
+    # Coming up, or coming back.
+
+    def begin(self) -> None:
+        """Load the strategy; when this run has inputs already, give them again, muted.
+
+        Raises:
+            DecisionError: the strategy cannot be loaded, or raised before; that is in its journal.
+        """
+        log = self._find_log()
+        positions = {feed: Position(*at) for feed, at in self._task.positions.items()}
+        start = Start(self._task.run, self._task.positions, self._file_sha256())
+        standing = Standing(start if log is None else log.start)
+        try:
+            self._runner = self._new_runner()
+            replaying = log is not None and self._task.decide.on_restart == "replay"
+            if log is not None and not (replaying and self._replay(log, standing)):
+                standing = _standing_after(log)
+                start = _resumed(start, standing)
+                log = None
+                self._runner = self._new_runner()
+        except DecisionError as error:
+            self._append_failed_start(start, error)
+            raise
+        if log is None:
+            self._append([encode(start)], [EntryKind.INPUT])
+        else:
+            self._append([encode(Restart(start.run, standing.inputs))], [EntryKind.INPUT])
+            self._parent.tell("state", words=f"replayed {standing.inputs} inputs, going on")
+        self._runner.next_number = standing.next_number
+        self._runner.on_block = self._on_block
         self._following = Following(
             self._directory,
-            self._starts,
-            synced=task.decide.gate == "synced",
-            spin=task.decide.wait == "spin",
+            positions | standing.positions,
+            self._pauses,
+            synced=self._task.decide.gate == "synced",
+            spin=self._task.decide.wait == "spin",
         )
 
     def _new_runner(self) -> DecisionRunner:
         strategy = load_strategy(self._task.decide.file, self._name, self._task.decide.class_name)
-        return DecisionRunner(
-            strategy,
-            {feed.name: decoder_for(feed.kind, feed.name) for feed in self._task.feeds},
-            self._task.decide.on_error,
-            self._on_block,
+        decoders = {feed.name: decoder_for(feed.kind, feed.name) for feed in self._task.feeds}
+        return DecisionRunner(strategy, decoders, self._task.decide.on_error)
+
+    def _file_sha256(self) -> str:
+        try:
+            return hashlib.sha256(self._task.decide.file.read_bytes()).hexdigest()
+        except OSError:
+            return ""  # loading it says what is wrong with it
+
+    def _find_log(self) -> InputLog | None:
+        """The newest instance of this run; None when there is none yet."""
+        found = find_logs(self._open_own, Position(self._task.log_epoch, 0))
+        mine = [log for log in found if log.start.run == self._task.run]
+        return mine[-1] if mine else None
+
+    def _open_own(self, start: Position) -> Reader:
+        return Reader(self._directory.journal(f"{DECISION}:{self._name}"), None, start)
+
+    def _open_feed(self, feed: str) -> Reader:
+        return Reader(self._directory.journal(feed), None)
+
+    def _replay(self, log: InputLog, standing: Standing) -> bool:
+        """Rebuild the strategy's memory, muted; False when what it was given is gone."""
+        differs = False
+        try:
+            for logged, outcome in give_logged(self._runner, self._open_feed, log):
+                standing.take(logged)
+                if outcome.decisions != logged.decisions and not differs:
+                    differs = True
+                    self._tell_difference(logged, outcome, standing.inputs)
+        except Corrupt as error:
+            self._parent.tell(
+                "trouble",
+                words=f"strategy {self._name} goes on without its memory: {error.args[0]}",
+                hint=error.hint,
+            )
+            return False
+        return True
+
+    def _tell_difference(self, logged: Logged, outcome: Outcome, number: int) -> None:
+        self._parent.tell(
+            "trouble",
+            words=f"strategy {self._name} decided otherwise when it was replayed (input {number}: "
+            f"{len(outcome.decisions)} decisions, {len(logged.decisions)} logged)",
+            hint="It uses a clock, randomness or the network; its memory is uncertain.",
         )
 
-    def _on_block(self, feed: str, block: Block) -> None:
-        self._stages[feed].append(
-            block.epoch, block.offset, block.end_offset, clock.monotonic_ns(), block.count
-        )
-
-    # Coming back.
-
-    def _take_up(self) -> None:
-        """Find this run's inputs in the log; a new run or a resuming one begins anew."""
-        log = InputLog()
-        with Reader(self._directory.decision_journal(self._name), None) as reader:
-            while blocks := reader.read():
-                for block in blocks:
-                    log.take(block)
-        if log.start is None or log.start.run != self._task.run:
-            self._log_start()
-            return
-        self._starts.update(log.positions())
-        if self._task.decide.on_restart == "resume":
-            self._log_start()
-            return
-        self._runner.on_block = None  # muted: no stage is stamped twice
-        for index, outcome in enumerate(give_logged(self._runner, self._directory, log)):
-            logged = log.inputs[index].decisions
-            if outcome.decisions != logged:
-                self._parent.tell(
-                    "trouble",
-                    words=f"strategy {self._name} decided otherwise when it was replayed "
-                    f"(input {index}: {len(outcome.decisions)} decisions, {len(logged)} logged)",
-                    hint="It uses a clock, randomness or the network; its memory is uncertain.",
-                )
-                break
-        self._runner.on_block = self._on_block
-        said = Restart(self._task.run, len(log.inputs))
-        self._append([encode(said)], [EntryKind.INPUT])
-        self._parent.tell("state", words=f"replayed {len(log.inputs)} inputs, going on")
-
-    def _log_start(self) -> None:
-        digest = hashlib.sha256(self._task.decide.file.read_bytes()).hexdigest()
-        positions = {feed: (at.epoch, at.offset) for feed, at in self._starts.items()}
-        self._append([encode(Start(self._task.run, positions, digest))], [EntryKind.INPUT])
+    def _append_failed_start(self, start: Start, error: DecisionError) -> None:
+        failed = Failed("load", -1, str(error.args[0]), "stop")
+        self._append([encode(start), encode(failed)], [EntryKind.INPUT, EntryKind.ERROR])
 
     def _append(self, payloads: list[bytes], kinds: list[int]) -> None:
         mono_ns = clock.monotonic_ns()
@@ -119,39 +174,57 @@ class DecideChild:
 
     def run(self) -> int:
         """Decide until the parent says leave and all is read, or the strategy stops itself."""
+        assert self._following is not None
         timer_ns = int(self._runner.strategy.timer_s * clock.NS_PER_S)
         self._timer_at_ns = clock.monotonic_ns() + timer_ns
         while not self._runner.stopped:
-            idle = True
-            for feed, blocks in self._following.read(_READ_BYTES):
-                idle = False
-                for same_epoch in _by_epoch(blocks):
-                    self._log(self._runner.give(feed, same_epoch))
-                if self._runner.stopped:
-                    break
+            idle = not self._read(self._following)
             if timer_ns and clock.monotonic_ns() >= self._timer_at_ns:
                 self._timer_at_ns = clock.monotonic_ns() + timer_ns
                 self._log(self._runner.fire_timer(self._wall.wall_ns()))
             self._report_sometimes()
             if idle:
-                if self._parent.leave.is_set() and self._following.is_drained():
+                if self._parent.leave.is_set() and (
+                    has_successor(self._directory, self._parent) or self._following.is_drained()
+                ):
                     break
-                self._wait(timer_ns)
+                self._wait(self._following, timer_ns)
         self._report()
-        return EXIT_STOPPED if self._runner.stopped else 0
+        return EXIT_STOPPED if self._runner.stopped else EXIT_COMPLETE
 
-    def _wait(self, timer_ns: int) -> None:
+    def _read(self, following: Following) -> bool:
+        """Give the strategy what is new; whether there was something."""
+        found = False
+        for feed, blocks in following.read(self._read_bytes):
+            found = True
+            start_ns = clock.monotonic_ns()
+            for same_epoch in _by_epoch(blocks):
+                self._log(self._runner.give(feed, same_epoch))
+                if self._runner.stopped:
+                    return True
+            if clock.monotonic_ns() - start_ns > _SLOW_NS:
+                self._read_bytes = max(1, self._read_bytes // 4)
+                break  # the timer may be due
+            self._read_bytes = min(_READ_BYTES_MAX, 2 * self._read_bytes)
+        return found
+
+    def _wait(self, following: Following, timer_ns: int) -> None:
         wait_s = _IDLE_S
         if timer_ns:
             wait_s = min(wait_s, (self._timer_at_ns - clock.monotonic_ns()) / clock.NS_PER_S)
         if wait_s > 0:
-            self._following.wait(wait_s)
+            following.wait(wait_s)
 
     def _log(self, outcome: Outcome) -> None:
         self._append(*log_block(outcome))
         failure = outcome.failure
         if failure is not None:
             self._parent.tell("decision_error", words=str(failure.args[0]), hint=failure.hint)
+
+    def _on_block(self, feed: str, block: Block) -> None:
+        self._stages[feed].append(
+            block.epoch, block.offset, block.end_offset, clock.monotonic_ns(), block.count
+        )
 
     def _report_sometimes(self) -> None:
         now_ns = clock.monotonic_ns()
@@ -160,18 +233,44 @@ class DecideChild:
             self._report()
 
     def _report(self) -> None:
+        assert self._following is not None
         for stage in self._stages.values():
             stage.flush()
+        self._pauses.flush()
         self._writer.tick()
-        behind = {feed: reader.behind_bytes() for feed, reader in self._following.readers.items()}
-        self._parent.tell("statistics", behind_bytes=behind, **self._runner.statistics()._asdict())
+        if self._trouble and self._writer.state() is JournalState.OK:
+            self._trouble = ""
+            self._parent.tell("mended", words="the decisions' disk takes writes again")
+        self._parent.tell(
+            "statistics",
+            behind_bytes=self._following.behind_bytes(),
+            **self._runner.statistics()._asdict(),
+        )
 
     def close(self) -> None:
-        """Close the readers and the journal."""
-        self._following.close()
-        self._writer.close()
+        """Close the readers and the journal; may be called twice."""
+        if self._following is not None:
+            self._following.close()
+        lost = self._writer.close()
+        if lost:
+            words = f"{lost} entries of strategy {self._name} are lost: the disk refused to the end"
+            self._parent.tell("trouble", words=words, hint="")
         for stage in self._stages.values():
             stage.close()
+        self._pauses.close()
+
+
+def _standing_after(log: InputLog) -> Standing:
+    standing = Standing(log.start)
+    for logged in log.inputs():
+        standing.take(logged)
+    return standing
+
+
+def _resumed(start: Start, standing: Standing) -> Start:
+    """The start of an instance without memory, where the one before it stood."""
+    positions = {feed: (at.epoch, at.offset) for feed, at in standing.positions.items()}
+    return Start(start.run, positions, start.file_sha256, standing.next_number)
 
 
 def _by_epoch(blocks: list[Block]) -> list[list[Block]]:
@@ -186,13 +285,16 @@ def _by_epoch(blocks: list[Block]) -> list[list[Block]]:
 
 def main(task: DecideTask, parent: Parent) -> int:
     """Run the strategy's child; its exit code."""
-    parent.listen()
-    try:
+    parent.listen(orphan_s=_ORPHAN_S)
+    with turn(RunDirectory(Path(task.directory)), f"decide-{task.decide.name}", parent) as ours:
+        if not ours:
+            return EXIT_COMPLETE
         child = DecideChild(task, parent)
-    except DecisionError as error:
-        parent.tell("decision_error", words=str(error.args[0]), hint=error.hint)
-        return EXIT_STOPPED
-    try:
-        return child.run()
-    finally:
-        child.close()
+        try:
+            child.begin()
+            return child.run()
+        except DecisionError as error:
+            parent.tell("decision_error", words=str(error.args[0]), hint=error.hint)
+            return EXIT_STOPPED
+        finally:
+            child.close()

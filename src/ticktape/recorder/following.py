@@ -3,42 +3,65 @@
 Nothing here decides what is done with a block.
 """
 
+import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from ticktape import clock
 from ticktape.directory import RunDirectory
 from ticktape.journal.blocks import Block
-from ticktape.journal.disk import Disk
+from ticktape.journal.disk import Disk, sync_error
+from ticktape.journal.positions import JournalState, Positions
 from ticktape.journal.reader import Reader, wait_any
 from ticktape.journal.segments import list_segments
-from ticktape.journal.wakeup import Sleeper
+from ticktape.journal.wakeup import SLEEP_S_MAX, Sleeper
+from ticktape.latency import PauseLog
+from ticktape.recorder.turn import is_locked
 from ticktape.records import Position
 
 _DRAIN_CHECK_S = 0.05
+_STALL_NS = 1_000_000  # a timer that ends up to 0.2 ms late is the kernel's habit, and no stall
 
 
-def writer_is_gone(journal: Path) -> bool:
-    """Whether no process writes this journal now."""
-    if not journal.exists():
-        return True
-    lock = FileLock(journal / "writer.lock", timeout=0)
+def writer_is_gone(directory: RunDirectory, name: str) -> bool:
+    """Whether no process writes this journal now.
+
+    The lock alone would tell; but to look at it is to hold it for a moment, in which a writer that
+    starts would be turned away. So the mapped positions are asked first.
+    """
+    positions = Positions.for_reader(directory.positions(name))
+    if positions is not None:
+        said = positions.statistics()
+        positions.close()
+        if said.state is JournalState.CLOSED or not _is_alive(said.pid):
+            return True
+    return not is_locked(directory.journal(name) / "writer.lock")
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name == "nt":
+        return True  # os.kill would end it there; the lock tells
     try:
-        lock.acquire()
-    except (Timeout, OSError):
+        os.kill(pid, 0)
+    except ProcessLookupError:
         return False
-    lock.release()
+    except PermissionError:
+        return True
     return True
 
 
-def settle(journal: Path) -> None:
-    """Make durable what a writer that is gone had written; then all of it may be read as synced."""
+def settle(directory: RunDirectory, name: str) -> None:
+    """Make durable what a writer that is gone had written; then all of it may be read as synced.
+
+    Raises:
+        SyncFailed: the disk refused.
+    """
     disk = Disk()
-    for segment in list_segments(journal)[-2:]:
-        with open(segment.path, "rb+") as source:
-            disk.sync(source.fileno())
+    for segment in list_segments(directory.journal(name))[-2:]:
+        try:
+            with open(segment.path, "rb+") as source:
+                disk.sync(source.fileno())
+        except OSError as error:
+            raise sync_error(error, str(segment.path)) from error
 
 
 class Following:
@@ -47,6 +70,7 @@ class Following:
     Args:
         directory: the run's.
         starts: feed -> where to begin.
+        pauses: where a wake-up that came too late is noted.
         synced: read only what survives power loss.
         spin: never sleep.
     """
@@ -55,6 +79,7 @@ class Following:
         self,
         directory: RunDirectory,
         starts: dict[str, Position],
+        pauses: PauseLog,
         *,
         synced: bool = False,
         spin: bool = False,
@@ -65,6 +90,8 @@ class Following:
             feed: Reader(directory.journal(feed), directory.positions(feed), start, synced=synced)
             for feed, start in starts.items()
         }
+        self._pauses = pauses
+        self._synced = synced
         self._sleeper = Sleeper()
         self._order: Sequence[tuple[str, Reader]] = list(self.readers.items())
         self._settled = False
@@ -79,7 +106,11 @@ class Following:
     def wait(self, timeout_s: float) -> None:
         """Sleep until something may be new; returns at once when spinning."""
         if not self.spin:
+            wait_ns = int(min(timeout_s, SLEEP_S_MAX) * clock.NS_PER_S)
+            due_ns = clock.monotonic_ns() + wait_ns
             wait_any([reader for _, reader in self._order], self._sleeper, timeout_s)
+            if clock.monotonic_ns() - due_ns > _STALL_NS:
+                self._pauses.record_wake(due_ns)
 
     def is_drained(self) -> bool:
         """Whether all is read; call it, after the word to leave, when `read` yields nothing.
@@ -88,26 +119,23 @@ class Following:
         go over to the files themselves, so that the last word is what is on the disk.
         """
         if not self._settled:
-            if not all(writer_is_gone(self.directory.journal(f)) for f in self.readers):
+            if not all(writer_is_gone(self.directory, feed) for feed in self.readers):
                 clock.sleep_s(_DRAIN_CHECK_S)
                 return False
             # Its slots lie in the mappings that the readers are about to close.
             self._sleeper.close()
             self._sleeper = Sleeper()
             for feed, reader in self.readers.items():
-                settle(self.directory.journal(feed))
+                if self._synced:
+                    settle(self.directory, feed)
                 reader.read_files()
             self._settled = True
             return False
         return True
 
-    def damage(self) -> dict[str, list[str]]:
-        """Feed -> what its reader had to pass over, in words."""
-        return {
-            feed: [str(each) for each in reader.damage]
-            for feed, reader in self.readers.items()
-            if reader.damage
-        }
+    def behind_bytes(self) -> dict[str, int]:
+        """Feed -> bytes between its reader and what it may read."""
+        return {feed: reader.behind_bytes() for feed, reader in self.readers.items()}
 
     def close(self) -> None:
         """Close the readers; may be called twice."""

@@ -6,11 +6,13 @@ from pathlib import Path
 from ticktape import clock
 from ticktape.decoders import decoder_for
 from ticktape.directory import RunDirectory
+from ticktape.journal.blocks import Block
 from ticktape.lastvalue import LastValueWriter
-from ticktape.latency import RunId, StageLog
+from ticktape.latency import PauseLog, RunId, StageLog
 from ticktape.recorder.following import Following
 from ticktape.recorder.parent import Parent
 from ticktape.recorder.task import LastTask
+from ticktape.recorder.turn import has_successor, turn
 from ticktape.records import Position
 
 _READ_BYTES = 1 << 18  # small enough that a burst is shown while it is read
@@ -18,52 +20,85 @@ _IDLE_S = 0.25
 _REPORT_NS = 300_000_000
 
 
+class LastChild:
+    """Keeps the last values of all feeds; one process at a time may write them."""
+
+    def __init__(self, task: LastTask, parent: Parent) -> None:
+        self._parent = parent
+        self._directory = RunDirectory(Path(task.directory))
+        process = RunId(clock.boot_id(), clock.monotonic_ns(), os.getpid())
+        self._pauses = PauseLog(self._directory.pauses, "last", process)
+        self._pauses.watch_gc()
+        self._decoders = {feed.name: decoder_for(feed.kind, feed.name) for feed in task.feeds}
+        self._stages = {
+            feed: StageLog(self._directory.stages / "last", feed, process)
+            for feed in self._decoders
+        }
+        self._last = LastValueWriter(self._directory.last, clock.boot_id())
+        starts = {feed: self._last.position(feed) or Position(0, 0) for feed in self._decoders}
+        self._following = Following(self._directory, starts, self._pauses)
+        self._records = 0
+        self._report_at_ns = 0
+
+    def run(self) -> None:
+        """Keep them until the parent says leave and all is read."""
+        while True:
+            idle = True
+            for feed, blocks in self._following.read(_READ_BYTES):
+                idle = False
+                self._take(feed, blocks)
+            self._report_sometimes()
+            if idle:
+                if self._parent.leave.is_set() and (
+                    has_successor(self._directory, self._parent) or self._following.is_drained()
+                ):
+                    break
+                self._following.wait(_IDLE_S)
+        self._report()
+
+    def _take(self, feed: str, blocks: list[Block]) -> None:
+        decode = self._decoders[feed].decode
+        stage = self._stages[feed]
+        for block in blocks:
+            records = decode(block)
+            self._last.update(records)
+            self._records += len(records)
+            now_ns = clock.monotonic_ns()
+            stage.append(block.epoch, block.offset, block.end_offset, now_ns, block.count)
+        # After the values: what a killed process had in hand is read again.
+        self._last.set_position(feed, blocks[-1].end)
+
+    def _report_sometimes(self) -> None:
+        if clock.monotonic_ns() > self._report_at_ns:
+            self._report_at_ns = clock.monotonic_ns() + _REPORT_NS
+            self._report()
+
+    def _report(self) -> None:
+        for stage in self._stages.values():
+            stage.flush()
+        self._pauses.flush()
+        self._parent.tell(
+            "statistics", records=self._records, behind_bytes=self._following.behind_bytes()
+        )
+
+    def close(self) -> None:
+        """Close the readers, the values and the stage rows."""
+        self._following.close()
+        self._last.close()
+        for stage in self._stages.values():
+            stage.close()
+        self._pauses.close()
+
+
 def main(task: LastTask, parent: Parent) -> int:
     """Run the last-value child; its exit code."""
     parent.listen()
-    directory = RunDirectory(Path(task.directory))
-    process = RunId(clock.boot_id(), clock.monotonic_ns(), os.getpid())
-    decoders = {feed.name: decoder_for(feed.kind, feed.name) for feed in task.feeds}
-    stages = {feed: StageLog(directory.stages / "last", feed, process) for feed in decoders}
-    directory.live.mkdir(parents=True, exist_ok=True)
-    with LastValueWriter(directory.last, clock.boot_id()) as last:
-        starts = {feed: last.position(feed) or Position(0, 0) for feed in decoders}
-        following = Following(directory, starts)
-        report_at_ns, records_count = 0, 0
-        while True:
-            idle = True
-            for feed, blocks in following.read(_READ_BYTES):
-                idle = False
-                decode = decoders[feed].decode
-                stage = stages[feed]
-                for block in blocks:
-                    records = decode(block)
-                    last.update(records)
-                    records_count += len(records)
-                    stage.append(
-                        block.epoch,
-                        block.offset,
-                        block.end_offset,
-                        clock.monotonic_ns(),
-                        block.count,
-                    )
-                last.set_position(feed, blocks[-1].end)
-            if clock.monotonic_ns() > report_at_ns:
-                report_at_ns = clock.monotonic_ns() + _REPORT_NS
-                _report(parent, following, records_count)
-                for stage in stages.values():
-                    stage.flush()
-            if idle:
-                if parent.leave.is_set() and following.is_drained():
-                    break
-                following.wait(_IDLE_S)
-        _report(parent, following, records_count)
-    following.close()
-    for stage in stages.values():
-        stage.close()
+    with turn(RunDirectory(Path(task.directory)), "last", parent) as ours:
+        if not ours:
+            return 0
+        child = LastChild(task, parent)
+        try:
+            child.run()
+        finally:
+            child.close()
     return 0
-
-
-def _report(parent: Parent, following: Following, records_count: int) -> None:
-    behind = {feed: reader.behind_bytes() for feed, reader in following.readers.items()}
-    parent.tell("statistics", records=records_count, behind_bytes=behind)

@@ -1,34 +1,59 @@
 """A child's link to its parent: the task, the word to leave, and what the child reports.
 
 When the parent dies its end of the pipe closes; the child then drains and leaves by itself, so
-that a dead parent never leaves a recorder behind that nobody watches.
+that a dead parent never leaves a recorder behind that nobody watches. And a parent that lives but
+does not listen must never make a child wait: what cannot be told is kept up to a bound, then
+counted and dropped.
 """
 
-import contextlib
+import io
+import os
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 
 import msgspec
 
+from ticktape import clock
 from ticktape.recorder.task import Task, decode_task
 
 EXIT_REFUSED = 4  # the venue will not serve this feed: do not start it again
 EXIT_STOPPED = 5  # the strategy stopped itself: do not start it again
+EXIT_ORPHANED = 6  # the parent died, and draining took longer than its bound
+
+_EVENTS_MAX = 1_000  # state changes that wait for a parent that does not listen
+_FAREWELL_S = 2.0  # how long the last words may take
+ORPHAN_S = 120.0
 
 
 class Parent:
-    """The parent, as a child sees it."""
+    """The parent, as a child sees it.
+
+    Standard input and output become this object's own: whoever else in the process reads (a
+    strategy's `input()`) finds nothing, and what is printed goes to the log with standard error.
+    """
 
     def __init__(self) -> None:
         self.leave = threading.Event()
         self.orphaned = False
         self._on_leave: Callable[[], None] | None = None
-        self._guard = threading.Lock()
-        self._task_line = sys.stdin.buffer.readline()
-        # The terminal's Ctrl-C reaches the whole group; when to leave is the parent's word.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._orphan_s = ORPHAN_S
+        self._input, self._output = _own_streams()
+        self._task_line = self._input.readline()
+        self._news = threading.Condition()
+        self._events: deque[bytes] = deque()
+        self._statistics = b""
+        self._untold = 0
+        self._closing = False
+        self._teller = threading.Thread(target=self._tell_forever, name="tell", daemon=True)
+        self._teller.start()
+        # The terminal's Ctrl-C and its end reach the whole group; when to leave is the parent's
+        # word.
+        for name in ("SIGINT", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda *_: self._left())
 
     def task(self) -> Task:
@@ -36,18 +61,31 @@ class Parent:
         line, self._task_line = self._task_line, b""
         return decode_task(line)
 
-    def listen(self, on_leave: Callable[[], None] | None = None) -> None:
-        """Begin to listen; `on_leave` is called, in another thread, when it is time to leave."""
+    def listen(
+        self, on_leave: Callable[[], None] | None = None, *, orphan_s: float = ORPHAN_S
+    ) -> None:
+        """Begin to listen.
+
+        Args:
+            on_leave: called, in another thread, when it is time to leave.
+            orphan_s: when the parent is dead, nobody else would cut off a child that never
+                finishes: so long it may drain, then it ends where it is.
+        """
         self._on_leave = on_leave
+        self._orphan_s = orphan_s
         threading.Thread(target=self._listen, name="parent", daemon=True).start()
 
     def _listen(self) -> None:
-        for line in sys.stdin.buffer:
+        for line in self._input:
             if line.strip() == b"leave":
                 self._left()
-                return
+                # The parent may still die while this child drains.
         self.orphaned = True
         self._left()
+        clock.sleep_s(self._orphan_s)
+        sys.stderr.write(f"ticktape: the parent died, and {self._orphan_s:g} s were not enough\n")
+        sys.stderr.flush()
+        os._exit(EXIT_ORPHANED)
 
     def _left(self) -> None:
         if not self.leave.is_set():
@@ -56,8 +94,59 @@ class Parent:
                 self._on_leave()
 
     def tell(self, event: str, **content: object) -> None:
-        """Report something to the parent; a parent that is gone hears nothing, and that is all."""
+        """Report something to the parent; never waits, whatever the parent does.
+
+        Of `statistics` only the newest is kept for a parent that does not listen.
+        """
         line = msgspec.json.encode({"event": event, **content}) + b"\n"
-        with self._guard, contextlib.suppress(OSError, ValueError):
-            sys.stdout.buffer.write(line)
-            sys.stdout.buffer.flush()
+        with self._news:
+            if event == "statistics":
+                self._statistics = line
+            elif len(self._events) < _EVENTS_MAX:
+                self._events.append(line)
+            else:
+                self._untold += 1
+            self._news.notify()
+
+    def _tell_forever(self) -> None:
+        try:
+            while line := self._next_line():
+                self._output.write(line)
+                self._output.flush()
+        except OSError:
+            return  # the parent is gone: it hears nothing, and that is all
+
+    def _next_line(self) -> bytes:
+        with self._news:
+            while True:
+                if self._events:
+                    return self._events.popleft()
+                if self._untold:
+                    words = f"{self._untold} reports were dropped: nobody took them"
+                    self._untold = 0
+                    return msgspec.json.encode({"event": "state", "words": words}) + b"\n"
+                if self._statistics:
+                    line, self._statistics = self._statistics, b""
+                    return line
+                if self._closing:
+                    return b""
+                self._news.wait()
+
+    def close(self) -> None:
+        """Say the last words, if the parent takes them soon; may be called twice."""
+        with self._news:
+            self._closing = True
+            self._news.notify()
+        self._teller.join(_FAREWELL_S)
+
+
+def _own_streams() -> tuple[io.BufferedReader, io.BufferedWriter]:
+    """The pipes from and to the parent, taken out of everybody else's reach."""
+    own_input, own_output = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    return open(own_input, "rb"), open(own_output, "wb")

@@ -1,15 +1,20 @@
-"""One child process as its supervisor sees it: started, heard, told to leave, started again."""
+"""One child process as its supervisor sees it: started, heard, told to leave, started again.
 
+Nothing that a child does, and nothing that the machine refuses it, may end or block the supervisor.
+"""
+
+import contextlib
 import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, NamedTuple, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from ticktape import clock
+from ticktape.errors import EXIT_BUG, EXIT_CONFIG
 from ticktape.recorder.parent import EXIT_REFUSED, EXIT_STOPPED
 from ticktape.recorder.task import Task, encode_task
 
@@ -18,7 +23,9 @@ if TYPE_CHECKING:
 
 _RESTART_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _STEADY_NS = 30 * clock.NS_PER_S
-_FINAL = {EXIT_REFUSED, EXIT_STOPPED, 2}  # a start with the same config would end the same way
+_FINISH_TRIES = 3  # restarts of a reader that dies while it drains
+# A start with the same config would end the same way.
+_FINAL = {EXIT_REFUSED, EXIT_STOPPED, EXIT_CONFIG}
 
 
 def _may_hold_secret(name: str) -> bool:
@@ -40,11 +47,21 @@ class ChildProcess:
     Args:
         name: how it is called in logs and events.
         task: what it is told; held here for restarts, never written anywhere.
-        log: its standard error is appended there.
+        log: its standard error is appended there, and what a strategy prints.
         events: where what it reports is put.
+        finishes: it has data to bring to an end: when it dies while it leaves, it is started again
+            to do so.
     """
 
-    def __init__(self, name: str, task: Task, log: Path, events: "queue.Queue[ChildEvent]") -> None:
+    def __init__(
+        self,
+        name: str,
+        task: Task,
+        log: Path,
+        events: "queue.Queue[ChildEvent]",
+        *,
+        finishes: bool = False,
+    ) -> None:
         self.name = name
         self.task = task
         self.restarts = 0
@@ -54,7 +71,9 @@ class ChildProcess:
         self.statistics: dict[str, Any] = {}
         self._log = log
         self._events = events
+        self._finish_tries = _FINISH_TRIES if finishes else 0
         self._process: subprocess.Popen[bytes] | None = None
+        self._listener: threading.Thread | None = None
         self._started_ns = 0
         self._restart_at_ns = 0
         self._quick_deaths = 0
@@ -65,24 +84,42 @@ class ChildProcess:
         return self._process.pid if self._process is not None else None
 
     def start(self) -> None:
-        """Start the process and hand it its task."""
+        """Start the process and hand it its task; what the machine refuses is tried again later."""
+        self._started_ns = clock.monotonic_ns()
+        self.exit_code = None
+        try:
+            process = self._spawn()
+        except OSError as error:  # no memory, no descriptor, no process left
+            words = f"cannot be started: {error.strerror}"
+            self._put("failed", {"words": words, "hint": "It is tried again."})
+            self._wait_to_restart()
+            return
+        self._process = process
+        self._write(encode_task(self.task) + b"\n")
+        self._listener = threading.Thread(
+            target=self._listen, args=(process,), name=self.name, daemon=True
+        )
+        self._listener.start()
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
         environment = {
             name: value for name, value in os.environ.items() if not _may_hold_secret(name)
         }
-        self._started_ns = clock.monotonic_ns()
-        self.exit_code = None
-        with open(self._log, "ab") as log:
-            self._process = subprocess.Popen(
+        try:
+            log: IO[bytes] | int = open(self._log, "ab")  # noqa: SIM115 - closed below
+        except OSError:
+            log = subprocess.DEVNULL  # a disk that refuses a log must not cost a capture
+        try:
+            return subprocess.Popen(
                 [sys.executable, "-m", "ticktape.recorder.child", self.name],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=environment,
             )
-        self._write(encode_task(self.task) + b"\n")
-        threading.Thread(
-            target=self._listen, args=(self._process,), name=self.name, daemon=True
-        ).start()
+        finally:
+            if not isinstance(log, int):
+                log.close()
 
     def _write(self, line: bytes) -> None:
         assert self._process is not None and self._process.stdin is not None
@@ -92,21 +129,28 @@ class ChildProcess:
         except OSError:
             return  # it is gone; `poll` finds out
 
+    def _put(self, event: str, content: dict[str, Any]) -> None:
+        """Report from the supervisor's own thread, which empties the queue: never wait there."""
+        if not self._events.full():
+            self._events.put(ChildEvent(self.name, event, content))
+
     def _listen(self, process: "subprocess.Popen[bytes]") -> None:
+        """Hear one process to its end, in a thread of its own.
+
+        It waits when the queue is full, and the child's pipe then fills; the child does not wait.
+        """
         assert process.stdout is not None
-        for line in process.stdout:
-            try:
-                content = msgspec.json.decode(line, type=dict[str, Any])
-            except msgspec.DecodeError:
-                # A strategy's print(): the user's own words belong into the log.
-                with open(self._log, "ab") as log:
-                    log.write(line)
-                continue
-            event = str(content.pop("event", ""))
-            if event == "statistics":
-                self.statistics = content
-            else:
-                self._events.put(ChildEvent(self.name, event, content))
+        with process.stdout as lines:
+            for line in lines:
+                try:
+                    content = msgspec.json.decode(line, type=dict[str, Any])
+                except msgspec.DecodeError:
+                    continue  # cut off by its death
+                event = str(content.pop("event", ""))
+                if event == "statistics":
+                    self.statistics = content
+                else:
+                    self._events.put(ChildEvent(self.name, event, content))
         code = process.wait()
         self._events.put(ChildEvent(self.name, "exit", {"code": code, "pid": process.pid}))
 
@@ -117,21 +161,38 @@ class ChildProcess:
             if code is None:
                 return
             self._settle(code)
-        if self.leaving or self.final:
+        if self._stays_away() or clock.monotonic_ns() < self._restart_at_ns:
             return
-        if clock.monotonic_ns() >= self._restart_at_ns:
-            self.restarts += 1
-            self.start()
+        self.restarts += 1
+        if self.leaving:
+            self._finish_tries -= 1
+        self.start()
+        if self.leaving and self._process is not None:
+            self._write(b"leave\n")
+
+    def _stays_away(self) -> bool:
+        """Whether it is not to be started again."""
+        if self.final:
+            return True
+        if not self.leaving:
+            return False
+        died = self.exit_code is None or self.exit_code < 0 or self.exit_code == EXIT_BUG
+        return not (died and self._finish_tries > 0)
 
     def _settle(self, code: int) -> None:
         assert self._process is not None
         if self._process.stdin is not None:
-            self._process.stdin.close()
+            with contextlib.suppress(OSError):  # what it no longer read is still in the buffer
+                self._process.stdin.close()
         self._process = None
         self.exit_code = code
         self.final = code in _FINAL
+        self._wait_to_restart()
+
+    def _wait_to_restart(self) -> None:
+        """The first restart comes soon; the more often it dies quickly, the later the next."""
         lived_ns = clock.monotonic_ns() - self._started_ns
-        self._quick_deaths = 0 if lived_ns > _STEADY_NS else self._quick_deaths + 1
+        self._quick_deaths = 1 if lived_ns > _STEADY_NS else self._quick_deaths + 1
         wait_s = _RESTART_S[min(self._quick_deaths, len(_RESTART_S)) - 1]
         self._restart_at_ns = clock.monotonic_ns() + int(wait_s * clock.NS_PER_S)
 
@@ -142,12 +203,18 @@ class ChildProcess:
             self._write(b"leave\n")
 
     def is_gone(self) -> bool:
-        """Whether it has ended."""
+        """Whether it has ended and stays away."""
         self.poll()
-        return self._process is None
+        return self._process is None and self._stays_away()
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once, for good."""
+        self.leaving = True
+        self._finish_tries = 0
         if self._process is not None:
             self._process.kill()
             self._settle(self._process.wait())
+
+    def is_heard(self) -> bool:
+        """Whether all that it reported is in the queue; True before its first start."""
+        return self._listener is None or not self._listener.is_alive()

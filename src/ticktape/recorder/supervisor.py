@@ -14,27 +14,45 @@ from filelock import FileLock, Timeout
 
 from ticktape import clock
 from ticktape.config import Config, Keys, dump
-from ticktape.directory import RunDirectory
-from ticktape.errors import Locked, WriteFailed
+from ticktape.directory import DECISION, RunDirectory
+from ticktape.errors import EXIT_BUG, EXIT_COMPLETE, Full, Locked
+from ticktape.journal.disk import Disk, write_error
 from ticktape.journal.segments import list_segments
 from ticktape.recorder.parent import EXIT_REFUSED, EXIT_STOPPED
 from ticktape.recorder.process import ChildEvent, ChildProcess
-from ticktape.recorder.task import CaptureTask, DecideTask, FeedPlace, LastTask, TableTask
+from ticktape.recorder.task import CaptureTask, DecideTask, FeedPlace, LastTask, TableTask, Task
 
 _EVENTS_MAX = 10_000
+_LOCK_S = 1.0  # who looks whether a recorder is at work holds the lock for a moment
 _FEEDS_LEAVE_S = 15.0
 _READERS_LEAVE_S = 120.0
 DECISIONS_LEAVE_S = 10.0  # a strategy that is further behind than this is cut off, and it is said
+_HEAR_S = 2.0  # for the last words of those that are gone
+_TROUBLE_MAX = 100  # different words that are kept for the run's end
+_OUR_EXITS = (EXIT_COMPLETE, EXIT_REFUSED, EXIT_STOPPED)
 
 
 class RunEnd(NamedTuple):
-    """How a run ended, beside what `check` proves of its data."""
+    """How a run ended, beside what `check` proves of its data.
+
+    `failed` are children, with their code, that did not end well and did not come back;
+    `lost_frames` by feed are dropped ones of which no journal tells.
+    """
 
     refused: list[str]
     stopped_decisions: list[str]
     cut_off: list[str]
+    failed: dict[str, int]
     restarts: dict[str, int]
     journal_trouble: list[str]
+    lost_frames: dict[str, int]
+
+    def reasons(self) -> list[str]:
+        """Why the run is not complete, as far as no journal can show it."""
+        found = [f"{name} was cut off: it did not finish in time" for name in self.cut_off]
+        found += [f"{name} stopped itself at an error" for name in self.stopped_decisions]
+        found += [f"{name} ended with code {code}" for name, code in self.failed.items()]
+        return found
 
 
 class Supervisor:
@@ -45,6 +63,10 @@ class Supervisor:
         keys: feed -> its keys.
         proxies: feed -> the proxy to go through, "" for none.
         on_event: called, in `poll`, with everything that a child reports.
+
+    Raises:
+        Locked: another recorder has the directory.
+        JournalError: the directory cannot be written.
     """
 
     def __init__(
@@ -63,28 +85,31 @@ class Supervisor:
         self._events: queue.Queue[ChildEvent] = queue.Queue(_EVENTS_MAX)
         self.captures: list[ChildProcess] = []
         self.readers: list[ChildProcess] = []
-        self._journal_trouble: list[str] = []
+        self._journal_trouble: dict[str, None] = {}
+        self._lost_frames: dict[str, int] = {}
         self._cut_off: list[str] = []
         self._lock = self._open_directory()
 
     def _open_directory(self) -> FileLock:
         root = self.directory.root
+        lock = FileLock(self.directory.lock, timeout=_LOCK_S)
         try:
             root.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.directory.lock, timeout=0)
             lock.acquire()
             self.directory.log.mkdir(exist_ok=True)
-            self.directory.config.write_text(dump(self.config))
+            # As a whole or not at all: a full disk must not cost the config of what is recorded.
+            Disk().replace(self.directory.config, dump(self.config).encode())
         except Timeout as error:
             raise Locked(
                 f"{root}: another ticktape records into this directory",
                 hint="Stop it, or give this config another directory = ….",
             ) from error
         except OSError as error:
-            raise WriteFailed(
-                f"{root}: cannot be written ({error.strerror})",
-                hint="Choose a directory that you may write to: directory = … in the config.",
-            ) from error
+            lock.release()
+            failure = write_error(error, str(root))
+            if not isinstance(failure, Full):
+                failure.hint = "Choose one that you may write to: directory = … in the config."
+            raise failure from error
         return lock
 
     # Starting.
@@ -93,18 +118,10 @@ class Supervisor:
         """Start all children: readers first, then the feeds."""
         feeds = [FeedPlace(feed.name, feed.kind) for feed in self.config.feed]
         root = str(self.directory.root)
-        positions = {feed.name: (self._next_epoch(feed.name), 0) for feed in feeds}
         decisions = [decide.name for decide in self.config.decide]
-        self.readers.append(
-            self._child("table", TableTask(self.run, root, feeds, decisions, self.config.table))
-        )
-        for index, decide in enumerate(self.config.decide):
-            # The first strategy's stage is `decided`; further ones are told apart by name.
-            stage = f"decided-{decide.name}" if index else "decided"
-            strategy = DecideTask(
-                self.run, root, feeds, decide, self.config.journal, positions, stage
-            )
-            self.readers.append(self._child(f"decide-{decide.name}", strategy))
+        table = TableTask(self.run, root, feeds, decisions, self.config.table)
+        self.readers.append(self._child("table", table))
+        self.readers += self._strategies(feeds, root)
         self.readers.append(self._child("last", LastTask(self.run, root, feeds)))
         for feed in self.config.feed:
             keys = self._keys[feed.name]
@@ -121,14 +138,32 @@ class Supervisor:
         for child in self.children():
             child.start()
 
-    def _next_epoch(self, feed: str) -> int:
-        segments = list_segments(self.directory.feed_journal(feed))
+    def _strategies(self, feeds: list[FeedPlace], root: str) -> list[ChildProcess]:
+        positions = {feed.name: (self._next_epoch(feed.name), 0) for feed in feeds}
+        found = []
+        for index, decide in enumerate(self.config.decide):
+            task = DecideTask(
+                self.run,
+                root,
+                feeds,
+                decide,
+                self.config.journal,
+                positions,
+                self._next_epoch(f"{DECISION}:{decide.name}"),
+                # The first strategy's stage is `decided`; further ones are told apart by name.
+                f"decided-{decide.name}" if index else "decided",
+            )
+            found.append(self._child(f"decide-{decide.name}", task))
+        return found
+
+    def _next_epoch(self, name: str) -> int:
+        segments = list_segments(self.directory.journal(name))
         return segments[-1].epoch + 1 if segments else 0
 
-    def _child(
-        self, name: str, task: CaptureTask | LastTask | DecideTask | TableTask
-    ) -> ChildProcess:
-        return ChildProcess(name, task, self.directory.log / f"{name}.log", self._events)
+    def _child(self, name: str, task: Task) -> ChildProcess:
+        log = self.directory.log / f"{name}.log"
+        finishes = not isinstance(task, CaptureTask)
+        return ChildProcess(name, task, log, self._events, finishes=finishes)
 
     def children(self) -> list[ChildProcess]:
         """All children, readers first."""
@@ -139,7 +174,8 @@ class Supervisor:
     def poll(self, timeout_s: float) -> bool:
         """Hear the children for up to `timeout_s` and restart who died; False when none can record.
 
-        That is when every feed has been refused by its venue.
+        That is when no feed's capture is to be started again: each is refused by its venue, or by
+        its config.
         """
         try:
             event = self._events.get(timeout=timeout_s)
@@ -153,21 +189,26 @@ class Supervisor:
         return not all(child.final for child in self.captures)
 
     def _hear(self, event: ChildEvent) -> None:
+        content = event.content
         if event.event == "trouble" and event.child.startswith("capture-"):
-            self._journal_trouble.append(f"{event.child}: {event.content['words']}")
-        line = {
-            "at": clock.iso_utc(clock.wall_now_ns()),
-            "child": event.child,
-            "event": event.event,
-            **event.content,
-        }
+            self._note_trouble(f"{event.child}: {content['words']}")
+            feed = event.child.removeprefix("capture-")
+            lost = int(content.get("lost_frames", 0))
+            if lost:
+                self._lost_frames[feed] = self._lost_frames.get(feed, 0) + lost
+        moment = clock.iso_utc(clock.wall_now_ns())
+        line = {"at": moment, "child": event.child, "event": event.event, **content}
         try:
             with open(self.directory.log / "events.jsonl", "a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
         except OSError:
             # The disk is full or gone: the same words still reach the terminal and the certificate.
-            self._journal_trouble.append("the log cannot be written")
+            self._note_trouble("the log cannot be written")
         self._on_event(event)
+
+    def _note_trouble(self, words: str) -> None:
+        if len(self._journal_trouble) < _TROUBLE_MAX:
+            self._journal_trouble.setdefault(words)
 
     # Leaving.
 
@@ -180,15 +221,20 @@ class Supervisor:
             child.leave()
         self._leave(strategies, DECISIONS_LEAVE_S, on_wait)
         self._leave(rest, _READERS_LEAVE_S, on_wait)
-        self.poll(0.05)
+        self._hear_all()
         self._lock.release()
         return RunEnd(
             refused=[c.name for c in self.captures if c.exit_code == EXIT_REFUSED],
             stopped_decisions=[c.name for c in strategies if c.exit_code == EXIT_STOPPED],
             cut_off=self._cut_off,
+            failed={c.name: _code(c) for c in self.children() if self._has_failed(c)},
             restarts={c.name: c.restarts for c in self.children() if c.restarts},
-            journal_trouble=self._journal_trouble,
+            journal_trouble=list(self._journal_trouble),
+            lost_frames=self._lost_frames,
         )
+
+    def _has_failed(self, child: ChildProcess) -> bool:
+        return child.exit_code not in _OUR_EXITS and child.name not in self._cut_off
 
     def _leave(
         self, children: list[ChildProcess], bound_s: float, on_wait: Callable[[str], None]
@@ -206,6 +252,15 @@ class Supervisor:
             on_wait(", ".join(child.name for child in waiting))
             self.poll(0.05)
 
+    def _hear_all(self) -> None:
+        """Hear the last words of those that are gone, which may still be on their way."""
+        until_ns = clock.monotonic_ns() + int(_HEAR_S * clock.NS_PER_S)
+        while clock.monotonic_ns() < until_ns:
+            heard = all(child.is_heard() for child in self.children())
+            self.poll(0.0 if heard else 0.02)
+            if heard:
+                return
+
     def statistics(self) -> dict[str, dict[str, Any]]:
         """Child -> what it last said of itself."""
         return {child.name: child.statistics for child in self.children()}
@@ -219,6 +274,10 @@ class Supervisor:
 
     def __exit__(self, *_: object) -> None:
         for child in self.children():
-            child.leaving = True
             child.kill()
         self._lock.release()
+
+
+def _code(child: ChildProcess) -> int:
+    """Its exit code; that of a child that could never be started is our own word for it."""
+    return EXIT_BUG if child.exit_code is None else child.exit_code

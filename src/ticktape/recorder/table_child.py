@@ -1,4 +1,7 @@
-"""The table process: what is synced in the journals becomes rows, each exactly once."""
+"""The table process: what is synced in the journals becomes rows, each exactly once.
+
+When the disk refuses it stops reading, so that its memory stays bounded: the journals wait.
+"""
 
 import os
 from pathlib import Path
@@ -9,32 +12,41 @@ from ticktape import clock
 from ticktape.decisions.tables import DecisionTables
 from ticktape.decoders import decoder_for
 from ticktape.directory import DECISION, RunDirectory
-from ticktape.errors import TableError
+from ticktape.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, JournalError, TableError
 from ticktape.failpoints import from_environment
 from ticktape.journal.blocks import Block
+from ticktape.journal.disk import write_error
 from ticktape.journal.position_file import load_positions, save_positions
-from ticktape.latency import RunId, StageLog
+from ticktape.latency import PauseKind, PauseLog, RunId, StageLog
 from ticktape.recorder.following import Following
 from ticktape.recorder.parent import Parent
 from ticktape.recorder.task import TableTask
+from ticktape.recorder.turn import has_successor, turn
 from ticktape.table.builder import BlockDecoder as MakesTables
-from ticktape.table.builder import TableBuilder
+from ticktape.table.builder import CommitResult, TableBuilder
 from ticktape.table.store import TableStore
 
 _READ_BYTES = 4 << 20
 _POLL_S = 0.25  # the table is warm, not hot: it looks by itself and is never woken
+_DRAIN_POLL_S = 0.02
+_REPORT_NS = 300_000_000
+_RETRY_S = 0.5  # how often a disk that refused a commit is tried again
+_FAREWELL_TRIES = 10  # of such, when it is time to leave
 _READER = "table"
+_SYNC_STEPS = {"after-commit": "after-sync"}  # between them the commit is made durable
 
 
 class TableChild:
     """Feeds the builder, commits when it is due, saves its positions."""
 
     def __init__(self, task: TableTask, parent: Parent) -> None:
-        self._task = task
         self._parent = parent
         self._directory = RunDirectory(Path(task.directory))
         process = RunId(clock.boot_id(), clock.monotonic_ns(), os.getpid())
+        self._pauses = PauseLog(self._directory.pauses, "table", process)
+        self._pauses.watch_gc()
         self._failpoints = from_environment()
+        self._step_ns = ("", 0)
         self._store = TableStore(self._directory.root, on_step=self._on_step)
         # Read before the store's first snapshot: what is saved is then never ahead of the tables.
         saved, counts = load_positions(self._directory.reader_file(_READER))
@@ -57,7 +69,7 @@ class TableChild:
             for feed in decoders
         }
         self._positions = dict(saved)
-        self._following = Following(self._directory, starts, synced=True)
+        self._following = Following(self._directory, starts, self._pauses, synced=True)
         self._stages = {
             feed: StageLog(self._directory.stages / "stored", feed, process) for feed in decoders
         }
@@ -74,24 +86,46 @@ class TableChild:
     def _on_step(self, name: str) -> None:
         if self._failpoints is not None:
             self._failpoints.pass_by(f"table.{name}")
+        now_ns = clock.monotonic_ns()
+        before, since_ns = self._step_ns
+        if _SYNC_STEPS.get(before) == name:
+            self._pauses.record(PauseKind.FSYNC, since_ns, now_ns - since_ns)
+        self._step_ns = (name, now_ns)
 
     def run(self) -> int:
         """Build until the parent says leave and all is in the table."""
+        tries = _FAREWELL_TRIES
         while True:
-            idle = True
-            for feed, blocks in self._following.read(_READ_BYTES):
-                idle = False
-                self._builder.add(feed, blocks)
-                self._note_ranges(feed, blocks)
-            if self._builder.due(clock.monotonic_ns()):
+            idle = self._trouble != "" or not self._read()
+            if self._trouble or self._builder.due(clock.monotonic_ns()):
                 self._commit()
             self._report_sometimes()
-            if idle:
-                if self._parent.leave.is_set() and self._following.is_drained():
+            if not idle:
+                continue
+            if self._parent.leave.is_set():
+                tries -= self._trouble != ""
+                if tries < 0 or has_successor(self._directory, self._parent):
                     break
-                clock.sleep_s(0.02 if self._parent.leave.is_set() else _POLL_S)
+                if not self._trouble and self._following.is_drained():
+                    break
+            self._pause()
         self._commit()
-        return 1 if self._trouble else 0
+        return EXIT_INCOMPLETE if self._trouble else EXIT_COMPLETE
+
+    def _read(self) -> bool:
+        """Take what is new; whether there was something, or there may be."""
+        found = False
+        for feed, blocks in self._following.read(_READ_BYTES):
+            found = True
+            self._builder.add(feed, blocks)
+            self._note_ranges(feed, blocks)
+        return found
+
+    def _pause(self) -> None:
+        if self._trouble:
+            clock.sleep_s(_RETRY_S)
+        else:
+            clock.sleep_s(_DRAIN_POLL_S if self._parent.leave.is_set() else _POLL_S)
 
     def _note_ranges(self, feed: str, blocks: list[Block]) -> None:
         """Remember which blocks wait for the next commit, for their stamp of the stage `stored`."""
@@ -106,7 +140,8 @@ class TableChild:
     def _commit(self) -> None:
         try:
             result = self._builder.commit()
-        except TableError as error:
+            self._save(result)
+        except (TableError, JournalError) as error:
             words = str(error.args[0])
             if words != self._trouble:
                 self._trouble = words
@@ -115,27 +150,39 @@ class TableChild:
         if self._trouble:
             self._trouble = ""
             self._parent.tell("mended", words="the table's disk takes writes again")
+
+    def _save(self, result: CommitResult) -> None:
+        """Save the positions of a commit; a refusal loses nothing, the tables have their own.
+
+        Raises:
+            JournalError: the disk refused.
+        """
         self._positions.update(result.positions)
         self._received.update(result.received)
-        self._on_step("before-save")
-        save_positions(self._directory.reader_file(_READER), self._positions, self._received)
-        self._on_step("after-save")
         mono_ns = clock.monotonic_ns()
         for feed, epoch, start, end, count in self._ranges:
             self._stages[feed].append(epoch, start, end, mono_ns, count)
         self._ranges = []
         for stage in self._stages.values():
             stage.flush()
+        self._on_step("before-save")
+        path = self._directory.reader_file(_READER)
+        try:
+            save_positions(path, self._positions, self._received)
+        except OSError as error:
+            raise write_error(error, str(path)) from error
+        self._on_step("after-save")
 
     def _report_sometimes(self) -> None:
         now_ns = clock.monotonic_ns()
         if now_ns > self._report_at_ns:
-            self._report_at_ns = now_ns + 300_000_000
+            self._report_at_ns = now_ns + _REPORT_NS
             self.report()
 
     def report(self) -> None:
         """Tell the parent the counters."""
-        behind = {feed: reader.behind_bytes() for feed, reader in self._following.readers.items()}
+        self._pauses.flush()
+        behind = self._following.behind_bytes()
         self._parent.tell("statistics", behind_bytes=behind, **self._builder.statistics()._asdict())
 
     def close(self) -> None:
@@ -143,14 +190,18 @@ class TableChild:
         self._following.close()
         for stage in self._stages.values():
             stage.close()
+        self._pauses.close()
 
 
 def main(task: TableTask, parent: Parent) -> int:
     """Run the table's child; its exit code."""
     parent.listen()
-    child = TableChild(task, parent)
-    try:
-        return child.run()
-    finally:
-        child.report()
-        child.close()
+    with turn(RunDirectory(Path(task.directory)), "table", parent) as ours:
+        if not ours:
+            return EXIT_COMPLETE
+        child = TableChild(task, parent)
+        try:
+            return child.run()
+        finally:
+            child.report()
+            child.close()

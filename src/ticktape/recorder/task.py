@@ -41,7 +41,10 @@ class LastTask(msgspec.Struct, frozen=True, tag="last"):
 
 
 class DecideTask(msgspec.Struct, frozen=True, tag="decide"):
-    """Run one strategy over all feeds; `positions` is where this run's data begins."""
+    """Run one strategy over all feeds.
+
+    `positions` is where this run's data begins, `log_epoch` where its own journal does.
+    """
 
     run: str
     directory: str
@@ -49,6 +52,7 @@ class DecideTask(msgspec.Struct, frozen=True, tag="decide"):
     decide: DecideConfig
     journal: JournalConfig
     positions: dict[str, tuple[int, int]]
+    log_epoch: int
     stage: str
 
 

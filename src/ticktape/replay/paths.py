@@ -1,7 +1,6 @@
 """Latency of a whole run, and the path of one trade, from block headers and stage rows."""
 
-from typing import Any, NamedTuple, TYPE_CHECKING
-
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ticktape.clock import iso_utc
 from ticktape.directory import RunDirectory
@@ -16,28 +15,35 @@ from ticktape.latency import (
 )
 from ticktape.latency.report import SlowBatch
 from ticktape.records import Position
+from ticktape.replay.headers import Headers
 from ticktape.replay.places import boots_of, feed_kinds, is_live, reader_of
 from ticktape.replay.tail import connect_run
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import numpy as np
+    import numpy.typing as npt
 
 _FIND = """
 SELECT feed, epoch, seq, index, event_ns, recv_ns, price, size, exchange, conditions, tape
 FROM trades_raw WHERE symbol = $symbol AND id = $id ORDER BY epoch, seq, index
 """
 
+# Hugeint, for the difference of two ids may not fit into 64 bits.
+_NEAREST = """
+SELECT id FROM (
+    SELECT DISTINCT id FROM trades_raw WHERE symbol = $symbol AND id IS NOT NULL
+    ORDER BY abs(id::HUGEINT - $id::HUGEINT), id LIMIT 3
+) ORDER BY id
+"""
+
 
 def block_index(directory: RunDirectory, feed: str) -> BlockIndex:
     """Every block of a feed's journal, without the bodies."""
-    blocks = []
+    headers = Headers()
     with reader_of(directory, feed, live=is_live(directory)) as reader:
-        while found := reader.read(8 << 20):
-            for block in found:
-                block.body = b""
-            blocks += found
-    return BlockIndex.from_blocks(feed, blocks, boots_of(directory, feed))
+        while blocks := reader.read(8 << 20):
+            headers.add(blocks)
+    return headers.index(feed, boots_of(directory, feed))
 
 
 def latency_report(directory: RunDirectory) -> LatencyReport:
@@ -81,7 +87,8 @@ def trace_trade(directory: RunDirectory, symbol: str, trade_id: int) -> list[Tra
         rows = con.sql(_FIND, params={"symbol": symbol, "id": trade_id}).to_arrow_table()
         if not rows.num_rows:
             raise ConfigError(
-                [f"{directory.root}: no trade {trade_id} of {symbol}"], hint=_near(con, symbol)
+                [f"{directory.root}: no trade {trade_id} of {symbol}"],
+                hint=_near(con, symbol, trade_id),
             )
     finally:
         con.close()
@@ -104,12 +111,12 @@ def trace_trade(directory: RunDirectory, symbol: str, trade_id: int) -> list[Tra
     return found
 
 
-def _near(con: Any, symbol: str) -> str:  # noqa: ANN401 - DuckDB ships no public type for it
+def _near(con: Any, symbol: str, trade_id: int) -> str:  # noqa: ANN401 - DuckDB has no type
     some = con.execute(
-        "SELECT id FROM trades_raw WHERE symbol = $symbol AND id IS NOT NULL LIMIT 3",
-        {"symbol": symbol},
+        _NEAREST,
+        {"symbol": symbol, "id": trade_id},
     ).fetchall()
     if some:
-        return f"Trades of {symbol} there are, e.g. {', '.join(str(row[0]) for row in some)}."
+        return f"The nearest ids of {symbol} are {', '.join(str(row[0]) for row in some)}."
     symbols = con.execute("SELECT DISTINCT symbol FROM trades_raw ORDER BY 1 LIMIT 20").fetchall()
     return f"Symbols with trades: {', '.join(row[0] for row in symbols) or 'none'}."

@@ -56,7 +56,7 @@ def feed_kinds(directory: RunDirectory) -> dict[str, str]:
 def reader_of(
     directory: RunDirectory,
     name: str,
-    start: Position = Position(0, 0),
+    start: Position = BEGINNING,
     *,
     live: bool,
 ) -> Reader:

@@ -1,18 +1,24 @@
-"""Decides again from the journals, and says whether the decisions are the same, bit for bit."""
+"""Decides again from the journals, and says whether the decisions are the same, bit for bit.
 
+Inputs are read as they are given: nothing of a day's run is kept in memory here.
+"""
+
+import heapq
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from ticktape import clock
-from ticktape.decisions import DecisionRunner, InputLog, give_logged, load_strategy
-from ticktape.decisions.log import Blocks, Logged, Start, read_logged
+from ticktape.decisions import DecisionRunner, InputLog, find_logs, give_logged, load_strategy
+from ticktape.decisions.log import Blocks, Failed, Logged, Start
 from ticktape.decisions.runner import Outcome
 from ticktape.decoders import decoder_for
 from ticktape.directory import DECISION, RunDirectory
 from ticktape.errors import ConfigError
-from ticktape.journal.blocks import Block
-from ticktape.replay.places import feed_kinds, is_live, reader_of
+from ticktape.journal.reader import Reader
+from ticktape.records import Position
+from ticktape.replay.places import BEGINNING, feed_kinds, is_live, reader_of
 
 
 class Rerun(NamedTuple):
@@ -31,24 +37,13 @@ class Rerun(NamedTuple):
 
 
 def read_runs(directory: RunDirectory, decision: str) -> list[InputLog]:
-    """The inputs of every run in a strategy's journal, one log for each start."""
-    logs: list[InputLog] = []
-    with reader_of(directory, f"{DECISION}:{decision}", live=is_live(directory)) as reader:
-        while blocks := reader.read():
-            for block in blocks:
-                before = logs[-1].start if logs else None
-                log = logs[-1] if logs else InputLog()
-                if _starts(block):
-                    log = InputLog()
-                    before = None
-                log.take(block)
-                if before is None:
-                    logs.append(log)
-    return [log for log in logs if log.start is not None]
+    """The inputs of every instance in a strategy's journal, one log for each start."""
+    live = is_live(directory)
 
+    def open_journal(start: Position) -> Reader:
+        return reader_of(directory, f"{DECISION}:{decision}", start, live=live)
 
-def _starts(block: Block) -> bool:
-    return isinstance(read_logged(block).input, Start)
+    return find_logs(open_journal, BEGINNING)
 
 
 def rerun(
@@ -67,40 +62,40 @@ def rerun(
         runner: a fresh instance; another strategy than the logged one is compared all the same.
         pace: called before each input; it may wait.
     """
-    assert log.start is not None
-    decided = logged_count = failures = 0
+    inputs = decided = logged_count = failures = 0
     difference = ""
-    for logged, outcome in zip(log.inputs, _paced(runner, directory, log, pace), strict=True):
-        mine = outcome.decisions
-        decided += len(mine)
+
+    def open_feed(feed: str) -> Reader:
+        return reader_of(directory, feed, live=is_live(directory))
+
+    for logged, outcome in give_logged(runner, open_feed, log, pace):
+        inputs += 1
+        decided += len(outcome.decisions)
         logged_count += len(logged.decisions)
         failures += outcome.failure is not None
-        if not difference and mine != logged.decisions:
-            difference = _first_difference(logged, mine)
-    return Rerun(
-        decision, log.start.run, len(log.inputs), logged_count, decided, failures, difference
-    )
+        if not difference:
+            difference = _difference(logged, outcome)
+    return Rerun(decision, log.start.run, inputs, logged_count, decided, failures, difference)
 
 
-def _paced(
-    runner: DecisionRunner,
-    directory: RunDirectory,
-    log: InputLog,
-    pace: Callable[[Logged], None],
-) -> Iterator[Outcome]:
-    outcomes = give_logged(runner, directory, log)
-    for logged in log.inputs:
-        pace(logged)
-        yield next(outcomes)
-
-
-def _first_difference(logged: Logged, mine: list[bytes]) -> str:
+def _difference(logged: Logged, outcome: Outcome) -> str:
+    """The first thing that is not the same; empty when all is."""
+    mine = outcome.decisions
     for index in range(max(len(logged.decisions), len(mine))):
         live = logged.decisions[index] if index < len(logged.decisions) else b"nothing"
         now = mine[index] if index < len(mine) else b"nothing"
         if live != now:
             return f"live {live.decode('utf-8', 'replace')} | now {now.decode('utf-8', 'replace')}"
-    return "the same decisions in another order"
+    was = [_failed_words(failed) for failed in logged.failures]
+    now_failed = [_failed_words(failed) for failed in outcome.failed()]
+    if was != now_failed:
+        return f"live {', '.join(was) or 'no error'} | now {', '.join(now_failed) or 'no error'}"
+    return ""
+
+
+def _failed_words(failed: Failed) -> str:
+    """Where it raised; its own words may hold an address of memory, which no replay repeats."""
+    return f"an error in {failed.trigger} at entry {failed.seq}"
 
 
 def new_runner(
@@ -135,21 +130,24 @@ def inputs_by_receipt(directory: RunDirectory) -> InputLog:
     """Inputs for a strategy that did not run live: all feeds' blocks in the order of receipt.
 
     Raises:
-        ConfigError: the run has no feeds.
+        ConfigError: nothing was recorded.
     """
-    log = InputLog()
-    places: list[tuple[int, str, Block]] = []
-    for feed in feed_kinds(directory):
-        with reader_of(directory, feed, live=is_live(directory)) as reader:
-            while blocks := reader.read(8 << 20):
-                for block in blocks:
-                    block.body = b""
-                    places.append((block.recv_ns, feed, block))
-    if not places:
+    log = InputLog(Start("by receipt", {}), partial(_by_receipt, directory))
+    if next(log.inputs(), None) is None:
         raise ConfigError([f"{directory.root}: nothing was recorded"], hint="Record something.")
-    places.sort(key=lambda place: place[0])
-    log.start = Start("by receipt", {})
-    for _, feed, block in places:
-        said = Blocks(feed, block.epoch, block.offset, block.end_offset, 1)
-        log.inputs.append(Logged(said, [], [], block.position, block.recv_ns))
     return log
+
+
+def _by_receipt(directory: RunDirectory) -> Iterator[Logged]:
+    live = is_live(directory)
+    feeds = [_feed_inputs(directory, feed, live=live) for feed in feed_kinds(directory)]
+    # Each feed's own order stays, also where its clock was set back.
+    yield from heapq.merge(*feeds, key=lambda logged: logged.recv_ns)
+
+
+def _feed_inputs(directory: RunDirectory, feed: str, *, live: bool) -> Iterator[Logged]:
+    with reader_of(directory, feed, live=live) as reader:
+        while blocks := reader.read():
+            for block in blocks:
+                said = Blocks(feed, block.epoch, block.offset, block.end_offset, 1)
+                yield Logged(said, [], [], block.position, block.recv_ns)

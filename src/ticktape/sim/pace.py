@@ -9,7 +9,23 @@ from random import Random
 import numpy as np
 
 from ticktape.clock import NS_PER_S
+from ticktape.errors import ConfigError
 from ticktape.sim.tape import Ints
+
+
+def parse_speed(text: str) -> float:
+    """Return the speed that `10x`, `0.5` or `max` says; `max` is 0.
+
+    Raises:
+        ConfigError: the text is no speed.
+    """
+    try:
+        speed = 0.0 if text == "max" else float(text.removesuffix("x"))
+    except ValueError:
+        speed = -1.0
+    if not 0 <= speed < math.inf or (speed == 0 and text != "max"):
+        raise ConfigError([f"--speed {text!r} is no speed"], hint="Say 1x, 10x, 0.5x or max.")
+    return speed
 
 
 class Pace:

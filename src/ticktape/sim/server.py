@@ -44,6 +44,9 @@ from ticktape.sim.wire_v1 import JsonV1
 from ticktape.sim.wire_v2 import JsonV2
 
 FLUSH_S = 1.0  # what the truth may lose if this process is killed
+# At full speed writing would take half of the venue's speed, so it waits for a quieter second.
+FLUSH_QUIET_MESSAGES = 50_000
+FLUSH_LATE_MAX = 10
 
 
 class SimStatistics(NamedTuple):
@@ -238,9 +241,15 @@ class AlpacaSim:
             self.finished.set()
 
     async def _keep_truth(self) -> None:
+        seen = late = 0
         while self.truth.directory is not None:
             await asyncio.sleep(FLUSH_S)
-            await asyncio.to_thread(self.truth.flush)
+            busy = self.truth.messages - seen > FLUSH_QUIET_MESSAGES
+            seen = self.truth.messages
+            late = late + 1 if busy else 0
+            if not busy or late > FLUSH_LATE_MAX:
+                late = 0
+                await asyncio.to_thread(self.truth.flush)
 
     def _ended(self, stream: Stream) -> None:
         self._on_tape_end(stream)

@@ -96,7 +96,6 @@ class _Rows(NamedTuple):
     start: int
     stop: int
     played: int  # rows of the passes before this one
-    one_frame: bool
     fault: str
     whole: bool
 
@@ -140,14 +139,11 @@ class Truth:
         count: int,
         *,
         played: int = 0,
-        one_frame: bool = False,
         fault: str = "",
         whole: bool = True,
     ) -> None:
         """Note that `place` got the `count` messages that `lane` hears of `start` to `stop`."""
-        self._pending.append(
-            _Rows(place, self.messages, lane, start, stop, played, one_frame, fault, whole)
-        )
+        self._pending.append(_Rows(place, self.messages, lane, start, stop, played, fault, whole))
         self.messages += count
 
     def extra(self, place: Place, fault: str, text: str) -> None:
@@ -191,8 +187,7 @@ class Truth:
         rows, of_note = _heard_rows(lane, noted)
         starts = _begins(of_note)
         if lane.encoded.wire.joins:
-            one_frame = np.array([note.one_frame for note in noted])[of_note]
-            frame_begins = _begins(of_note, np.where(one_frame, 0, rows // lane.batch))
+            frame_begins = _begins(of_note, rows // lane.batch)
         else:
             frame_begins = np.arange(len(rows))
         # Which frame since the note's first: how many frames began after the note did.

@@ -1,0 +1,209 @@
+"""`ticktape doctor`: what stands in the way of a recording, and what to do about it.
+
+It asks nothing of a venue and writes nothing but a temporary file beside the run.
+"""
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from ticktape import clock
+from ticktape.cli.figures import duration
+from ticktape.cli.running import keys_of, proxies_of
+from ticktape.cli.terminal import console, print_json, print_line
+from ticktape.config import Config, DecideConfig, FeedConfig, load_config
+from ticktape.errors import EXIT_CONFIG, ConfigError, DecisionError
+from ticktape.journal.disk import Disk
+
+_SYNCS = 20
+_STALLS_S = 0.5
+_STYLES = {"ok": "green", "note": "yellow", "fault": "bold red"}
+
+
+class Finding(NamedTuple):
+    """One thing that doctor looked at; `level` is ok, note or fault."""
+
+    level: str
+    what: str
+    words: str
+    cure: str = ""
+
+
+def doctor(config: Path | None = None, /, *, json: bool = False) -> int:
+    """Look at this machine, and at a config, its keys, its strategies and its disk; say what to do.
+
+    Nothing is recorded and no key is sent anywhere.
+
+    Parameters
+    ----------
+    config
+        The config to look at; without one only the machine is looked at.
+    json
+        Print one JSON object instead.
+    """
+    findings = [_python(), _cpus(), _clock(), _stalls()]
+    loaded: Config | None = None
+    if config is not None:
+        try:
+            loaded = load_config(config)
+            findings.append(Finding("ok", "config", f"{config} is right"))
+        except ConfigError as error:
+            findings += _faults("config", error)
+    if loaded is not None:
+        findings += _of_config(loaded)
+    findings += _disk(loaded.directory if loaded is not None else Path())
+    faults = sum(finding.level == "fault" for finding in findings)
+    if json:
+        print_json({"faults": faults, "findings": [each._asdict() for each in findings]})
+    else:
+        _print(findings, faults)
+    return EXIT_CONFIG if faults else 0
+
+
+def _print(findings: list[Finding], faults: int) -> None:
+    for at, finding in enumerate(findings):
+        words = f"{finding.level:5}  {finding.what:9}  {finding.words}"
+        console.print(words, style=_STYLES[finding.level], markup=False)
+        next_cure = findings[at + 1].cure if at + 1 < len(findings) else ""
+        if finding.cure and finding.cure != next_cure:
+            print_line(f"       → {finding.cure}")
+    print_line("")
+    notes = sum(finding.level == "note" for finding in findings)
+    if faults:
+        print_line(f"{faults} fault{'s' * (faults != 1)} to mend before recording")
+    else:
+        print_line("nothing stands in the way" + (", see the notes" if notes else ""))
+
+
+def _faults(what: str, error: ConfigError) -> list[Finding]:
+    return [Finding("fault", what, fault, error.hint) for fault in error.faults]
+
+
+def _of_config(config: Config) -> list[Finding]:
+    findings = _keys(config)
+    proxies = proxies_of(config)
+    findings += [_reachable(feed, proxies[feed.name]) for feed in config.feed]
+    findings += [_strategy(each) for each in config.decide]
+    if config.journal.sync == "os":
+        cure = 'sync = "group" costs no speed and loses at most commit_ms of data.'
+        words = 'sync = "os": power loss costs what the system had not yet written'
+        findings.append(Finding("note", "journal", words, cure))
+    return findings
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding("ok", "python", f"{version} on {sys.platform}")
+
+
+def _cpus() -> Finding:
+    count = os.cpu_count() or 1
+    if count < 2:
+        cure = "Strategies and tables share the one CPU with capture; expect latency, not loss."
+        return Finding("note", "cpu", "1 CPU", cure)
+    return Finding("ok", "cpu", f"{count} CPUs")
+
+
+def _clock() -> Finding:
+    before = clock.WallClock()
+    clock.sleep_s(0.2)
+    drift_ns = abs(before.drift_ns())
+    words = f"the wall clock moved {duration(drift_ns)} against the monotonic one in 0.2 s"
+    if drift_ns > 1_000_000:
+        cure = "Something steps the clock: look at chronyd or systemd-timesyncd."
+        return Finding("note", "clock", words, cure)
+    return Finding("ok", "clock", words)
+
+
+def _stalls() -> Finding:
+    """The longest time that a spinning process was not run."""
+    end_ns = clock.monotonic_ns() + int(_STALLS_S * clock.NS_PER_S)
+    longest_ns, before_ns = 0, clock.monotonic_ns()
+    while before_ns < end_ns:
+        now_ns = clock.monotonic_ns()
+        longest_ns = max(longest_ns, now_ns - before_ns)
+        before_ns = now_ns
+    words = f"a spinning process stood still for at most {duration(longest_ns)} in {_STALLS_S} s"
+    if longest_ns > 20_000_000:
+        cure = "Other work takes the CPUs: that is the floor of any latency here."
+        return Finding("note", "scheduler", words, cure)
+    return Finding("ok", "scheduler", words)
+
+
+def _keys(config: Config) -> list[Finding]:
+    try:
+        found = keys_of(config)
+    except ConfigError as error:
+        return _faults("keys", error)
+    return [Finding("ok", "keys", f"feed {feed!r} has a key and a secret") for feed in found]
+
+
+def _reachable(feed: FeedConfig, proxy: str) -> Finding:
+    """Whether the venue, or the proxy before it, takes a connection."""
+    parts = urlsplit(proxy or feed.url)
+    port = parts.port or (443 if parts.scheme in ("wss", "https") else 80)
+    place = f"{'the proxy ' if proxy else ''}{parts.hostname}:{port}"
+    try:
+        with socket.create_connection((parts.hostname or "", port), timeout=3):
+            return Finding("ok", "network", f"feed {feed.name!r}: {place} answers")
+    except OSError as error:
+        cure = "Look at the network and the firewall; behind a proxy set proxy = … for this feed."
+        words = f"feed {feed.name!r}: {place} does not answer ({error.strerror or error})"
+        return Finding("fault", "network", words, cure)
+
+
+def _strategy(decide: DecideConfig) -> Finding:
+    from ticktape.decisions import load_strategy
+
+    try:
+        load_strategy(decide.file, decide.name, decide.class_name)
+    except DecisionError as error:
+        return Finding("fault", "strategy", str(error.args[0]), error.hint)
+    return Finding("ok", "strategy", f"{decide.name} loads from {decide.file}")
+
+
+def _disk(directory: Path) -> list[Finding]:
+    place = directory.resolve()
+    while not place.exists():
+        place = place.parent
+    found = []
+    free_bytes = shutil.disk_usage(place).free
+    level = "ok" if free_bytes > 10 << 30 else "note"
+    cure = (
+        ""
+        if level == "ok"
+        else "The journal keeps every byte: give it room for the days that you mean to record."
+    )
+    found.append(Finding(level, "disk", f"{free_bytes / 1e9:.1f} GB free at {place}", cure))
+    try:
+        found.append(_fsync(place))
+    except OSError as error:
+        cure = "Choose a directory that you may write to: directory = … in the config."
+        words = f"{place} cannot be written ({error.strerror})"
+        found.append(Finding("fault", "disk", words, cure))
+    return found
+
+
+def _fsync(place: Path) -> Finding:
+    disk = Disk()
+    times_ns = []
+    with tempfile.TemporaryFile(dir=place) as target:
+        for _ in range(_SYNCS):
+            os.write(target.fileno(), bytes(4096))
+            before_ns = clock.monotonic_ns()
+            disk.sync(target.fileno())
+            times_ns.append(clock.monotonic_ns() - before_ns)
+    median_ns = sorted(times_ns)[len(times_ns) // 2]
+    words = f"a sync of 4 kB takes {duration(median_ns)} (median of {_SYNCS})"
+    if median_ns > 25_000_000:
+        cure = 'sync = "group" hides this; do not use sync = "each" on this disk.'
+        return Finding("note", "fsync", words, cure)
+    if median_ns < 20_000:
+        cure = "This is faster than a disk can be: a RAM disk or a lying one. Power loss costs all."
+        return Finding("note", "fsync", words, cure)
+    return Finding("ok", "fsync", words)

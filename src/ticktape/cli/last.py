@@ -1,0 +1,103 @@
+"""`ticktape last`: the last values, once."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from ticktape import clock
+from ticktape.cli.figures import age, moment
+from ticktape.cli.terminal import print_json, print_line, print_rows
+from ticktape.directory import RunDirectory
+from ticktape.errors import ConfigError
+from ticktape.lastvalue import LastValue, LastValues
+from ticktape.replay.places import open_run
+
+_NAMES = ("feed", "symbol", "price", "size", "traded at (UTC)", "age", "bid", "ask", "bar close")
+
+_RIGHT = ("price", "size", "bid", "ask", "bar close")
+
+
+class _Row(NamedTuple):
+    feed: str
+    symbol: str
+    value: LastValue
+    age_ns: int | None
+
+
+def last(directory: Path, /, *symbols: str, json: bool = False) -> int:
+    """Print the last values once: newest trade, quote and bar per symbol, with their age.
+
+    They are read from a mapped file without asking the recorder; `--json` gives whole records.
+
+    Parameters
+    ----------
+    directory
+        The run's directory.
+    symbols
+        Only these; all when none is named.
+    json
+        Print one JSON object instead.
+    """
+    rows = _rows(open_run(directory), symbols)
+    if json:
+        print_json({"last": [_record(row) for row in rows]})
+        return 0
+    if not rows:
+        print_line("no values yet")
+        return 0
+    cells = [_cells(row) for row in rows]
+    # A run without quotes or bars has no columns for them.
+    shown = [at for at in range(len(_NAMES)) if at < 2 or any(row[at] for row in cells)]
+    print_rows([_NAMES[at] for at in shown], [[row[at] for at in shown] for row in cells], _RIGHT)
+    return 0
+
+
+def _rows(directory: RunDirectory, symbols: tuple[str, ...]) -> list[_Row]:
+    now_ns = clock.wall_now_ns()
+    found = []
+    with LastValues(directory.last) as values:
+        known = sorted(values)
+        for feed, symbol in known:
+            value = values.get(feed, symbol)
+            if value is not None and (not symbols or symbol in symbols):
+                found.append(_Row(feed, symbol, value, value.age_ns(now_ns)))
+    there = sorted({symbol for _, symbol in known})
+    strangers = [symbol for symbol in symbols if symbol not in there]
+    if strangers:
+        raise ConfigError(
+            [f"no last value of {symbol}" for symbol in strangers],
+            hint=f"There are: {', '.join(there[:30]) or 'none yet'}.",
+        )
+    return found
+
+
+def _record(row: _Row) -> dict[str, object]:
+    return {
+        "feed": row.feed,
+        "symbol": row.symbol,
+        "trade": row.value.trade,
+        "quote": row.value.quote,
+        "bar": row.value.bar,
+        "day": row.value.day,
+        "age_s": None if row.age_ns is None else row.age_ns / clock.NS_PER_S,
+    }
+
+
+def _cells(row: _Row) -> tuple[str, ...]:
+    trade, quote, bar = row.value.trade, row.value.quote, row.value.bar
+    return (
+        row.feed,
+        row.symbol,
+        _price(trade.price) if trade else "",
+        f"{trade.size:g}" if trade else "",
+        moment(trade.event_ns) if trade else "",
+        age(row.age_ns) if row.age_ns is not None else "",
+        _price(quote.bid_price) if quote else "",
+        _price(quote.ask_price) if quote else "",
+        _price(bar.close) if bar else "",
+    )
+
+
+def _price(price: float) -> str:
+    """At least two digits behind the point, as prices are written."""
+    whole, _, fraction = f"{price:.6f}".rstrip("0").partition(".")
+    return f"{whole}.{fraction:0<2}"

@@ -1,0 +1,143 @@
+"""Where a journal ended, found from its back; and what makes its past durable before a new start.
+
+Recovery never alters or cuts what is there: a torn end stays, and a manifest says how long it is.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from ticktape.journal.blocks import Block, TrueHeader, parse_blocks, parse_header
+from ticktape.journal.disk import Disk
+from ticktape.journal.format import BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES
+from ticktape.journal.segments import Segment, find_next_epoch, list_segments, read_opening
+
+_BACKWARD_BYTES = 1 << 20  # first look back; four times as far until a block is found
+
+
+class SegmentEnd(NamedTuple):
+    """How a segment ends: the last whole block, where it ends, and what lies behind it.
+
+    `next_seq` is -1 when nothing tells; it counts the entries of a torn block whose header proves
+    true, for they had numbers. `torn_entries` is how many they are.
+    """
+
+    last: Block | None
+    end_offset: int
+    next_seq: int
+    torn_bytes: int
+    torn_entries: int | None
+    journal_id: bytes | None
+
+
+def find_end(segment: Segment) -> SegmentEnd:
+    """Find the end of a segment from its back, without reading the rest."""
+    size = segment.size_bytes()
+    header, nonce = read_opening(segment)
+    journal_id = header.journal_id if header is not None else None
+    if nonce is None:
+        return SegmentEnd(None, segment.base, -1, size, None, journal_id)
+    look = _BACKWARD_BYTES
+    with open(segment.path, "rb") as source:
+        while True:
+            start = max(SEGMENT_HEADER_BYTES, size - look)
+            source.seek(start)
+            chunk = source.read(size - start)
+            last, torn = _last_in(chunk, segment, segment.base + start, nonce)
+            if last is not None or start == SEGMENT_HEADER_BYTES:
+                break
+            look *= 4
+    if last is not None:
+        end_offset, whole_seq = last.end_offset, last.next_seq
+    else:
+        end_offset = segment.base + SEGMENT_HEADER_BYTES
+        whole_seq = header.first_seq if header is not None else -1
+    next_seq = torn.seq + torn.entries if torn is not None else whole_seq
+    return SegmentEnd(
+        last,
+        end_offset,
+        max(next_seq, whole_seq),
+        segment.base + size - end_offset,
+        max(next_seq - whole_seq, 0) if torn is not None and whole_seq >= 0 else None,
+        journal_id,
+    )
+
+
+def _last_in(
+    chunk: bytes, segment: Segment, chunk_offset: int, nonce: bytes
+) -> tuple[Block | None, TrueHeader | None]:
+    """The last whole block in the end of a segment, and the last true header behind it."""
+    torn: TrueHeader | None = None
+    at = chunk.rfind(nonce)
+    while at >= 0:
+        header = parse_header(chunk, at, chunk_offset + at, nonce)
+        if header is not None:
+            alone = chunk[at : at + BLOCK_HEADER_BYTES + header.body_bytes]
+            blocks, _ = parse_blocks(alone, segment.epoch, chunk_offset + at, nonce)
+            if blocks:
+                return blocks[0], torn
+            torn = torn or header
+        at = chunk.rfind(nonce, 0, at + len(nonce) - 1)
+    return None, torn
+
+
+class JournalEnd(NamedTuple):
+    """Where a journal stands before a new start: what recovery found, reading only."""
+
+    next_epoch: int
+    next_seq: int
+    last: Block | None
+    last_segment: Segment | None
+    end: SegmentEnd | None
+    journal_id: bytes | None
+
+
+def find_journal_end(directory: Path) -> JournalEnd:
+    """Where the journal in `directory` ended, and what the next start must begin with."""
+    next_epoch = find_next_epoch(directory)
+    segments = list_segments(directory)
+    if not segments:
+        return JournalEnd(next_epoch, 0, None, None, None, None)
+    newest_end: SegmentEnd | None = None
+    last: Block | None = None
+    journal_id: bytes | None = None
+    next_seq = 0
+    for segment in reversed(segments):
+        end = find_end(segment)
+        newest_end = newest_end or end
+        last = last or end.last
+        journal_id = journal_id or end.journal_id
+        next_seq = max(next_seq, end.next_seq)
+        if last is not None and journal_id is not None:
+            break
+    return JournalEnd(next_epoch, next_seq, last, segments[-1], newest_end, journal_id)
+
+
+def settle(disk: Disk, directory: Path, found: JournalEnd) -> None:
+    """Make durable all that the last epoch wrote, and write down how its last segment ended.
+
+    A writer that was killed leaves bytes with the system, and not only in its last segment: once
+    the next epoch is published, readers take all of the one before for synced.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    segment, end = found.last_segment, found.end
+    if segment is None or end is None:
+        return
+    for each in list_segments(directory):
+        if each.epoch == segment.epoch:
+            with open(each.path, "rb+") as source:
+                disk.sync(source.fileno())
+    disk.sync_directory(directory)
+    path = segment.path.with_suffix(".manifest.json")
+    if not path.exists():
+        manifest = {
+            "segment": segment.path.name,
+            "end_offset": end.end_offset,
+            "next_seq": found.next_seq,
+            "torn_bytes": end.torn_bytes,
+            "torn_entries": end.torn_entries,
+        }
+        disk.replace(path, msgspec.json.encode(manifest) + b"\n")

@@ -1,0 +1,122 @@
+"""init, doctor, record and demo: what they refuse, and what they leave alone."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from filelock import FileLock
+
+from ticktape.config import load_config
+
+
+def test_init_writes_a_config_that_loads_and_says_what_comes_next(said, tmp_path):
+    path = tmp_path / "mine.toml"
+    code, out, _ = said("init", path, "--test")
+    assert code == 0
+    assert load_config(path).feed[0].trades == ("FAKEPACA",)
+    assert f"ticktape record {path}" in out
+
+
+def test_init_never_replaces_a_file(said, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("kept")
+    code, _, err = said("init", path)
+    assert code == 2
+    assert "left alone" in err
+    assert path.read_text() == "kept"
+
+
+def test_doctor_without_a_config_looks_at_the_machine(said):
+    code, out, _ = said("doctor", "--json")
+    found = json.loads(out.splitlines()[-1])
+    assert {"python", "cpu", "clock", "scheduler", "disk"} <= {f["what"] for f in found["findings"]}
+    assert code == (2 if found["faults"] else 0)
+
+
+def write_config(path, **changes):
+    feed = {"name": "a", "kind": "alpaca", "url": "ws://127.0.0.1:1/v2/sip"} | changes
+    lines = [f"{key} = {json.dumps(value)}" for key, value in feed.items()]
+    path.write_text("[[feed]]\n" + "\n".join(lines) + '\ntrades = ["*"]\n')
+    return path
+
+
+def test_doctor_finds_missing_keys_a_closed_port_and_a_broken_strategy(said, tmp_path):
+    path = write_config(tmp_path / "mine.toml")
+    (tmp_path / "broken.py").write_text("raise ValueError('planted')\n")
+    path.write_text(path.read_text() + '[[decide]]\nfile = "broken.py"\n[journal]\nsync = "os"\n')
+    code, out, _ = said("doctor", path, "--json")
+    levels = {}
+    for finding in json.loads(out.splitlines()[-1])["findings"]:
+        levels.setdefault(finding["what"], []).append(finding["level"])
+    assert code == 2
+    assert levels["keys"] == ["fault", "fault"]
+    assert levels["network"] == levels["strategy"] == ["fault"]
+    assert levels["journal"] == ["note"]
+    _, out, _ = said("doctor", path)
+    assert "4 faults to mend before recording" in out.splitlines()[-1]
+
+
+def test_record_reports_all_faults_of_a_config_together(said, tmp_path):
+    path = write_config(tmp_path / "mine.toml", kind="nosuch", encoding="xml", nosuch=1)
+    code, _, err = said("record", path)
+    assert code == 2
+    for word in ("3 faults", "kind", "encoding", "nosuch"):
+        assert word in err
+
+
+@pytest.mark.parametrize("wrong", [["--for", "soon"], ["--until", "late"]])
+def test_record_refuses_a_time_that_is_none(said, tmp_path, wrong):
+    code, _, err = said("record", write_config(tmp_path / "mine.toml"), *wrong)
+    assert code == 2
+    assert wrong[1] in err
+
+
+def test_record_refuses_a_directory_in_which_another_records(said, tmp_path, monkeypatch):
+    monkeypatch.setenv("APCA_API_KEY_ID", "key")
+    monkeypatch.setenv("APCA_API_SECRET_KEY", "secret")
+    (tmp_path / "tape").mkdir()
+    with FileLock(tmp_path / "tape" / "run.lock"):
+        code, _, err = said("record", write_config(tmp_path / "mine.toml"), "--for", "1s")
+    assert code == 3
+    assert "another ticktape records" in err
+
+
+def test_demo_leaves_alone_what_is_no_run(said, tmp_path):
+    (tmp_path / "thesis.txt").write_text("kept")
+    code, _, err = said("demo", "--directory", tmp_path, "--seconds", "2")
+    assert code == 2
+    assert "left alone" in err
+    assert (tmp_path / "thesis.txt").read_text() == "kept"
+
+
+def test_demo_leaves_alone_a_run_that_is_at_work(said, tmp_path):
+    (tmp_path / "run.toml").write_text("")
+    with FileLock(tmp_path / "run.lock"):
+        code, _, err = said("demo", "--directory", tmp_path, "--seconds", "2")
+    assert code == 3
+    assert "another ticktape" in err
+    assert (tmp_path / "run.toml").exists()
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "1e9"])
+def test_demo_refuses_a_length_that_is_none(said, seconds):
+    assert said("demo", "--seconds", seconds)[0] == 2
+
+
+def test_demo_replaces_one_that_was_killed_and_ends_with_the_equation(tmp_path):
+    command = [sys.executable, "-m", "ticktape", "demo", "--directory", str(tmp_path / "demo")]
+    first = subprocess.Popen([*command, "--seconds", "60"], stderr=subprocess.PIPE, text=True)
+    with first:
+        while "subscribed" not in first.stderr.readline():
+            assert first.poll() is None
+        first.kill()
+    second = subprocess.run(
+        [*command, "--seconds", "1"], capture_output=True, text=True, check=False
+    )
+    assert second.returncode == 0, second.stdout + second.stderr
+    lines = second.stdout.splitlines()
+    assert lines[-1].startswith("COMPLETE  received 36,234 = stored 36,234")
+    assert any(line.startswith("stored ") for line in lines)
+    assert [entry for entry in os.listdir(tmp_path) if entry != "demo"] == []

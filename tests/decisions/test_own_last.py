@@ -1,0 +1,57 @@
+"""Last values as a strategy sees them: as of its record, forward only, over feeds and for each."""
+
+from ticktape.decisions import OwnLastValues
+
+
+def test_the_newest_of_each_kind_is_kept_for_a_symbol(makes):
+    last = OwnLastValues()
+    last.update(makes.trade(1, 10.0))
+    last.update(makes.quote(2, 9.0))
+    last.update(makes.trade(3, 11.0))
+
+    assert (last["IBM"].trade.price, last["IBM"].quote.bid_price, last["IBM"].bar) == (
+        11.0,
+        9.0,
+        None,
+    )
+
+
+def test_a_late_print_does_not_replace_a_newer_value(makes):
+    last = OwnLastValues()
+    last.update(makes.trade(1, 10.0, event_ns=50))
+    last.update(makes.trade(2, 11.0, event_ns=49))
+
+    assert last["IBM"].trade.price == 10.0
+
+
+def test_of_two_at_one_time_the_later_arrival_wins(makes):
+    last = OwnLastValues()
+    last.update(makes.trade(1, 10.0, event_ns=50))
+    last.update(makes.trade(2, 11.0, event_ns=50))
+
+    assert last["IBM"].trade.price == 11.0
+
+
+def test_feeds_are_told_apart_by_of_and_joined_by_symbol(makes):
+    last = OwnLastValues()
+    last.update(makes.trade(1, 10.0, event_ns=1, feed="sip"))
+    last.update(makes.trade(2, 20.0, event_ns=2, feed="iex"))
+
+    assert last.of("sip", "IBM").trade.price == 10.0
+    assert last["IBM"].trade.price == 20.0
+
+
+def test_what_never_came_is_empty_and_not_an_error(makes):
+    last = OwnLastValues()
+
+    assert last["IBM"].trade is None
+    assert last.of("sip", "IBM").quote is None
+    assert len(last) == 0
+
+
+def test_a_gap_is_no_symbol(makes):
+    last = OwnLastValues()
+    last.update(makes.gap())
+    last.update(makes.trade(1))
+
+    assert list(last) == ["IBM"]

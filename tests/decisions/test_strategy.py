@@ -1,0 +1,240 @@
+"""Loading a strategy and calling it: whatever its author does, the words say where it went wrong."""
+
+import pytest
+
+from ticktape.decisions import load_strategy
+from ticktape.errors import DecisionError
+
+ONE = """
+    class One:
+        def on_trade(self, trade, last):
+            return {"price": trade.price, "last": last[trade.symbol].trade.price}
+"""
+
+
+def test_a_callback_gets_the_record_and_the_last_values_as_of_it(load, makes):
+    assert load(ONE).decide(makes.trade(1, 7.5)) == b'{"last":7.5,"price":7.5}'
+
+
+def test_a_record_without_a_callback_still_moves_the_last_values(load, makes):
+    strategy = load(ONE)
+
+    assert strategy.decide(makes.quote(1, 9.0)) is None
+    assert strategy.last["IBM"].quote.bid_price == 9.0
+
+
+def test_none_is_no_decision_and_false_is_one(load, makes):
+    strategy = load(
+        """
+        class Picky:
+            def on_trade(self, trade, last):
+                return None if trade.price < 5 else False
+        """
+    )
+
+    assert strategy.decide(makes.trade(1, 1.0)) is None
+    assert strategy.decide(makes.trade(2, 6.0)) == b"false"
+
+
+def test_gaps_are_given_like_other_records(load, makes):
+    strategy = load(
+        """
+        class Careful:
+            def on_gap(self, gap, last):
+                return gap.cause
+        """
+    )
+
+    assert strategy.decide(makes.gap()) == b'"the cable"'
+
+
+def test_a_set_of_texts_has_the_same_bytes_in_every_process(load, makes):
+    strategy = load(
+        """
+        class Sets:
+            def on_trade(self, trade, last):
+                return {"z": 1, "symbols": {"c", "a", "b"}}
+        """
+    )
+
+    assert strategy.decide(makes.trade()) == b'{"symbols":["a","b","c"],"z":1}'
+
+
+def test_an_error_names_the_callback_the_exception_and_the_line(load, makes):
+    strategy = load(
+        """
+        class Bad:
+            def on_trade(self, trade, last):
+                one = 1
+                return one / (trade.price - 1)
+        """
+    )
+
+    with pytest.raises(DecisionError, match=r"mine: on_trade raised ZeroDivisionError") as caught:
+        strategy.decide(makes.trade(8, 1.0))
+
+    assert "(strategy.py:5)" in str(caught.value)
+    assert (caught.value.decision, caught.value.seq) == ("mine", 8)
+
+
+def test_an_error_inside_a_library_names_the_strategys_own_line(load, makes):
+    strategy = load(
+        """
+        import json
+        class Bad:
+            def on_trade(self, trade, last):
+                return json.loads("{")
+        """
+    )
+
+    with pytest.raises(DecisionError, match=r"JSONDecodeError.*\(strategy.py:5\)"):
+        strategy.decide(makes.trade())
+
+
+@pytest.mark.parametrize("ending", ["sys.exit(3)", "raise KeyboardInterrupt", "exit()"])
+def test_a_strategy_that_wants_to_end_the_process_is_an_error_like_any_other(load, makes, ending):
+    strategy = load(
+        f"""
+        import sys
+        class Leaving:
+            def on_trade(self, trade, last):
+                {ending}
+        """
+    )
+
+    with pytest.raises(DecisionError, match=r"raised (SystemExit|KeyboardInterrupt)"):
+        strategy.decide(makes.trade())
+
+
+@pytest.mark.parametrize("value", ["object()", "1j", "lambda: 1"])
+def test_what_json_cannot_hold_is_an_error(load, makes, value):
+    strategy = load(
+        f"""
+        class Odd:
+            def on_trade(self, trade, last):
+                return {value}
+        """
+    )
+
+    with pytest.raises(DecisionError, match="on_trade raised"):
+        strategy.decide(makes.trade())
+
+
+# Loading.
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DecisionError, match=r"gone.py: no such strategy file"):
+        load_strategy(tmp_path / "gone.py", "mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("class A:\n    pass\n", r"0 strategy classes found \(none\)"),
+        (
+            "class A:\n    def on_trade(self, t, l): pass\n"
+            "class B:\n    def on_quote(self, t, l): pass\n",
+            r"2 strategy classes found \(A, B\)",
+        ),
+        ("def broken(:\n", r"SyntaxError: .*\(strategy.py:1\)"),
+        ("x = 1\nraise RuntimeError('early')\n", r"RuntimeError: early \(strategy.py:2\)"),
+        ("import no_such_module_at_all\n", r"ModuleNotFoundError.*\(strategy.py:1\)"),
+        ("import sys\nsys.exit(0)\n", r"SystemExit: 0 \(strategy.py:2\)"),
+        (
+            "class A:\n    def __init__(self):\n        self.x = {}['key']\n"
+            "    def on_trade(self, t, l): pass\n",
+            r"making the strategy raised KeyError: 'key' \(strategy.py:3\)",
+        ),
+        (
+            "class A:\n    def __init__(self, size):\n        pass\n"
+            "    def on_trade(self, t, l): pass\n",
+            r"making the strategy raised TypeError",
+        ),
+    ],
+    ids=["none", "two", "syntax", "import", "module", "exit", "init", "arguments"],
+)
+def test_a_file_that_is_no_strategy_is_refused_with_its_line(load, text, words):
+    with pytest.raises(DecisionError, match=words):
+        load(text)
+
+
+TWO = """
+    class Base:
+        def on_trade(self, trade, last):
+            return "base"
+    class Mine(Base):
+        def on_quote(self, quote, last):
+            return "mine"
+"""
+
+
+def test_class_name_picks_one_of_several(load, makes):
+    assert load(TWO, "Mine").decide(makes.trade()) == b'"base"'
+
+
+def test_a_class_name_that_is_not_there_names_those_that_are(load):
+    with pytest.raises(DecisionError, match=r"no strategy class 'Other' \(there are: Base, Mine\)"):
+        load(TWO, "Other")
+
+
+def test_an_imported_class_is_no_strategy_of_this_file(load, write, makes):
+    write("class Tool:\n    def on_trade(self, t, l): return 'tool'\n", "tools_of_mine.py")
+
+    strategy = load(
+        """
+        from tools_of_mine import Tool
+        class Own:
+            def on_trade(self, trade, last):
+                return Tool().on_trade(trade, last) + "!"
+        """
+    )
+
+    assert strategy.decide(makes.trade()) == b'"tool!"'
+
+
+def test_modules_beside_it_begin_anew_with_each_instance(load, write, makes):
+    write("count = 0\n", "kept_state.py")
+    text = """
+        import kept_state
+        class Counts:
+            def on_trade(self, trade, last):
+                kept_state.count += 1
+                return kept_state.count
+    """
+    first = load(text)
+    first.decide(makes.trade())
+
+    assert first.decide(makes.trade()) == b"2"
+    assert load(text).decide(makes.trade()) == b"1"
+
+
+# The timer.
+
+
+def test_a_timer_is_called_with_the_time_and_the_last_values(load, makes):
+    strategy = load(
+        """
+        class Ticks:
+            timer_s = 0.25
+            def on_timer(self, now_ns, last):
+                return [now_ns, len(last)]
+        """
+    )
+    strategy.decide(makes.trade())
+
+    assert strategy.timer_s == 0.25
+    assert strategy.on_timer(77) == b"[77,1]"
+
+
+@pytest.mark.parametrize("timer_s", ["0", "-1", "float('nan')", "float('inf')", "'soon'"])
+def test_a_timer_without_a_sensible_period_is_refused(load, timer_s):
+    text = f"class Bad:\n    timer_s = {timer_s}\n    def on_timer(self, now_ns, last): pass\n"
+
+    with pytest.raises(DecisionError, match="timer_s"):
+        load(text)
+
+
+def test_a_timer_that_says_no_period_is_refused_for_it_would_never_be_called(load):
+    with pytest.raises(DecisionError, match=r"has on_timer, and timer_s is 0"):
+        load("class Bad:\n    def on_timer(self, now_ns, last): pass\n")

@@ -1,0 +1,124 @@
+"""Protocol v1 as a pure conversation."""
+
+import json
+
+import pytest
+
+from ticktape.feeds.alpaca_v1 import AlpacaV1Protocol
+from ticktape.feeds.protocol import Authenticated, Fail, Notice, Ready, Send
+
+WANTED = {"trades": ["SPY"], "quotes": ["SPY"], "bars": ["*"]}
+STREAMS = ["T.SPY", "Q.SPY", "AM.*"]
+TAKEN = "your connection is rejected while another connection is open under the same account"
+
+
+class Venue:
+    def __init__(self):
+        self.protocol = AlpacaV1Protocol("the-key", "the-secret", WANTED)
+        self.sent = []
+
+    def say(self, stream, **data):
+        payload = json.dumps({"stream": stream, "data": data}, separators=(",", ":")).encode()
+        assert self.protocol.is_control(payload)
+        actions = self.protocol.receive(payload)
+        self.sent += [json.loads(a.payload) for a in actions if isinstance(a, Send)]
+        return [a for a in actions if not isinstance(a, Send)]
+
+    def login(self):
+        assert self.say("authorization", action="authenticate", status="authorized") == [
+            Authenticated()
+        ]
+        return self
+
+
+def test_client_speaks_first_and_hides_its_secret():
+    (action,) = AlpacaV1Protocol("the-key", "the-secret", WANTED).open()
+    said = {"action": "authenticate", "data": {"key_id": "the-key", "secret_key": "the-secret"}}
+    assert json.loads(action.payload) == said
+    assert "the-secret" not in repr(action)
+
+
+def test_login_is_followed_by_one_request_for_all_streams():
+    assert Venue().login().sent == [{"action": "listen", "data": {"streams": STREAMS}}]
+
+
+def test_wrong_key_is_fatal_with_the_cure():
+    (fail,) = Venue().say("authorization", action="authenticate", status="unauthorized")
+    assert fail.fatal and fail.code == 402
+    assert "authentication failed" in fail.words and "APCA_API_KEY_ID" in fail.hint
+
+
+def test_acknowledgement_is_compared_as_a_set():
+    (ready,) = Venue().login().say("listening", streams=sorted(STREAMS))
+    assert ready == Ready({"bars": ["*"], "quotes": ["SPY"], "trades": ["SPY"]}, {}, "")
+
+
+def test_stream_left_out_is_missing():
+    (ready,) = Venue().login().say("listening", streams=["T.SPY"])
+    assert ready.missing == {"quotes": ["SPY"], "bars": ["*"]}
+    assert "leaves it out" in ready.words
+
+
+@pytest.mark.parametrize("data", [{"streams": []}, {"streams": None}, {}, {"streams": ["T.IBM"]}])
+def test_acknowledgement_of_nothing_is_fatal(data):
+    (fail,) = Venue().login().say("listening", **data)
+    assert fail.fatal and "nothing of the subscription was accepted" in fail.words
+
+
+def test_later_acknowledgement_of_nothing_is_a_gap_and_no_end():
+    venue = Venue().login()
+    venue.say("listening", streams=STREAMS)
+    (ready,) = venue.say("listening", streams=[])
+    assert ready.missing == {"trades": ["SPY"], "quotes": ["SPY"], "bars": ["*"]}
+
+
+def test_connection_limit_waits_and_tries_again():
+    (fail,) = Venue().say("listening", error=TAKEN)
+    assert isinstance(fail, Fail) and not fail.fatal
+    assert fail.code == 406 and fail.wait_s > 0 and "another session holds" in fail.words
+
+
+def test_refused_request_is_fatal_with_the_venues_own_words():
+    (fail,) = Venue().login().say("listening", error="channel limit exceeded")
+    assert fail.fatal and "channel limit exceeded" in fail.words and "Shorten" in fail.hint
+
+
+def test_error_while_data_flows_is_a_notice():
+    venue = Venue().login()
+    venue.say("listening", streams=STREAMS)
+    assert venue.say("listening", error="invalid message") == [
+        Notice(0, "the venue says 'invalid message'")
+    ]
+
+
+def test_already_authenticated_is_no_error():
+    assert Venue().login().say("listening", error="your connection is already authenticated") == []
+
+
+def test_second_login_is_a_notice_and_asks_for_nothing():
+    venue = Venue().login()
+    (notice,) = venue.say("authorization", action="authenticate", status="authorized")
+    assert isinstance(notice, Notice) and len(venue.sent) == 1
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b'{"stream":"listening"', b'{"stream":"listening","data":[]}', b'["listening"]', b"\xff"],
+)
+def test_control_message_that_cannot_be_read_is_a_notice(payload):
+    (notice,) = AlpacaV1Protocol("k", "s", WANTED).receive(payload)
+    assert isinstance(notice, Notice) and "cannot be read" in notice.words
+
+
+def test_until_data_flows_a_control_message_is_found_wherever_its_stream_stands():
+    late = b'{"data":{"action":"authenticate","status":"authorized"},"stream":"authorization"}'
+    assert Venue().protocol.is_control(late)
+
+
+def test_data_is_not_looked_into():
+    trade = b'{"stream":"T.SPY","data":{"ev":"T","T":"SPY","i":1,"x":2,"p":283.63,"s":2,"t":1}}'
+    venue = Venue().login()
+    assert not venue.protocol.is_control(trade)
+    venue.say("listening", streams=STREAMS)
+    assert not venue.protocol.is_control(trade)
+    assert venue.protocol.receive(trade) == []

@@ -1,0 +1,243 @@
+"""What starts, stops and outages mean for the gaps."""
+
+import json
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from ticktape.decoders.session import session_gaps
+from ticktape.feeds.gapkeeper import Content, GapKeeper
+from ticktape.ledger import fold_gaps
+from ticktape.records import EntryKind
+
+
+class Journal:
+    """Keeps what a keeper says, and gives the last block as a reader would find it."""
+
+    def __init__(self):
+        self.entries = []
+        self.last = None
+
+    def write(self, content, now_ns, kind=EntryKind.SESSION):
+        payload = msgspec.json.encode(content)
+        self.entries.append((payload, now_ns))
+        self.last = block_of(kind, payload, now_ns)
+        return json.loads(payload)
+
+    def data(self, now_ns):
+        self.last = block_of(EntryKind.TEXT, b"[]", now_ns)
+
+    def gaps(self):
+        rows = []
+        for seq, (payload, now_ns) in enumerate(self.entries):
+            rows += session_gaps(payload, "feed", now_ns, 0, seq)
+        return [
+            (gap.symbol, gap.from_ns, gap.to_ns, gap.planned, gap.cause) for gap in fold_gaps(rows)
+        ]
+
+
+def block_of(kind, payload, recv_ns):
+    """The last block of a journal, as far as a keeper looks into it, with one entry."""
+    entries = [(int(kind), payload)]
+    return SimpleNamespace(epoch=3, seq=7, count=1, recv_ns=recv_ns, entries=lambda: entries)
+
+
+class Run:
+    """One process of a feed, as capture drives its keeper."""
+
+    def __init__(self, journal, now_ns):
+        self.journal = journal
+        self.keeper = GapKeeper()
+        journal.write(self.keeper.start(journal.last, now_ns), now_ns)
+
+    def ready(self, now_ns, words="", **missing):
+        content = Content("subscribed", words=words, missing=missing or None)
+        self.journal.write(self.keeper.ready(content, now_ns), now_ns)
+        return self
+
+    def down(self, now_ns, last_ns, words="lost"):
+        self.journal.write(self.keeper.down(Content("down", words=words), last_ns), now_ns)
+        return self
+
+    def refused(self, now_ns, words="refused"):
+        self.journal.write(self.keeper.down(Content("refused", words=words), now_ns), now_ns)
+        return self.stop(now_ns, refused=True)
+
+    def stop(self, now_ns, cause="", refused=False):
+        said = self.keeper.stop(Content("stopped"), now_ns, cause, refused=refused)
+        self.journal.write(said, now_ns)
+        return self
+
+
+@pytest.fixture
+def journal():
+    return Journal()
+
+
+def test_first_start_has_no_gap(journal):
+    Run(journal, 100).ready(200)
+    assert journal.gaps() == []
+
+
+def test_first_start_that_fails_has_a_gap_from_its_beginning(journal):
+    Run(journal, 100).down(150, 0, "no server").ready(300)
+    assert journal.gaps() == [("", 100, 300, False, "no server")]
+
+
+def test_planned_stop_is_a_planned_gap_until_the_next_start(journal):
+    Run(journal, 100).ready(200).stop(900)
+    assert journal.gaps() == [("", 900, None, True, "planned stop")]
+    Run(journal, 5000).ready(5100)
+    assert journal.gaps() == [("", 900, 5000, True, "planned stop")]
+
+
+def test_kill_is_a_gap_from_the_last_block_until_data_comes_again(journal):
+    Run(journal, 100).ready(200)
+    journal.data(700)
+    run = Run(journal, 1000)
+    assert journal.gaps() == [("", 700, None, False, "the recorder was killed")]
+    run.ready(1100)
+    assert journal.gaps() == [("", 700, 1100, False, "the recorder was killed")]
+
+
+def test_start_tells_where_the_journal_stood(journal):
+    journal.data(700)
+    said = journal.write(GapKeeper().start(journal.last, 900), 900)
+    assert said["previous"] == {"epoch": 3, "last_seq": 7, "last_recv_ns": 700}
+
+
+def test_kill_while_down_goes_on_with_the_outage(journal):
+    Run(journal, 100).ready(200).down(800, 750, "lost")
+    Run(journal, 2000).ready(2100)
+    assert journal.gaps() == [("", 750, 2100, False, "lost")]
+
+
+def test_kill_while_starting_is_nobodys_plan(journal):
+    Run(journal, 100).ready(200).stop(900)
+    Run(journal, 2000)
+    Run(journal, 3000).ready(3100)
+    assert journal.gaps() == [
+        ("", 900, 2000, True, "planned stop"),
+        ("", 2000, 3100, False, "the recorder was killed while starting"),
+    ]
+
+
+def test_process_that_dies_at_every_start_leaves_an_open_gap(journal):
+    for now_ns in range(100, 1000, 100):
+        Run(journal, now_ns)
+    assert journal.gaps() == [("", 100, None, False, "the recorder was killed while starting")]
+
+
+@pytest.mark.parametrize("kind", [EntryKind.NOTE, EntryKind.DROPPED, EntryKind.CLOCK])
+def test_kill_after_an_entry_of_another_kind_is_a_gap_from_it(journal, kind):
+    Run(journal, 100).ready(200)
+    journal.write({"frames": 3}, 400, kind)
+    Run(journal, 1000).ready(1100)
+    assert ("", 400, 1100, False, "the recorder was killed") in journal.gaps()
+
+
+def test_clock_entry_carries_the_outage_over_a_kill(journal):
+    keeper = Run(journal, 100).ready(200).down(800, 750, "lost").keeper
+    said = keeper.stamped(Content("clock"))
+    journal.write({**msgspec.to_builtins(said), "step_ns": 5}, 900, EntryKind.CLOCK)
+    Run(journal, 1000).ready(1100)
+    assert journal.gaps() == [("", 750, 1100, False, "lost")]
+
+
+def test_outage_begins_with_the_last_that_was_heard(journal):
+    Run(journal, 100).ready(200).down(800, 750, "lost").ready(900)
+    assert journal.gaps() == [("", 750, 900, False, "lost")]
+
+
+def test_failures_in_a_row_are_one_gap_with_the_first_cause(journal):
+    run = Run(journal, 100).ready(200).down(800, 750, "lost")
+    run.down(900, 0, "no server").down(1000, 0, "no server").ready(1200)
+    assert journal.gaps() == [("", 750, 1200, False, "lost")]
+
+
+def test_two_outages_are_two_gaps(journal):
+    Run(journal, 100).ready(200).down(800, 750, "one").ready(900).down(1300, 1250, "two").ready(
+        1400
+    )
+    assert journal.gaps() == [
+        ("", 750, 900, False, "one"),
+        ("", 1250, 1400, False, "two"),
+    ]
+
+
+def test_stop_in_an_outage_ends_it_there_and_begins_the_planned_pause(journal):
+    Run(journal, 100).ready(200).down(800, 750, "lost").stop(1000)
+    assert journal.gaps() == [
+        ("", 750, 1000, False, "lost"),
+        ("", 1000, None, True, "planned stop"),
+    ]
+    Run(journal, 5000).ready(5100)
+    assert journal.gaps()[1] == ("", 1000, 5000, True, "planned stop")
+
+
+def test_stop_before_any_session_stood_is_a_gap(journal):
+    Run(journal, 100).stop(400)
+    assert journal.gaps()[0] == ("", 100, 400, False, "stopped before any session stood")
+
+
+def test_refusal_stays_an_open_gap_until_data_comes(journal):
+    Run(journal, 100).refused(300, "wrong key")
+    assert journal.gaps() == [("", 100, None, False, "wrong key")]
+    Run(journal, 9000).ready(9100)
+    assert journal.gaps() == [("", 100, 9100, False, "wrong key")]
+
+
+def test_refusal_while_data_flows_is_a_gap_from_there(journal):
+    Run(journal, 100).ready(200).refused(700, "the plan ended")
+    assert journal.gaps() == [("", 700, None, False, "the plan ended")]
+
+
+def test_death_of_the_supervisor_is_not_planned(journal):
+    Run(journal, 100).ready(200).stop(700, "the supervisor died")
+    Run(journal, 2000).ready(2100)
+    assert journal.gaps() == [("", 700, 2100, False, "the supervisor died")]
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_death_of_the_supervisor_before_data_comes_is_a_gap_from_the_start(journal, down):
+    run = Run(journal, 100)
+    if down:
+        run.down(200, 0, "no server")
+    run.stop(700, "the supervisor died")
+    Run(journal, 2000).ready(2100)
+    cause = "no server" if down else "the supervisor died"
+    assert journal.gaps() == [("", 100, 2100, False, cause)]
+
+
+def test_symbols_that_are_missing_are_gaps_of_their_own(journal):
+    run = Run(journal, 100).ready(200, "plan full", trades=["B", "A"], quotes=["A"])
+    assert journal.gaps() == [
+        ("A", 200, None, False, "quotes, trades not subscribed: plan full"),
+        ("B", 200, None, False, "trades not subscribed: plan full"),
+    ]
+    run.ready(500, "plan full", trades=["B"])
+    assert journal.gaps() == [
+        ("A", 200, 500, False, "quotes, trades not subscribed: plan full"),
+        ("B", 200, None, False, "trades not subscribed: plan full"),
+    ]
+
+
+def test_symbol_of_which_another_channel_is_missing_then_has_two_gaps(journal):
+    Run(journal, 100).ready(200, "x", trades=["A"], quotes=["A"]).ready(300, "x", quotes=["A"])
+    assert journal.gaps() == [
+        ("A", 200, 300, False, "quotes, trades not subscribed: x"),
+        ("A", 300, None, False, "quotes not subscribed: x"),
+    ]
+
+
+def test_same_symbols_missing_again_after_an_outage_are_still_the_same_gap(journal):
+    run = Run(journal, 100).ready(200, "x", trades=["A"])
+    run.down(800, 750).ready(900, "x", trades=["A"])
+    assert ("A", 200, None, False, "trades not subscribed: x") in journal.gaps()
+
+
+@pytest.mark.parametrize("cause", ["", "the supervisor died"])
+def test_stop_ends_the_gaps_of_symbols(journal, cause):
+    Run(journal, 100).ready(200, "x", trades=["A"]).stop(600, cause)
+    assert journal.gaps()[0] == ("A", 200, 600, False, "trades not subscribed: x")
