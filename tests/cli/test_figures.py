@@ -47,8 +47,9 @@ def test_an_age_is_plain_words(seconds, text):
     assert age(int(seconds * S)) == text
 
 
-def test_moments_are_utc_to_the_millisecond():
-    assert moment(1381262449234519454) == "2013-10-08 20:00:49.234"
+def test_moments_are_utc_and_name_their_day_when_it_is_another():
+    assert moment(1381262449234519454, 1381262450 * S) == "20:00:49.234"
+    assert moment(1381262449234519454, 1381348850 * S) == "2013-10-08 20:00:49"
     assert span(1381262340 * S, 1381262449 * S) == "2013-10-08 19:59:00 to 20:00:49 UTC"
     assert span(1381262340 * S, 1381348740 * S) == "2013-10-08 19:59:00 to 2013-10-09 19:59:00 UTC"
 

@@ -174,3 +174,12 @@ def test_with_stop_a_timer_that_raised_ends_the_strategy(runner_of):
     runner.fire_timer(0)
 
     assert runner.stopped
+
+
+def test_an_input_ends_where_it_is_enough_and_names_only_what_was_given(runner_of, makes):
+    runner, blocks = runner_of(ECHO, [[makes.trade(4)], [makes.trade(5)], [makes.trade(6)]])
+
+    outcome = runner.give("sip", blocks, lambda: runner.next_number == 2)
+
+    assert outcome.input == Blocks("sip", 0, 100, 250, 2)
+    assert [one["seq"] for one in said(outcome)] == [4, 5]

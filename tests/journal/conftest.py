@@ -64,7 +64,9 @@ class FakeDisk(Disk):
         self._fault("create", path)
         descriptor = super().create(path)
         self.open_files += 1
-        self._paths[os.fstat(descriptor).st_ino] = path
+        inode = os.fstat(descriptor).st_ino
+        self._paths[inode] = path
+        self._synced_bytes[inode] = 0
         self.log.append(("create", path.name))
         return descriptor
 

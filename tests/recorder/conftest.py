@@ -13,12 +13,13 @@ from ticktape.config import Keys, parse_config
 from ticktape.directory import RunDirectory
 from ticktape.recorder.supervisor import Supervisor
 from ticktape.replay.check import check
+from ticktape.sim.generate import made_up
 
 KEYS = Keys("demo-key", "demo-secret")
 
 
 class Venue:
-    """The simulator as a process; it leaves when it is closed, or when the test dies."""
+    """The simulator as a process; it ends when it is closed, or when the test dies."""
 
     def __init__(self, *options):
         self._process = subprocess.Popen(
@@ -37,6 +38,7 @@ class Venue:
 
     def close(self):
         self._process.stdin.close()
+        self._process.kill()
         self._process.wait(20)
         self._process.stdout.close()
 
@@ -98,10 +100,12 @@ def config_text(directory, feeds, strategies=(), more=""):
     """A config: feeds as {name: url}, strategies as (file, options)."""
     parts = [f"directory = {str(directory)!r}"]
     for name, url in feeds.items():
-        kind = "alpaca_v1" if url.endswith("/stream") else "alpaca"
+        kind, listed = "alpaca", '["*"]'
+        if url.endswith("/stream"):
+            kind, listed = "alpaca_v1", json.dumps(made_up(5))
         parts.append(
-            f'[[feed]]\nname = "{name}"\nkind = "{kind}"\nurl = "{url}"\ntrades = ["*"]\n'
-            'quotes = ["*"]\nbars = ["*"]\nbackoff_max_s = 0.5'
+            f'[[feed]]\nname = "{name}"\nkind = "{kind}"\nurl = "{url}"\ntrades = {listed}\n'
+            f'quotes = {listed}\nbars = ["*"]\nbackoff_max_s = 0.5'
         )
     for file, options in strategies:
         parts.append(f"[[decide]]\nfile = {str(file)!r}\n{options}")

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import deltalake
+import pyarrow.compute as pc
 import pytest
 import websockets
 
@@ -80,8 +81,9 @@ class Venue:
         loop.later(self.sim.close)
         self.url = self.sim.url(path)
 
-    def wait_end(self):
-        self._loop.run(self.sim.wait_tape_end(self.path))
+    @property
+    def is_over(self):
+        return self.sim.streams[self.path].ended.is_set()
 
     def sent(self):
         """Every whole message that was put on a connection, in order, with its fault."""
@@ -154,20 +156,65 @@ class RawVenue:
             writer.close()
 
 
+class Proxy:
+    """An HTTP proxy that knows CONNECT alone; `login` is what it asks for, `mute` never answers."""
+
+    def __init__(self, loop, *, login="", mute=False):
+        self.asked = []
+        self._login, self._mute = login.encode(), mute
+        self._tasks = set()
+        server = loop.run(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self.place = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+        async def close():
+            server.close()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+        loop.later(close)
+
+    async def _serve(self, reader, writer):
+        self._tasks.add(asyncio.current_task())
+        request = await reader.readuntil(b"\r\n\r\n")
+        if self._mute:
+            await reader.read()
+        target = request.split(b" ")[1].decode()
+        self.asked.append(target)
+        if self._login and base64.b64encode(self._login) not in request:
+            writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+            writer.close()
+            return
+        host, _, port = target.rpartition(":")
+        from_venue, to_venue = await asyncio.open_connection(host, int(port))
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await asyncio.gather(_pipe(reader, to_venue), _pipe(from_venue, writer))
+
+
+async def _pipe(reader, writer):
+    with contextlib.suppress(ConnectionError):
+        while chunk := await reader.read(65536):
+            writer.write(chunk)
+            await writer.drain()
+    writer.close()
+
+
 class Ended(SimpleNamespace):
     """A run that has ended: exit code, certificate, what it printed, and what it left."""
 
     def verdict_of(self, feed):
         return self.verdict["feeds"][feed]
 
-    def rows(self, kind, feed):
+    def arrow(self, kind, feed):
         """The table's rows of a feed, in the order in which they came."""
-        path = self.directory / "table" / kind
-        if not (path / "_delta_log").is_dir():
-            return []
-        table = deltalake.DeltaTable(str(path)).to_pyarrow_table()
+        table = deltalake.DeltaTable(str(self.directory / "table" / kind)).to_pyarrow_table()
         place = [("epoch", "ascending"), ("seq", "ascending"), ("index", "ascending")]
-        return [row for row in table.sort_by(place).to_pylist() if row["feed"] == feed]
+        return table.filter(pc.equal(table["feed"], feed)).sort_by(place)
+
+    def rows(self, kind, feed):
+        """The same as a list; empty without such a table."""
+        path = self.directory / "table" / kind / "_delta_log"
+        return self.arrow(kind, feed).to_pylist() if path.is_dir() else []
 
     def gaps(self, feed, symbol=""):
         """The feed's gaps, folded: the last row of each beginning says how it went on."""
@@ -242,6 +289,14 @@ class Recorder:
             time.sleep(0.05)  # another process's log is all that there is to wait on
         raise AssertionError(f"{feed} never said {event} {words!r}: {self._err.read_text()}")
 
+    def wait_tapes(self, *venues):
+        """Wait until these venues have played their tapes."""
+        until = time.monotonic() + WAIT_S
+        while not all(venue.is_over for venue in venues):
+            late = time.monotonic() > until or self.process.poll() is not None
+            assert not late, self._err.read_text()
+            time.sleep(0.05)  # the venues' loop is another thread's
+
     def stop(self):
         """Ask it to stop, and see what it proved."""
         if self.process.poll() is None:
@@ -264,6 +319,18 @@ class Recorder:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(10)
+
+
+def check(directory):
+    """Exit code and certificate of `ticktape check`."""
+    return _verb("check", str(directory))
+
+
+def _verb(*arguments):
+    env = os.environ | {"PYTHONPATH": str(Path(ticktape.__file__).parent.parent)}
+    command = [sys.executable, "-m", "ticktape", *arguments, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    return done.returncode, json.loads(done.stdout.strip().splitlines()[-1])
 
 
 DEFAULTS = {"kind": "alpaca", "trades": ["*"], "quotes": ["*"], "bars": ["*"], "keys": "env"}
@@ -329,8 +396,11 @@ def wire():
         SYMBOLS=SYMBOLS,
         Venue=Venue,
         RawVenue=RawVenue,
+        Proxy=Proxy,
         Recorder=Recorder,
         ws_frame=ws_frame,
+        check=check,
+        verb=_verb,
         check_equal=check_equal,
         seconds=seconds,
     )

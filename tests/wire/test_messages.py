@@ -50,8 +50,7 @@ def run(wire, loop, tape, tmp_path_factory):
     feeds = {name: {"url": v.url} | FEEDS.get(name, {}) for name, v in venues.items()}
     recorder = wire.Recorder(tmp_path_factory.mktemp("messages"), feeds)
     try:
-        for venue in venues.values():
-            venue.wait_end()
+        recorder.wait_tapes(*venues.values())
         ended = recorder.stop()
     finally:
         recorder.close()

@@ -82,8 +82,7 @@ def run(wire, loop, tape, tmp_path_factory):
     try:
         recorder.wait("occupied", "down", "connection limit exceeded", count=2)
         leave()
-        for venue in venues.values():
-            venue.wait_end()
+        recorder.wait_tapes(*venues.values())
         for name in ("bad_opcode", "too_long"):
             recorder.wait(name, "subscribed", count=2)
         for name in ("no_answer", "no_ack"):

@@ -44,10 +44,10 @@ def span(from_ns: int, to_ns: int) -> str:
     return f"{begin[:10]} {begin[11:19]} to {day}{end[11:19]} UTC"
 
 
-def moment(ns: int) -> str:
-    """An instant to the millisecond, UTC: 2013-10-08 20:00:49.234."""
-    text = iso_utc(ns)
-    return f"{text[:10]} {text[11:23]}"
+def moment(ns: int, now_ns: int) -> str:
+    """An instant in UTC: 20:00:49.234 of today, 2013-10-08 20:00:49 of another day."""
+    text, now = iso_utc(ns), iso_utc(now_ns)
+    return text[11:23] if text[:10] == now[:10] else f"{text[:10]} {text[11:19]}"
 
 
 def cell(value: object) -> str:

@@ -37,22 +37,22 @@ def last(directory: Path, /, *symbols: str, json: bool = False) -> int:
     json
         Print one JSON object instead.
     """
-    rows = _rows(open_run(directory), symbols)
+    now_ns = clock.wall_now_ns()
+    rows = _rows(open_run(directory), symbols, now_ns)
     if json:
         print_json({"last": [_record(row) for row in rows]})
         return 0
     if not rows:
         print_line("no values yet")
         return 0
-    cells = [_cells(row) for row in rows]
+    cells = [_cells(row, now_ns) for row in rows]
     # A run without quotes or bars has no columns for them.
     shown = [at for at in range(len(_NAMES)) if at < 2 or any(row[at] for row in cells)]
     print_rows([_NAMES[at] for at in shown], [[row[at] for at in shown] for row in cells], _RIGHT)
     return 0
 
 
-def _rows(directory: RunDirectory, symbols: tuple[str, ...]) -> list[_Row]:
-    now_ns = clock.wall_now_ns()
+def _rows(directory: RunDirectory, symbols: tuple[str, ...], now_ns: int) -> list[_Row]:
     found = []
     with LastValues(directory.last) as values:
         known = sorted(values)
@@ -82,14 +82,14 @@ def _record(row: _Row) -> dict[str, object]:
     }
 
 
-def _cells(row: _Row) -> tuple[str, ...]:
+def _cells(row: _Row, now_ns: int) -> tuple[str, ...]:
     trade, quote, bar = row.value.trade, row.value.quote, row.value.bar
     return (
         row.feed,
         row.symbol,
         _price(trade.price) if trade else "",
         f"{trade.size:g}" if trade else "",
-        moment(trade.event_ns) if trade else "",
+        moment(trade.event_ns, now_ns) if trade else "",
         age(row.age_ns) if row.age_ns is not None else "",
         _price(quote.bid_price) if quote else "",
         _price(quote.ask_price) if quote else "",

@@ -28,6 +28,7 @@ class Watcher:
         self._live = Live(console=errors, refresh_per_second=4, transient=True)
         self._plain_at_ns = clock.monotonic_ns() + _PLAIN_EVERY_NS
         self._before: tuple[int, int] | None = None
+        self._said = ""
 
     def hear(self, event: ChildEvent) -> None:
         """Say an event in words."""
@@ -64,6 +65,9 @@ class Watcher:
         moment = clock.iso_utc(clock.wall_now_ns())[11:23]
         # Of a traceback the last line says it; the whole stands in the child's log.
         words = words.strip().rpartition("\n")[2]
+        if words == self._said:
+            return  # a venue that stays away is not told of at every try
+        self._said = words
         console = self._live.console
         console.print(Text(f"{moment} {printable(words)}", style=style))
         if hint:
@@ -88,6 +92,8 @@ class Watcher:
             if name.startswith("capture-") and figures:
                 frames += figures["frames"]
                 parts.append(f"{figures['feed']} {figures['state']}")
+        if not parts:
+            return "starting …"
         now_ns = clock.monotonic_ns()
         rate = 0.0
         if self._before is not None and now_ns > self._before[0]:

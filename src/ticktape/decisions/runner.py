@@ -90,32 +90,41 @@ class DecisionRunner:
         self._timers = 0
         self._failures = 0
 
-    def give(self, feed: str, blocks: Sequence[Block]) -> Outcome:
+    def give(
+        self, feed: str, blocks: Sequence[Block], is_enough: Callable[[], bool] | None = None
+    ) -> Outcome:
         """Give blocks of one feed, in order, all of one epoch and not none.
 
-        A strategy that is stopped is given nothing more.
+        A strategy that is stopped is given nothing more. When `is_enough`, asked after each block,
+        says so, the rest is not given: the outcome's input says which were.
         """
-        first, last = blocks[0], blocks[-1]
-        said = Blocks(feed, first.epoch, first.offset, last.end_offset, len(blocks))
-        outcome = Outcome(said, [], [], None)
+        outcome = Outcome(_named(feed, blocks), [], [], None)
         if self.stopped:
             return outcome
         decoder = self._decoders[feed]
-        decide = self.strategy.decide
-        for block in blocks:
-            for record in decoder.decode(block):
-                self._records += 1
-                try:
-                    value = decide(record)
-                except DecisionError as error:
-                    outcome = self._failed(outcome, record.kind, error)
-                    if self.stopped:
-                        return outcome
-                    continue
-                if value is not None:
-                    self._decided(outcome, record, value)
+        for number, block in enumerate(blocks, 1):
+            outcome = self._give_records(decoder.decode(block), outcome)
+            if self.stopped:
+                return outcome
             if self.on_block is not None:
                 self.on_block(feed, block)
+            if is_enough is not None and is_enough():
+                return outcome._replace(input=_named(feed, blocks[:number]))
+        return outcome
+
+    def _give_records(self, records: Sequence[Record], outcome: Outcome) -> Outcome:
+        decide = self.strategy.decide
+        for record in records:
+            self._records += 1
+            try:
+                value = decide(record)
+            except DecisionError as error:
+                outcome = self._failed(outcome, record.kind, error)
+                if self.stopped:
+                    break
+                continue
+            if value is not None:
+                self._decided(outcome, record, value)
         return outcome
 
     def fire_timer(self, now_ns: int) -> Outcome:
@@ -177,6 +186,11 @@ class DecisionRunner:
             failures=self._failures,
             stopped=self.stopped,
         )
+
+
+def _named(feed: str, blocks: Sequence[Block]) -> Blocks:
+    first, last = blocks[0], blocks[-1]
+    return Blocks(feed, first.epoch, first.offset, last.end_offset, len(blocks))
 
 
 def log_block(outcome: Outcome) -> tuple[list[bytes], list[int]]:

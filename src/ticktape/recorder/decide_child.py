@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ticktape import clock
 from ticktape.decisions import DecisionRunner, InputLog, find_logs, give_logged, load_strategy
-from ticktape.decisions.log import Failed, Logged, Restart, Standing, Start, encode
+from ticktape.decisions.log import Blocks, Failed, Logged, Restart, Standing, Start, encode
 from ticktape.decisions.runner import Outcome, log_block
 from ticktape.decoders import decoder_for
 from ticktape.directory import DECISION, RunDirectory
@@ -26,10 +26,10 @@ from ticktape.recorder.task import DecideTask
 from ticktape.recorder.turn import has_successor, turn
 from ticktape.records import EntryKind, Position
 
-# One look's worth of a feed: it bounds how late a timer can be, and how much a crash has decided
-# again. A slow strategy is given less at a time, down to one block.
-_READ_BYTES_MAX = 1 << 16
-_SLOW_NS = 50_000_000
+_READ_BYTES = 1 << 16
+# After so long an input ends at its next block: it bounds how late a timer can be, how much a crash
+# has decided again, and what is lost when a slow strategy is cut off.
+_INPUT_NS_MAX = 20_000_000
 _IDLE_S = 0.25
 _REPORT_NS = 300_000_000
 _ORPHAN_S = 10.0  # as long as a living supervisor would wait for a strategy that is behind
@@ -65,7 +65,8 @@ class DecideChild:
             wall=self._wall,
         )
         self._following: Following | None = None
-        self._read_bytes = _READ_BYTES_MAX
+        self._timer_ns = 0
+        self._enough_at_ns = 0
         self._report_at_ns = 0
         self._timer_at_ns = 0
 
@@ -175,42 +176,54 @@ class DecideChild:
     def run(self) -> int:
         """Decide until the parent says leave and all is read, or the strategy stops itself."""
         assert self._following is not None
-        timer_ns = int(self._runner.strategy.timer_s * clock.NS_PER_S)
-        self._timer_at_ns = clock.monotonic_ns() + timer_ns
+        self._timer_ns = int(self._runner.strategy.timer_s * clock.NS_PER_S)
+        self._timer_at_ns = clock.monotonic_ns() + self._timer_ns
         while not self._runner.stopped:
             idle = not self._read(self._following)
-            if timer_ns and clock.monotonic_ns() >= self._timer_at_ns:
-                self._timer_at_ns = clock.monotonic_ns() + timer_ns
-                self._log(self._runner.fire_timer(self._wall.wall_ns()))
-            self._report_sometimes()
-            if idle:
+            self._between()
+            if idle and not self._runner.stopped:
                 if self._parent.leave.is_set() and (
                     has_successor(self._directory, self._parent) or self._following.is_drained()
                 ):
                     break
-                self._wait(self._following, timer_ns)
+                self._wait(self._following)
         self._report()
         return EXIT_STOPPED if self._runner.stopped else EXIT_COMPLETE
 
     def _read(self, following: Following) -> bool:
         """Give the strategy what is new; whether there was something."""
         found = False
-        for feed, blocks in following.read(self._read_bytes):
+        for feed, blocks in following.read(_READ_BYTES):
             found = True
-            start_ns = clock.monotonic_ns()
             for same_epoch in _by_epoch(blocks):
-                self._log(self._runner.give(feed, same_epoch))
-                if self._runner.stopped:
-                    return True
-            if clock.monotonic_ns() - start_ns > _SLOW_NS:
-                self._read_bytes = max(1, self._read_bytes // 4)
-                break  # the timer may be due
-            self._read_bytes = min(_READ_BYTES_MAX, 2 * self._read_bytes)
+                self._give(feed, same_epoch)
         return found
 
-    def _wait(self, following: Following, timer_ns: int) -> None:
+    def _give(self, feed: str, blocks: list[Block]) -> None:
+        """Give blocks, in as many inputs as the strategy's pace makes of them."""
+        while blocks and not self._runner.stopped:
+            self._enough_at_ns = clock.monotonic_ns() + _INPUT_NS_MAX
+            outcome = self._runner.give(feed, blocks, self._is_enough)
+            self._log(outcome)
+            assert isinstance(outcome.input, Blocks)
+            blocks = blocks[outcome.input.count :]
+            if blocks:
+                self._between()
+
+    def _is_enough(self) -> bool:
+        return clock.monotonic_ns() >= self._enough_at_ns
+
+    def _between(self) -> None:
+        """What is due between two inputs: the timer, and a word to the parent."""
+        if self._timer_ns and clock.monotonic_ns() >= self._timer_at_ns:
+            self._timer_at_ns = clock.monotonic_ns() + self._timer_ns
+            if not self._runner.stopped:
+                self._log(self._runner.fire_timer(self._wall.wall_ns()))
+        self._report_sometimes()
+
+    def _wait(self, following: Following) -> None:
         wait_s = _IDLE_S
-        if timer_ns:
+        if self._timer_ns:
             wait_s = min(wait_s, (self._timer_at_ns - clock.monotonic_ns()) / clock.NS_PER_S)
         if wait_s > 0:
             following.wait(wait_s)

@@ -1,0 +1,304 @@
+"""What a writer promises when its disk refuses to write (DESIGN §2.6)."""
+
+import errno
+
+import msgspec
+import pytest
+
+from ticktape.errors import Full, WriteFailed
+from ticktape.journal.format import BLOCK_HEADER_BYTES, WORD_BYTES
+from ticktape.journal.positions import JournalState
+from ticktape.records import EntryKind
+
+ENOSPC, EIO = errno.ENOSPC, errno.EIO
+
+
+def refuse(first, count=1, how=ENOSPC):
+    """A fault of the calls `first` to `first + count - 1`."""
+
+    def fault(number, *_):
+        if first <= number < first + count:
+            return how if how is None or how < 0 else OSError(how, "refused by the test")
+        return None
+
+    return fault
+
+
+def take(first, count_bytes):
+    """A fault that takes only a part at call `first`."""
+    return lambda number, *_: count_bytes if number == first else None
+
+
+def dropped_entries(journal):
+    own = journal.entries()[1]
+    return [msgspec.json.decode(entry[2]) for entry in own if entry[1] == EntryKind.DROPPED]
+
+
+@pytest.mark.parametrize("how", [ENOSPC, EIO, "short", "nothing"])
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("sync", ["group", "each", "os"])
+def test_a_refused_write_anywhere_loses_and_doubles_nothing(journal, how, count, sync):
+    """Each of the first 14 writes in turn, blocks and headers, is refused once or three times."""
+    blocks = 7
+    for first in range(2, 15):
+        before = journal.disk.counts.get("write", 0)
+        if how in ("short", "nothing"):
+            taken = 37 if how == "short" else 0
+            journal.disk.faults["write"] = lambda number, size, f=before + first, t=taken: (
+                min(t, size - 1) if f <= number < f + count else None
+            )
+        else:
+            journal.disk.faults["write"] = refuse(before + first, count, how)
+        # A header, and then a roll after every second block.
+        writer = journal.open(sync, segment_bytes=300)
+        for _ in range(blocks):
+            journal.append(60, 20)
+            journal.clock.advance(0.2)
+            writer.tick()
+        journal.disk.faults.clear()
+        journal.clock.advance()
+        journal.append(60)
+        assert writer.state() is JournalState.OK
+        assert writer.next_seq == len(journal.expected)
+        assert writer.positions.statistics().held_bytes == 0
+        assert writer.close() == 0
+    kinds = {type(trouble) for trouble in journal.troubles}
+    assert kinds == {WriteFailed if how == EIO else Full}
+    assert dropped_entries(journal) == []
+
+
+def test_refused_entries_are_held_and_written_in_order_on_a_new_segment(journal):
+    writer = journal.open()
+    journal.append(10)
+    journal.disk.faults["write"] = lambda *_: OSError(ENOSPC, "full")
+    assert [journal.append(20), journal.append(30, 30)] == [1, 2]
+    assert writer.state() is JournalState.HOLDING
+    statistics = writer.positions.statistics()
+    assert (statistics.accepted_seq, statistics.written_seq) == (4, 1)
+    assert statistics.held_bytes == 2 * BLOCK_HEADER_BYTES + 3 * WORD_BYTES + 80
+    assert len(journal.entries()[0]) == 1
+
+    journal.disk.faults.clear()
+    writer.tick()
+    assert writer.state() is JournalState.HOLDING, "the disk is not asked at every block"
+    journal.clock.advance()
+    writer.tick()
+    assert writer.state() is JournalState.OK
+    assert journal.entries()[0] == journal.expected
+    assert len(journal.segments()) == 2
+    statistics = writer.positions.statistics()
+    assert (statistics.accepted_seq, statistics.written_seq, statistics.held_bytes) == (4, 4, 0)
+
+
+def test_a_retry_that_is_refused_again_keeps_the_rest(journal):
+    writer = journal.open(sync="os")
+    writes = journal.disk.counts["write"]
+    # The block; then the retry's header passes, its first block too, its second is refused.
+    journal.disk.faults["write"] = lambda number, *_: (
+        OSError(EIO, "refused") if number - writes in (1, 4) else None
+    )
+    for _ in range(4):
+        journal.append(10)
+    journal.clock.advance()
+    journal.append(10)
+    assert writer.state() is JournalState.HOLDING
+    assert [entry[0] for entry in journal.entries()[0]] == [0]
+    journal.clock.advance()
+    journal.append(10)
+    assert [entry[0] for entry in journal.entries()[0]] == [0, 1, 2, 3, 4, 5]
+
+
+def test_synced_never_counts_what_is_only_held(journal):
+    writer = journal.open()
+    journal.append(10)
+    journal.disk.faults["write"] = lambda *_: OSError(ENOSPC, "full")
+    journal.append(10)
+    writer.sync()
+    assert writer.positions.statistics().synced_seq == 1
+    journal.disk.faults.clear()
+
+
+def test_beyond_the_bound_entries_are_dropped_and_counted_exactly(journal):
+    writer = journal.open(memory_bytes=1000)
+    journal.append(10)
+    journal.disk.faults["write"] = lambda *_: OSError(ENOSPC, "full")
+    assert journal.append(400) == 1  # met the refusal
+    assert journal.append(300, 60) == 2  # 400 + 360 + 2 headers and 3 words = 900
+    assert writer.positions.statistics().held_bytes == 900
+    assert journal.append(40) == -1  # would be 1008
+    assert journal.append(20, 13) == -1
+    assert journal.append(32) == 4  # just 1000
+    assert writer.state() is JournalState.DROPPING
+    assert (writer.dropped_frames, writer.dropped_bytes) == (3, 73)
+    statistics = writer.positions.statistics()
+    assert (statistics.dropped_frames, statistics.dropped_bytes) == (3, 73)
+    assert statistics.state is JournalState.DROPPING
+
+    journal.disk.faults.clear()
+    journal.clock.advance()
+    writer.tick()
+    assert writer.state() is JournalState.OK
+    assert dropped_entries(journal) == [{"frames": 3, "bytes": 73}]
+    seqs = [entry[0] for part in journal.entries() for entry in part]
+    assert sorted(seqs) == [0, 1, 2, 3, 4, 5]
+
+
+def test_each_time_the_bound_is_reached_is_told_once(journal):
+    writer = journal.open(memory_bytes=200)
+    for frames in (1, 2):
+        journal.disk.faults["write"] = lambda *_: OSError(EIO, "broken")
+        journal.append(100)
+        for _ in range(frames):
+            assert journal.append(70) == -1
+        journal.disk.faults.clear()
+        journal.clock.advance()
+        journal.append(5)
+    writer.tick()
+    told = dropped_entries(journal)
+    assert told == [{"frames": 1, "bytes": 70}, {"frames": 2, "bytes": 140}]
+    assert writer.dropped_frames == 3
+
+
+def test_a_block_larger_than_the_memory_is_held_if_it_met_the_refusal(journal):
+    journal.open(memory_bytes=100)
+    journal.disk.faults["write"] = refuse(journal.disk.counts["write"] + 1)
+    assert journal.append(5000) == 0
+    assert journal.append(1) == -1
+    journal.clock.advance()
+    journal.append(1)
+    assert dropped_entries(journal) == [{"frames": 1, "bytes": 1}]
+
+
+def test_a_torn_write_stays_and_the_next_segment_begins_behind_it(journal):
+    writer = journal.open()
+    journal.append(10)
+    start = writer.offset
+    journal.disk.faults["write"] = take(journal.disk.counts["write"] + 1, 50)
+    journal.append(500)
+    journal.clock.advance()
+    journal.append(10)
+    first, second = journal.segments()
+    assert first.stat().st_size == start + 50
+    assert second.name == f"000000-{start + 50:020d}.seg"
+    blocks, reader = journal.read()
+    assert [block.seq for block in blocks] == [0, 1, 2]
+    assert [tuple(damage) for damage in reader.damage] == [(0, start, 50, 0, True)]
+
+
+def test_a_torn_block_that_was_written_again_is_not_counted_as_lost(journal):
+    journal.open()
+    journal.append(10, 10)
+    journal.disk.faults["write"] = take(journal.disk.counts["write"] + 1, 100)
+    journal.append(500, 20, 3)  # its header is whole, and says three
+    journal.clock.advance()
+    journal.append(10)
+    assert [damage.entries for damage in journal.read()[1].damage] == [0]
+
+
+def test_a_write_that_failed_but_left_bytes_makes_no_position_twice(journal, monkeypatch):
+    """Some file systems take a part and then say EIO; the file's size is what counts."""
+    writer = journal.open()
+    journal.append(10)
+    start = writer.offset
+    real = writer._tail._write
+
+    def write(descriptor, block):
+        real(descriptor, block[:333])
+        monkeypatch.setattr(writer._tail, "_write", real)
+        raise OSError(EIO, "took a part nevertheless")
+
+    monkeypatch.setattr(writer._tail, "_write", write)
+    journal.append(600)
+    journal.clock.advance()
+    journal.append(10)
+    assert journal.segments()[-1].name == f"000000-{start + 333:020d}.seg"
+    assert [block.seq for block in journal.read()[0]] == [0, 1, 2]
+
+
+def test_a_half_made_segment_is_removed(journal):
+    writer = journal.open(segment_bytes=250)
+    before = journal.disk.counts["write"]
+    journal.disk.faults["write"] = take(before + 2, 60)  # the roll's header
+    journal.append(100)
+    assert len(journal.segments()) == 1
+    assert writer.state() is JournalState.HOLDING
+    assert journal.append(5) == 1
+    journal.clock.advance()
+    writer.tick()
+    assert [segment.stat().st_size > 128 for segment in journal.segments()] == [True, True]
+
+
+def test_a_half_made_segment_that_cannot_be_removed_does_not_stop_the_next(journal):
+    writer = journal.open(segment_bytes=150)
+    journal.disk.faults["write"] = take(journal.disk.counts["write"] + 2, 60)
+    journal.disk.faults["remove"] = lambda *_: OSError(EIO, "stays")
+    journal.append(100)
+    journal.append(5)
+    journal.clock.advance()
+    journal.append(7)
+    assert writer.state() is JournalState.OK
+    blocks, reader = journal.read()
+    assert [block.seq for block in blocks] == [0, 1, 2]
+    assert sum(damage.entries for damage in reader.damage) == 0
+
+
+@pytest.mark.parametrize("call", ["create", "duplicate", "close"])
+def test_a_roll_that_is_refused_in_any_of_its_calls_loses_nothing(journal, call):
+    writer = journal.open(segment_bytes=150)
+    count = journal.disk.counts.get(call, 0)
+    journal.disk.faults[call] = refuse(count + 1, how=EIO)
+    journal.append(100)
+    assert [type(trouble) for trouble in journal.troubles] == [WriteFailed]
+    journal.append(5)
+    journal.clock.advance()
+    journal.append(100)
+    journal.append(6)
+    assert writer.state() is JournalState.OK
+    assert journal.entries()[0] == journal.expected
+    if call == "close":
+        journal.disk.open_files -= 1  # the fake refused it, and the real one is still open
+
+
+def test_close_writes_what_is_held_when_the_disk_lets_it(journal):
+    writer = journal.open()
+    journal.disk.faults["write"] = refuse(journal.disk.counts["write"] + 1)
+    journal.append(10)
+    journal.append(10)
+    assert writer.close() == 0
+    assert writer.state() is JournalState.CLOSED
+    assert len(journal.entries()[0]) == 2
+
+
+def test_close_tells_what_it_could_not_write(journal):
+    writer = journal.open()
+    journal.append(10)
+    journal.disk.faults["write"] = lambda *_: OSError(ENOSPC, "full")
+    journal.append(10, 30)
+    journal.append(7)
+    assert writer.close() == 3
+    assert (writer.dropped_frames, writer.dropped_bytes) == (3, 47)
+    assert writer.state() is JournalState.DROPPING
+    assert writer.close() == 0
+    journal.lost = {1, 2, 3}
+    journal.disk.faults.clear()
+    assert journal.open().next_seq == 1, "what nobody ever saw leaves no hole"
+
+
+def test_trouble_names_the_place_and_the_next_step(journal):
+    journal.open()
+    journal.disk.faults["write"] = refuse(journal.disk.counts["write"] + 1)
+    journal.append(10)
+    [trouble] = journal.troubles
+    assert f"{journal.directory} epoch 0 offset 128" in str(trouble)
+    assert "Free space" in trouble.hint
+
+
+def test_held_blocks_roll_like_any_others(journal):
+    journal.open(segment_bytes=300)
+    journal.disk.faults["write"] = refuse(journal.disk.counts["write"] + 1)
+    for _ in range(6):
+        journal.append(100)
+    journal.clock.advance()
+    journal.writer.tick()
+    assert len(journal.segments()) > 3
+    assert len(journal.entries()[0]) == 6
