@@ -3,12 +3,13 @@
 import asyncio
 import json
 import random
+from types import SimpleNamespace
 
 import pytest
 
 from ticktape import clock
 from ticktape.feeds.alpaca import AlpacaProtocol
-from ticktape.feeds.capture import Capture, CaptureConfig
+from ticktape.feeds.capture import Capture, CaptureConfig, _on_loop_error
 from ticktape.feeds.socket import SocketConfig
 from ticktape.feeds.states import SessionState
 from ticktape.journal.reader import Reader
@@ -108,3 +109,16 @@ def test_ca_file_that_is_none_refuses_the_feed_instead_of_looping(place, tmp_pat
     refused = next(content for content in told if content.event == "refused")
     assert "ca_file" in refused.words and "PEM" in refused.hint
     assert refused.gap["planned"] is False
+
+
+@pytest.mark.parametrize("exception", [ConnectionResetError, ConnectionResetError("gone")])
+def test_failed_connection_is_not_logged_a_second_time(exception):
+    _on_loop_error(None, {"exception": exception})  # the default handler would need a loop
+
+
+def test_other_errors_of_the_loop_are_logged():
+    seen = []
+    loop = SimpleNamespace(default_exception_handler=seen.append)
+    for context in ({"exception": ZeroDivisionError()}, {"message": "odd"}):
+        _on_loop_error(loop, context)
+        assert seen[-1] is context

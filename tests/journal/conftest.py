@@ -1,6 +1,7 @@
 """A journal to break: its disk and its clock are fakes, and every test reads it back at its end."""
 
 import contextlib
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -206,7 +207,7 @@ class Journal:
         blocks, _ = self.read()
         places = [(block.position, block.end) for block in blocks]
         assert places == sorted(places)
-        for (_, end), (start, _) in zip(places, places[1:], strict=False):
+        for (_, end), (start, _) in itertools.pairwise(places):
             assert end <= start, "two blocks share a position"
         seqs = [block.seq + index for block in blocks for index in range(block.count)]
         assert seqs == sorted(set(seqs)), "a number was given twice"

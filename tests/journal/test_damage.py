@@ -89,7 +89,7 @@ def test_a_damaged_block_at_the_end_of_a_segment_is_counted_by_the_next(journal)
         journal.append(100, 100)
     first, second = list_segments(journal.directory)[:2]
     end = first.base + first.size_bytes()
-    last = [block for block in journal.read()[0] if block.end_offset == end][0]
+    last = next(block for block in journal.read()[0] if block.end_offset == end)
     flip(first.path, last.offset)
     journal.lost = {last.seq, last.seq + 1}
     _, reader = journal.read()
@@ -165,9 +165,7 @@ def test_damage_longer_than_a_look_is_passed_in_several(five, monkeypatch):
     for looked in (BLOCK_HEADER_BYTES, 65, 100, 333):
         monkeypatch.setattr(reader_module, "_RESYNC_BYTES", looked)
         content = bytearray(path.read_bytes())
-        content[blocks[1].offset : blocks[3].offset] = bytes(
-            blocks[3].offset - blocks[1].offset
-        )
+        content[blocks[1].offset : blocks[3].offset] = bytes(blocks[3].offset - blocks[1].offset)
         path.write_bytes(content)
         journal.lost = set(range(3, 9))
         found, reader = journal.read()

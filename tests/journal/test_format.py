@@ -64,11 +64,13 @@ def test_a_block_is_read_as_it_was_packed(payloads, kinds, kind):
     packed = pack_block(NONCE, 4096, 1 << 50, 10, 20, len(payloads), 7, body)
     [block], bad = parse_blocks(packed, 2, 4096, NONCE)
     assert bad is None
-    assert block.entries() == list(
-        zip(kinds or [kind] * len(payloads), payloads, strict=True)
-    )
+    assert block.entries() == list(zip(kinds or [kind] * len(payloads), payloads, strict=True))
     assert (block.epoch, block.offset, block.end_offset) == (2, 4096, 4096 + len(packed))
-    assert (block.seq, block.count, block.next_seq) == (1 << 50, len(payloads), (1 << 50) + len(payloads))
+    assert (block.seq, block.count, block.next_seq) == (
+        1 << 50,
+        len(payloads),
+        (1 << 50) + len(payloads),
+    )
     assert (block.recv_ns, block.recv_mono_ns, block.session) == (10, 20, 7)
 
 

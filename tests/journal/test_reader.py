@@ -82,7 +82,7 @@ def test_a_live_reader_reads_no_further_than_written(journal):
 
 
 def test_a_new_epoch_is_not_read_before_its_writer_is_known(journal):
-    """Its first segment is there before the positions are: bytes in it may still be on their way."""
+    """Its first segment is there before the positions are: its bytes may be on their way."""
     journal.open()
     journal.append(40)
     journal.writer.close()

@@ -6,14 +6,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
-    multiple,
     precondition,
     rule,
 )
@@ -22,10 +20,9 @@ from ticktape.journal.blocks import parse_blocks, resync
 from ticktape.journal.disk import Disk
 from ticktape.journal.format import pack_block, pack_body
 from ticktape.journal.reader import Reader
-from ticktape.journal.recovery import find_end
 from ticktape.journal.segments import list_segments
 from ticktape.journal.writer import Writer, WriterConfig
-from ticktape.records import EntryKind, Position
+from ticktape.records import Position
 
 NONCE = b"8 bytes."
 U64 = st.integers(0, 2**64 - 1)
@@ -52,9 +49,7 @@ def test_blocks_are_read_as_they_were_packed(blocks, start, seq):
     for payloads, recv_ns, mono_ns, session, kind in blocks:
         body = pack_body(payloads, kind, None)
         offset = start + len(chunk)
-        chunk += pack_block(
-            NONCE, offset, seq, recv_ns, mono_ns, len(payloads), session, body
-        )
+        chunk += pack_block(NONCE, offset, seq, recv_ns, mono_ns, len(payloads), session, body)
         expected += [
             (seq + index, kind, payload, recv_ns, mono_ns, session)
             for index, payload in enumerate(payloads)
@@ -187,15 +182,15 @@ class JournalMachine(RuleBasedStateMachine):
         self.model += self.held
         self.held = []
 
-    @rule(
-        torn=st.sampled_from(["nothing", "header", "body", "zeros"]), cut=st.floats(0.05, 0.95)
-    )
+    @rule(torn=st.sampled_from(["nothing", "header", "body", "zeros"]), cut=st.floats(0.05, 0.95))
     def kill_and_restart(self, torn, cut):
         """As `kill -9`: what is held is lost, and half a block may lie at the end."""
         self.disk.refusals = []
         tail, seq = self.writer._tail, self.writer.next_seq
         kill(self.writer)
-        block = pack_block(tail.nonce, tail.offset, seq, 1, 2, 2, 3, pack_body([b"torn"] * 2, 0, None))
+        block = pack_block(
+            tail.nonce, tail.offset, seq, 1, 2, 2, 3, pack_body([b"torn"] * 2, 0, None)
+        )
         rests = {
             "nothing": b"",
             "header": block[: int(cut * 64)],
@@ -214,13 +209,13 @@ class JournalMachine(RuleBasedStateMachine):
         assert self.writer.next_seq >= last
         assert self.writer.next_seq <= max(seq, last) + told
 
-    @rule(name=st.sampled_from("abc"), gate=st.booleans(), size=st.sampled_from([100, 1000, 1 << 20]))
+    @rule(
+        name=st.sampled_from("abc"), gate=st.booleans(), size=st.sampled_from([100, 1000, 1 << 20])
+    )
     def read_from_saved_position(self, name, gate, size):
         key = (name, gate)
         start = self.positions.get(key, Position(0, 0))
-        with Reader(
-            self.root / "journal", self.root / "positions", start, synced=gate
-        ) as reader:
+        with Reader(self.root / "journal", self.root / "positions", start, synced=gate) as reader:
             for block in reader.read(size):
                 self.take(key, block)
             self.positions[key] = reader.position
@@ -229,9 +224,7 @@ class JournalMachine(RuleBasedStateMachine):
     def read_live(self, gate):
         key = ("live", gate)
         if key not in self.live:
-            self.live[key] = Reader(
-                self.root / "journal", self.root / "positions", synced=gate
-            )
+            self.live[key] = Reader(self.root / "journal", self.root / "positions", synced=gate)
         while blocks := self.live[key].read():
             for block in blocks:
                 self.take(key, block)
@@ -239,13 +232,12 @@ class JournalMachine(RuleBasedStateMachine):
             assert self.given.get(key, []) == self.model, "a live reader has all that is written"
 
     def take(self, key, block):
-        given = self.given.setdefault(key, [])
-        given += [(entry.seq, entry.kind, entry.payload) for entry in block.entry_records()]
+        self.given.setdefault(key, []).extend(entry[:3] for entry in block.entry_records())
 
     @invariant()
     def readers_were_given_a_beginning_of_the_list(self):
-        for given in self.given.values():
-            assert given == self.model[: len(given)]
+        for so_far in self.given.values():
+            assert so_far == self.model[: len(so_far)]
 
     @precondition(lambda self: self.writer is not None)
     @invariant()

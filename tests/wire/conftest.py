@@ -33,7 +33,7 @@ from ticktape.sim.config import Program
 
 KEY, SECRET = "PLANTED-KEY-4711", "planted/secret+0815"
 SYMBOLS = ("AAPL", "IBM", "TSLA")
-WAIT_S = 40.0
+WAIT_S = 60.0
 COMMON = ("kind", "symbol", "event_ns")
 TRUTH_COLUMNS = {
     "trades": (*COMMON, "exchange", "id", "price", "size", "conditions", "tape"),
@@ -139,8 +139,10 @@ class RawVenue:
         self._tasks.add(asyncio.current_task())
         number, self.connections = self.connections, self.connections + 1
         try:
-            request = await reader.readuntil(b"\r\n\r\n")
-            if self._upgrade:
+            if not self._upgrade:
+                await reader.read(65536)  # whatever it is
+            else:
+                request = await reader.readuntil(b"\r\n\r\n")
                 fields = dict(line.split(b": ", 1) for line in request.split(b"\r\n")[1:-2])
                 key = {name.lower(): value for name, value in fields.items()}[b"sec-websocket-key"]
                 magic = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -227,14 +229,26 @@ class Ended(SimpleNamespace):
     def unplanned(self, feed, symbol=""):
         return [gap for gap in self.gaps(feed, symbol) if not gap["planned"]]
 
-    def raw(self, feed):
-        """Every message of the venue as the journal has it: (recv_ns, kind, payload)."""
+    def entries(self, feed):
+        """Every entry of the journal: (recv_ns, kind, payload)."""
         found = []
         with reader_of(RunDirectory(self.directory), feed, live=False) as reader:
             while blocks := reader.read(64 << 20):
                 for block in blocks:
                     found += [(block.recv_ns, kind, bytes(p)) for kind, p in block.entries()]
-        return [each for each in found if each[1] in (EntryKind.TEXT, EntryKind.BINARY)]
+        return found
+
+    def raw(self, feed):
+        """Every message of the venue, as it came."""
+        kinds = (EntryKind.TEXT, EntryKind.BINARY)
+        return [entry for entry in self.entries(feed) if entry[1] in kinds]
+
+    def times_of(self, feed, event):
+        """When the feed's session entries of this event were journaled, in ns."""
+        said = [
+            (at, json.loads(p)) for at, kind, p in self.entries(feed) if kind == EntryKind.SESSION
+        ]
+        return [at for at, content in said if content["event"] == event]
 
     def session(self, feed, *events):
         """What the feed's capture said of its session, all or only these events."""

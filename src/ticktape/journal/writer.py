@@ -299,6 +299,11 @@ class Writer:
         return self._held.dropped_frames
 
     @property
+    def untold_frames(self) -> int:
+        """Those of them of which no entry tells: after `close`, only its caller can."""
+        return self._held.untold_frames
+
+    @property
     def dropped_bytes(self) -> int:
         """Their payloads' bytes."""
         return self._held.dropped_bytes

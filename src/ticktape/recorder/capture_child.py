@@ -141,7 +141,8 @@ class CaptureChild:
 
     def close(self) -> int:
         """Close the journal; returns the dropped frames of which no entry tells."""
-        lost = self._writer.close()
+        self._writer.close()
+        lost = self._writer.untold_frames
         self._written.close()
         self._log_synced()
         self._synced.close()

@@ -264,7 +264,8 @@ class DecideChild:
         """Close the readers and the journal; may be called twice."""
         if self._following is not None:
             self._following.close()
-        lost = self._writer.close()
+        self._writer.close()
+        lost = self._writer.untold_frames
         if lost:
             words = f"{lost} entries of strategy {self._name} are lost: the disk refused to the end"
             self._parent.tell("trouble", words=words, hint="")
