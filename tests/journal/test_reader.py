@@ -15,6 +15,13 @@ def seqs(blocks):
     return [block.seq for block in blocks]
 
 
+def read_all(reader):
+    found = []
+    while blocks := reader.read():
+        found += blocks
+    return found
+
+
 def put(path, content):
     """Overwrite a mapped file in place."""
     with open(path, "r+b") as target:
@@ -209,6 +216,9 @@ def test_seek_goes_back_and_forth(journal):
         for index in (4, 1, 5, 0, 2):
             reader.seek(blocks[index].position)
             assert reader.read()[0] == blocks[index]
+        for index in (5, 3, 0):
+            reader.seek(blocks[index].position)
+            assert read_all(reader) == blocks[index:]
         assert reader.damage == []
 
 

@@ -148,8 +148,10 @@ def test_each_time_the_bound_is_reached_is_told_once(journal):
     for frames in (1, 2):
         journal.disk.faults["write"] = lambda *_: OSError(EIO, "broken")
         journal.append(100)
+        assert writer.state() is JournalState.HOLDING
         for _ in range(frames):
             assert journal.append(70) == -1
+        assert writer.state() is JournalState.DROPPING
         journal.disk.faults.clear()
         journal.clock.advance()
         journal.append(5)

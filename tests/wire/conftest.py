@@ -347,14 +347,10 @@ def _verb(*arguments):
     return done.returncode, json.loads(done.stdout.strip().splitlines()[-1])
 
 
-DEFAULTS = {"kind": "alpaca", "trades": ["*"], "quotes": ["*"], "bars": ["*"], "keys": "env"}
-DEFAULTS_V1 = {
-    "kind": "alpaca_v1",
-    "trades": list(SYMBOLS),
-    "quotes": list(SYMBOLS),
-    "bars": ["*"],
-    "keys": "env",
-}
+# A machine that is busy with something else must not look like a venue that does not answer.
+DEFAULTS = {"kind": "alpaca", "keys": "env", "connect_timeout_s": 30.0}
+DEFAULTS |= {"trades": ["*"], "quotes": ["*"], "bars": ["*"]}
+DEFAULTS_V1 = DEFAULTS | {"kind": "alpaca_v1", "trades": list(SYMBOLS), "quotes": list(SYMBOLS)}
 
 
 def config_text(directory, feeds):

@@ -204,8 +204,8 @@ class Reader:
         return bool(behind) and self._open(behind[0])
 
     def _following(self, segment: Segment) -> Segment | None:
-        """The segment behind this one; once there is one, it does not change."""
-        if self._next is None or self._next <= segment:
+        """The segment behind the one in hand; once there is one, it does not change."""
+        if self._next is None:
             self._next = next(
                 (each for each in list_segments(self.directory) if each > segment), None
             )
@@ -256,7 +256,7 @@ class Reader:
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor = -1
-        self._segment = None
+        self._segment = self._next = None
 
     # Waiting.
 

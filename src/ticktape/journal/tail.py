@@ -191,8 +191,10 @@ class Tail:
             return
         descriptor, self._descriptor = self._descriptor, -1
         self._finish_file()
-        self.offset = max(self.offset, self._base + self._disk.size(descriptor))
-        self._disk.close(descriptor)
+        try:
+            self.offset = max(self.offset, self._base + self._disk.size(descriptor))
+        finally:
+            self._disk.close(descriptor)
 
     def _begin(self, first_seq: int) -> None:
         mono_ns = self._clock.monotonic_ns()

@@ -77,7 +77,6 @@ class Writer:
         self._grouped = self.config.sync == "group"
         self._held = HeldBlocks(self.config.memory_bytes)
         self._holding = False  # from a refusal until all that is held is written
-        self._draining = False
         self._dropping = False
         self._retry_at_ns = 0
         self._sync_retry_at_ns = 0
@@ -227,13 +226,9 @@ class Writer:
     def _retry(self, *, now: bool = False) -> None:
         """Try the disk again with a new segment, and write what is held, in order."""
         assert not self._closed, "append after close"
-        if self._draining or (not now and self._clock.monotonic_ns() < self._retry_at_ns):
+        if not now and self._clock.monotonic_ns() < self._retry_at_ns:
             return
-        self._draining = True
-        try:
-            self._drain()
-        finally:
-            self._draining = False
+        self._drain()
         self._publish_state()
         if not self._holding and not self._held.is_told():
             self.append_json(EntryKind.DROPPED, self._held.tell())

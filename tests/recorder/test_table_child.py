@@ -1,0 +1,167 @@
+"""The table's child on a disk that refuses: it waits, bounded, and the journal keeps everything."""
+
+import threading
+
+import pytest
+
+from ticktape.config import TableConfig
+from ticktape.directory import RunDirectory
+from ticktape.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, TableError
+from ticktape.journal import Writer
+from ticktape.journal.position_file import load_positions
+from ticktape.recorder import table_child
+from ticktape.recorder.task import FeedPlace, TableTask
+from ticktape.table.store import TableStore
+
+TRADE = b'[{"T":"t","S":"IBM","i":%d,"x":"N","p":1.5,"s":100,"t":"2026-11-20T15:00:00Z","z":"A"}]'
+BATCH = 50
+
+
+class FakeParent:
+    def __init__(self):
+        self.leave = threading.Event()
+        self.orphaned = False
+        self.told = []
+
+    def listen(self):
+        pass
+
+    def tell(self, event, **content):
+        self.told.append((event, content))
+
+    def words(self, event):
+        return [content["words"] for told, content in self.told if told == event]
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return RunDirectory(tmp_path)
+
+
+@pytest.fixture
+def task(directory):
+    config = TableConfig(commit_s=0.05, commit_rows=BATCH)
+    return TableTask("run", str(directory.root), [FeedPlace("sip", "alpaca")], [], config)
+
+
+@pytest.fixture
+def written(directory):
+    """A journal of 1,000 trades whose writer is gone."""
+    with Writer(directory.journal("sip"), directory.positions("sip")) as writer:
+        for number in range(1000):
+            writer.append([TRADE % number], 1, 1)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(table_child, "_RETRY_S", 0.001)
+    monkeypatch.setattr(table_child, "_READ_BYTES", 1 << 13)
+
+
+def rows_of(directory):
+    return TableStore(directory.root, read_only=True).rows("trades").num_rows
+
+
+def refuse(times, monkeypatch, method, error):
+    """Have a method raise so often, then work; counts what the child did meanwhile."""
+    left = [times]
+    plain = getattr(*method)
+
+    def sometimes(*arguments, **options):
+        if left[0] > 0:
+            left[0] -= 1
+            raise error
+        return plain(*arguments, **options)
+
+    monkeypatch.setattr(*method, sometimes)
+    return left
+
+
+def test_all_is_stored_and_the_position_saved(directory, task, written):
+    parent = FakeParent()
+    parent.leave.set()
+
+    assert table_child.main(task, parent) == EXIT_COMPLETE
+    assert rows_of(directory) == 1000
+    positions, counts = load_positions(directory.reader_file("table"))
+    assert counts["sip"]["trades"] == 1000
+    assert positions["sip"].offset > 100_000
+
+
+def test_while_the_disk_refuses_it_reads_no_further_than_a_batch(
+    directory, task, written, quick, monkeypatch
+):
+    parent = FakeParent()
+    left = refuse(20, monkeypatch, (TableStore, "append"), TableError("refused", hint="wait"))
+    held = []
+    child = table_child.TableChild(task, parent)
+    plain = child._pause
+
+    def pause():
+        held.append(child._builder.statistics().pending_rows)
+        if left[0] == 0:
+            parent.leave.set()
+        plain()
+
+    monkeypatch.setattr(child, "_pause", pause)
+    assert child.run() == EXIT_COMPLETE
+    child.close()
+
+    assert parent.words("trouble") == ["refused"]
+    assert parent.words("mended") == ["the table's disk takes writes again"]
+    assert max(held) < 3 * BATCH
+    assert rows_of(directory) == 1000
+
+
+def test_a_disk_that_refuses_to_the_end_does_not_keep_the_run_from_ending(
+    directory, task, written, quick, monkeypatch
+):
+    parent = FakeParent()
+    parent.leave.set()
+    refuse(10**9, monkeypatch, (TableStore, "append"), TableError("refused", hint="wait"))
+
+    assert table_child.main(task, parent) == EXIT_INCOMPLETE
+    assert parent.words("trouble") == ["refused"]
+
+
+def test_a_position_that_cannot_be_saved_is_trouble_and_is_saved_later(
+    directory, task, written, quick, monkeypatch
+):
+    parent = FakeParent()
+    parent.leave.set()
+    refuse(
+        3,
+        monkeypatch,
+        (table_child, "save_positions"),
+        OSError(28, "No space left on device"),
+    )
+
+    assert table_child.main(task, parent) == EXIT_COMPLETE
+    (words,) = parent.words("trouble")
+    assert "no room" in words
+    assert rows_of(directory) == 1000
+    assert load_positions(directory.reader_file("table"))[1]["sip"]["trades"] == 1000
+
+
+def test_an_orphan_with_a_successor_stores_what_it_has_and_leaves_the_rest(
+    directory, task, written, monkeypatch
+):
+    parent = FakeParent()
+    parent.orphaned = True
+    parent.leave.set()
+    monkeypatch.setattr(table_child, "has_successor", lambda *_: True)
+    monkeypatch.setattr(
+        table_child.Following, "is_drained", lambda _: pytest.fail("it drained all the same")
+    )
+
+    assert table_child.main(task, parent) == EXIT_COMPLETE
+    assert rows_of(directory) in (0, 1000)
+
+
+def test_a_second_start_goes_on_where_the_first_stopped(directory, task, written):
+    for _ in range(2):
+        parent = FakeParent()
+        parent.leave.set()
+        assert table_child.main(task, parent) == EXIT_COMPLETE
+
+    assert rows_of(directory) == 1000
