@@ -1,4 +1,4 @@
-"""How long from the socket read to a decision, against a plain reader of a file on the same wake-up?
+"""How long from socket read to decision, against a plain reader of a file on the same wake-up?
 
 Workload: one trade per block at 1,000 and at 5,000 a second from a paced process, 5 s each. Floor:
 a process that reads a plain file, blocked on a datagram or spinning, and does nothing with what it

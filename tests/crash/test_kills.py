@@ -183,15 +183,14 @@ class Recorder:
             "TICKTAPE_FAILPOINT_FOLDER": str(self.failpoints),
         }
         self._starts += 1
-        log = open(self._folder / f"record-{self._starts}.log", "wb")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "ticktape", "record", str(self._config), "--json"],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-            env=environment,
-        )
-        log.close()
+        with open(self._folder / f"record-{self._starts}.log", "wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "ticktape", "record", str(self._config), "--json"],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+            )
 
     def children(self) -> dict[str, psutil.Process]:
         """Name -> process, of those that run now."""
@@ -484,7 +483,8 @@ class Campaign:
         gaps = kill_gaps(feed)
         kills = [done for done in self.done if f"capture-{feed.name}" in done.victims]
         self._demand(
-            len(gaps) == len(kills), f"{feed.name}: {len(kills)} kills made {len(gaps)} gaps: {gaps}"
+            len(gaps) == len(kills),
+            f"{feed.name}: {len(kills)} kills made {len(gaps)} gaps: {gaps}",
         )
         for done, gap in zip(sorted(kills, key=lambda done: done.wall_ns), gaps, strict=False):
             parent = done.kill.victim == "parent"
@@ -495,7 +495,7 @@ class Campaign:
             self._demand(fits and cause in gap.cause, f"{feed.name}: {gap} is not that of {done}")
 
     def _verify_truth(self, feed) -> None:
-        """What was recorded of each connection is what was first sent on it, in order, unaltered."""
+        """What was recorded of a connection is what was first sent on it, in order, unaltered."""
         sent: dict[int, list[tuple]] = {}
         columns = ("connection", "kind", "symbol", "event_ns", "id", "price", "sent_ns")
         table = read_truth(self.folder / f"truth-{feed.name}").select(columns)

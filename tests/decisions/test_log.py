@@ -1,4 +1,4 @@
-"""A strategy's log: every instance is found, every input read back, and nothing else taken for one."""
+"""A strategy's log: every instance is found, every input read back, nothing else taken for one."""
 
 import msgspec
 import pytest
@@ -19,6 +19,8 @@ from ticktape.decisions.log import (
 from ticktape.decisions.tables import DecisionTables
 from ticktape.journal import Reader, Writer
 from ticktape.records import EntryKind, Position
+
+BEGINNING = Position(0, 0)
 
 SEEN = Blocks("sip", 3, 96, 200, 2)
 
@@ -44,7 +46,7 @@ def journal(tmp_path):
 
 @pytest.fixture
 def logs(tmp_path):
-    def find(first=Position(0, 0)):
+    def find(first=BEGINNING):
         return find_logs(lambda start: Reader(tmp_path / "journal", None, start), first)
 
     return find

@@ -1,4 +1,4 @@
-"""One strategy over blocks and timers: numbers, policies on errors, and the entries that come out."""
+"""One strategy over blocks and timers: numbers, policies on errors, and the entries it makes."""
 
 import msgspec
 import pytest

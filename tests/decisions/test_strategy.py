@@ -1,4 +1,4 @@
-"""Loading a strategy and calling it: whatever its author does, the words say where it went wrong."""
+"""Loading and calling a strategy: whatever its author does, the words say where it went wrong."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The certificate: complete only when nothing at all speaks against it, and then the sums say so."""
+"""The certificate: complete only when nothing at all speaks against it; then the sums say so."""
 
 import pytest
 
@@ -83,7 +83,9 @@ def test_a_reason_that_no_journal_shows_makes_it_incomplete():
 def test_a_strategy_that_is_behind_makes_the_run_incomplete():
     strategy = feed(name="slow", kind="decision", notes=("9 entries were not decided on",))
 
-    assert Verdict([feed()], [strategy], {}, []).reasons() == ["slow: 9 entries were not decided on"]
+    assert Verdict([feed()], [strategy], {}, []).reasons() == [
+        "slow: 9 entries were not decided on"
+    ]
 
 
 def test_only_what_the_venue_sent_is_counted_as_received():

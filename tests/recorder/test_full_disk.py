@@ -1,4 +1,4 @@
-"""A disk that is full: capture goes on in memory up to its bound, then counts exactly what it drops.
+"""A full disk: capture goes on in memory up to its bound, then counts exactly what it drops.
 
 On a small disk of its own where one can be mounted; everywhere else the capture process is refused
 every write by its limit on file sizes, which the system reports in the same way.

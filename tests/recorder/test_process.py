@@ -1,6 +1,7 @@
-"""A child as its supervisor sees it: whatever it does, and whatever is refused, is only an event."""
+"""A child as its supervisor sees it: whatever it does, whatever is refused, is only an event."""
 
 import errno
+import itertools
 import os
 import queue
 import signal
@@ -81,7 +82,7 @@ def test_it_gets_its_task_on_its_first_line(child):
 
 def test_statistics_are_kept_and_events_are_queued(child):
     made = child(
-        "print('{\"event\":\"statistics\",\"records\":1}')\nprint('{\"event\":\"state\",\"words\":1}')"
+        'print(\'{"event":"statistics","records":1}\')\nprint(\'{"event":"state","words":1}\')'
     )
     made.leaving = True
     made.start()
@@ -109,7 +110,7 @@ def test_one_that_dies_is_started_again_sooner_at_first_than_later(child):
     until(lambda: len(made.started) == 4, made)
 
     times = [at for at, _ in made.started]
-    waits_s = [(b - a) / 1e9 for a, b in zip(times, times[1:], strict=False)]
+    waits_s = [(b - a) / 1e9 for a, b in itertools.pairwise(times)]
     assert made.restarts == 3
     assert waits_s[0] >= 0.1
     assert waits_s[1] >= 0.2

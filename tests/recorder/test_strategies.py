@@ -236,5 +236,3 @@ def test_a_strategys_input_is_empty_and_not_the_parents_pipe(run):
         ((value,),) = con.sql("SELECT value FROM decisions WHERE decision = 'prints'").fetchall()
 
     assert json.loads(value) == "''"
-
-

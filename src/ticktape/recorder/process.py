@@ -33,6 +33,11 @@ def _may_hold_secret(name: str) -> bool:
     return name.startswith("APCA_") or name.lower().endswith("_proxy")
 
 
+def child_environment() -> dict[str, str]:
+    """Our environment, without what may hold a secret."""
+    return {name: value for name, value in os.environ.items() if not _may_hold_secret(name)}
+
+
 class ChildEvent(NamedTuple):
     """What a child reported, or what became of it (`event` = "exit")."""
 
@@ -102,9 +107,7 @@ class ChildProcess:
         self._listener.start()
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
-        environment = {
-            name: value for name, value in os.environ.items() if not _may_hold_secret(name)
-        }
+        environment = child_environment()
         try:
             log: IO[bytes] | int = open(self._log, "ab")  # noqa: SIM115 - closed below
         except OSError:

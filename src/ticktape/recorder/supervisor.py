@@ -6,6 +6,7 @@ It holds no market data and decodes nothing. Readers are opened before feeds and
 import json
 import queue
 import secrets
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +19,13 @@ from ticktape.directory import DECISION, RunDirectory
 from ticktape.errors import EXIT_BUG, EXIT_COMPLETE, Full, Locked
 from ticktape.journal.disk import Disk, write_error
 from ticktape.journal.segments import list_segments
+from ticktape.recorder.alerts import Alerts, alert_text
 from ticktape.recorder.parent import EXIT_REFUSED, EXIT_STOPPED
-from ticktape.recorder.process import ChildEvent, ChildProcess
+from ticktape.recorder.process import ChildEvent, ChildProcess, child_environment
 from ticktape.recorder.task import CaptureTask, DecideTask, FeedPlace, LastTask, TableTask, Task
 
+_DISK_LOOK_NS = 5 * clock.NS_PER_S
+_DISK_AGAIN_NS = 60 * clock.NS_PER_S
 _EVENTS_MAX = 10_000
 _LOCK_S = 1.0  # who looks whether a recorder is at work holds the lock for a moment
 _FEEDS_LEAVE_S = 15.0
@@ -88,6 +92,8 @@ class Supervisor:
         self._journal_trouble: dict[str, None] = {}
         self._lost_frames: dict[str, int] = {}
         self._cut_off: list[str] = []
+        self._alerts = Alerts(config.alert.command, child_environment())
+        self._disk_at_ns = 0
         self._lock = self._open_directory()
 
     def _open_directory(self) -> FileLock:
@@ -186,7 +192,21 @@ class Supervisor:
             event = self._events.get_nowait() if not self._events.empty() else None
         for child in self.children():
             child.poll()
+        self._watch_disk()
         return not all(child.final for child in self.captures)
+
+    def _watch_disk(self) -> None:
+        """Warn, once a minute at most, when the disk has less room than the config wants."""
+        now_ns = clock.monotonic_ns()
+        if now_ns < self._disk_at_ns:
+            return
+        self._disk_at_ns = now_ns + _DISK_LOOK_NS
+        free_bytes = shutil.disk_usage(self.directory.root).free
+        if free_bytes < self.config.journal.reserve_bytes:
+            self._disk_at_ns = now_ns + _DISK_AGAIN_NS
+            words = f"the disk has {free_bytes / 1e9:.1f} GB left, less than reserve_bytes"
+            hint = "Free some, or move older runs: a full disk makes capture hold, then drop."
+            self._hear(ChildEvent("disk", "trouble", {"words": words, "hint": hint}))
 
     def _hear(self, event: ChildEvent) -> None:
         content = event.content
@@ -205,6 +225,9 @@ class Supervisor:
             # The disk is full or gone: the same words still reach the terminal and the certificate.
             self._note_trouble("the log cannot be written")
         self._on_event(event)
+        failed = self._alerts.call(alert_text(event)) if alert_text(event) else ""
+        if failed:
+            self._on_event(ChildEvent("alert", "trouble", {"words": failed, "hint": ""}))
 
     def _note_trouble(self, words: str) -> None:
         if len(self._journal_trouble) < _TROUBLE_MAX:
@@ -222,6 +245,7 @@ class Supervisor:
         self._leave(strategies, DECISIONS_LEAVE_S, on_wait)
         self._leave(rest, _READERS_LEAVE_S, on_wait)
         self._hear_all()
+        self._alerts.close()
         self._lock.release()
         return RunEnd(
             refused=[c.name for c in self.captures if c.exit_code == EXIT_REFUSED],

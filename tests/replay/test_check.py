@@ -1,0 +1,307 @@
+"""Every planted defect is found and named with its place; a whole run is complete."""
+
+import re
+import shutil
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+from filelock import FileLock
+
+from ticktape.errors import ConfigError
+from ticktape.journal import Writer
+from ticktape.records import EntryKind, Position
+from ticktape.table.store import TableStore, Tally
+
+
+def reasons(made):
+    return made.check().reasons()
+
+
+def one(found, pattern):
+    """The one reason that matches; there may be no other."""
+    assert len(found) == 1, found
+    assert re.search(pattern, found[0]), found
+    return found[0]
+
+
+def table_of(made, kind="trades"):
+    return str(made.directory.table / kind)
+
+
+def rows(made, kind="trades"):
+    return TableStore(made.directory.root, read_only=True).rows(kind)
+
+
+def append(made, table, kind="trades"):
+    """Commit rows that no journal holds, as a broken table process would."""
+    store = TableStore(made.directory.root)
+    store.append(kind, table, "planted", Position(9, 9), Tally(table.num_rows))
+
+
+def test_a_whole_run_is_complete_and_counted(made):
+    verdict = made.check()
+
+    assert verdict.reasons() == []
+    assert verdict.totals() == {
+        "received": 100,
+        "stored": 100,
+        "duplicates": 0,
+        "dropped": 0,
+        "gaps": 0,
+        "gaps_healed": 0,
+        "torn": 0,
+    }
+    (feed,) = verdict.feeds
+    (strategy,) = verdict.decisions
+    assert (feed.sessions, feed.epochs, len(feed.gaps)) == (1, 1, 1)
+    assert strategy.counts[0].stored == 10
+    assert verdict.latency_us["recv_to_written"]["count"] > 80
+    assert verdict.to_json()["decisions"] == {"tens": {"decisions": 10}}
+
+
+# The table.
+
+
+def test_a_deleted_row_is_missing(made):
+    DeltaTable(table_of(made)).delete("id = 1007")
+
+    one(reasons(made), "^sip: 1 trades are in the journal and not in the table$")
+
+
+def test_a_doubled_row_is_surplus(made):
+    append(made, rows(made).slice(7, 1))
+
+    one(reasons(made), "^sip: 1 trades are in the table and not in the journal, or twice$")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("price", "1.0"), ("conditions", "'X'"), ("recv_ns", "recv_ns + 1")]
+)
+def test_an_altered_value_is_found_in_whichever_column(made, column, value):
+    DeltaTable(table_of(made)).update(updates={column: value}, predicate="id = 1007")
+
+    one(reasons(made), "^sip: 1 trades differ from what the journal says$")
+
+
+def test_rows_of_a_stranger_are_named(made):
+    table = rows(made).slice(0, 1)
+    stranger = table.set_column(0, "feed", pa.array(["ghost"]))
+    append(made, stranger)
+
+    one(reasons(made), r"^the table has rows of 'ghost', which has no journal$")
+
+
+def test_an_altered_decision_is_found(made):
+    DeltaTable(table_of(made, "decisions")).update(
+        updates={"value": "'[0]'"}, predicate="number = 3"
+    )
+
+    one(reasons(made), "^tens: 1 decisions differ from what the journal says$")
+
+
+def test_a_table_file_that_is_gone_is_named_and_its_rows_are_missing(made):
+    (path,) = (made.directory.table / "trades").glob("day=*/*.parquet")
+    path.unlink()
+    found = reasons(made)
+
+    assert len(found) == 2
+    assert f"{path.name} is missing" in found[0]
+    assert found[1] == "sip: 100 trades are in the journal and not in the table"
+
+
+def test_a_flipped_bit_in_a_table_file_is_found(made):
+    (path,) = (made.directory.table / "trades").glob("day=*/*.parquet")
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 3] ^= 0x10
+    path.write_bytes(raw)
+
+    assert reasons(made), "a flipped bit went unnoticed"
+
+
+def test_a_tail_that_is_not_yet_in_the_table_is_behind(made, trade):
+    made.record([[trade(200), trade(201)]], run="tuesday")
+    found = reasons(made)
+
+    assert found == ["sip: 2 trades are journaled and not yet in the table"] or (
+        len(found) == 2 and "1 gaps are journaled and not yet in the table" in " ".join(found)
+    )
+
+
+# The journal.
+
+
+def test_a_flipped_byte_costs_its_block_and_is_named_with_its_place(made):
+    victim = made.blocks()[10]
+    for path in made.segments():
+        raw = bytearray(path.read_bytes())
+        at = raw.find(victim.body)
+        if at >= 0:
+            raw[at + len(victim.body) // 2] ^= 1
+            path.write_bytes(raw)
+    found = reasons(made)
+
+    place = f"damaged block at epoch 0 offset {victim.offset}: "
+    assert [words for words in found if place in words and "2 entries lost" in words], found
+    assert "sip: 2 trades are in the table and not in the journal, or twice" in found
+
+
+@pytest.mark.parametrize("which", ["first", "middle"])
+def test_a_segment_that_is_gone_is_named(made, which):
+    segments = made.segments()
+    assert len(segments) > 3
+    gone = segments[0] if which == "first" else segments[2]
+    gone.unlink()
+    found = reasons(made)
+
+    lost = r"(missing part|damaged block) at epoch 0 offset \d+: \d+ bytes, \d+ entries lost"
+    assert [w for w in found if re.search(lost, w) or "are in no segment" in w], found
+    assert [w for w in found if "are in the table and not in the journal" in w], found
+
+
+def test_a_last_segment_that_is_gone_shows_by_the_missing_stop_and_the_rows(made):
+    made.segments()[-1].unlink()
+    found = reasons(made)
+
+    assert [w for w in found if "recording ended without a stop" in w], found
+    assert [w for w in found if "are in the table and not in the journal" in w], found
+
+
+def test_a_torn_end_is_named_with_its_bytes(made):
+    path = made.segments()[-1]
+    path.write_bytes(path.read_bytes()[:-9])
+    found = reasons(made)
+
+    assert [w for w in found if re.search(r"^sip: torn end at epoch 0 offset \d+: \d+ bytes", w)]
+    assert [w for w in found if "recording ended without a stop" in w], found
+
+
+def test_a_recorder_that_was_killed_and_never_came_back_leaves_an_open_gap(empty, trade):
+    epoch = empty.record([[trade(1)], [trade(2)]], run="monday", stop=False)
+    empty.decide("monday", epoch)
+    empty.store()
+    words = one(reasons(empty), r"^sip: gap 2025-.* \(still open\): recording ended without a stop")
+
+    assert "the recorder was killed" in words
+
+
+def test_frames_that_were_dropped_are_counted_and_named(empty, trade):
+    own = [(EntryKind.DROPPED, {"frames": 40, "bytes": 9}), (EntryKind.DROPPED, {"frames": 2})]
+    epoch = empty.record([[trade(1)]], run="monday", own=own)
+    empty.decide("monday", epoch)
+    empty.store()
+    verdict = empty.check()
+
+    assert verdict.reasons() == ["sip: 42 frames were dropped (disk refused)"]
+    assert verdict.totals()["received"] == 43
+
+
+def test_a_range_that_a_failed_sync_left_suspect_is_named(empty, trade):
+    suspect = {"suspect": {"epoch": 0, "from_offset": 96, "to_offset": 400}}
+    epoch = empty.record([[trade(1)]], run="monday", own=[(EntryKind.NOTE, suspect)])
+    empty.decide("monday", epoch)
+    empty.store()
+
+    one(reasons(empty), r"^sip: suspect epoch 0 offsets 96 to 400: a sync failed$")
+
+
+def test_duplicates_and_conflicts_are_counted_and_do_not_make_it_incomplete(empty, trade):
+    blocks = [[trade(1), trade(2)], [trade(1)], [trade(2, price=7.0)], [trade(2)]]
+    epoch = empty.record(blocks, run="monday")
+    empty.decide("monday", epoch)
+    empty.store()
+    verdict = empty.check()
+    (feed,) = verdict.feeds
+
+    assert verdict.complete, verdict.reasons()
+    assert [feed.total(n) for n in ("received", "stored", "duplicates", "conflicts")] == [
+        5,
+        3,
+        2,
+        1,
+    ]
+
+
+# Strategies.
+
+
+def test_a_strategy_that_was_not_given_all_of_its_run_is_behind(made, trade):
+    with_more = made.record([[trade(300)], [trade(301)]], run="monday")
+    made.store()
+
+    assert with_more == 1
+    one(reasons(made), r"^tens: 6 entries of sip were recorded and not decided on$")
+
+
+def test_runs_in_which_a_strategy_did_not_run_do_not_count_against_it(made, trade):
+    made.record([[trade(300)]], run="tuesday")
+    made.store()
+
+    assert reasons(made) == []
+
+
+def test_a_strategy_that_stopped_at_an_error_is_named_once(empty, trade):
+    empty.strategy.write_text("class Bad:\n    def on_trade(self, trade, last):\n        1 / 0\n")
+    epoch = empty.record([[trade(1)], [trade(2)], [trade(3)]], run="monday")
+    empty.decide("monday", epoch)
+    empty.store()
+
+    one(reasons(empty), r"^tens: stopped itself: .*ZeroDivisionError.*\(tens.py:3\)$")
+
+
+def test_damage_in_a_strategys_journal_is_named(made):
+    path = sorted(made.directory.decision_journal("tens").glob("*.seg"))[-1]
+    path.write_bytes(path.read_bytes()[:-3])
+
+    assert [w for w in reasons(made) if w.startswith("tens: torn end at epoch 0")]
+
+
+# What stands around.
+
+
+def test_a_recorder_at_work_is_said(made):
+    with FileLock(made.directory.lock):
+        one(reasons(made), "^the recorder is still at work on it$")
+
+
+def test_a_run_without_its_config_is_a_config_error(made):
+    made.directory.config.unlink()
+
+    with pytest.raises(ConfigError, match=r"run.toml: cannot be read"):
+        made.check()
+
+
+def test_a_feed_without_an_entry_is_a_config_error_with_the_cure(made):
+    journal = made.directory.feed_journal("sip")
+    shutil.copytree(journal, made.directory.feed_journal("other"))
+
+    with pytest.raises(ConfigError, match="feed 'other' has a journal and no entry"):
+        made.check()
+
+
+def test_mapped_files_are_not_believed(made):
+    for path in made.directory.live.iterdir():
+        path.unlink()
+
+    assert reasons(made) == []
+
+
+def test_checking_changes_nothing(made):
+    def prints():
+        return {
+            path: path.read_bytes()
+            for path in sorted(made.directory.root.rglob("*"))
+            if path.is_file() and path.suffix != ".lock"
+        }
+
+    before = prints()
+    made.check()
+
+    assert prints() == before
+
+
+def test_an_empty_run_is_complete_and_empty(empty):
+    with Writer(empty.directory.journal("sip"), empty.directory.positions("sip")):
+        pass
+
+    assert empty.check().totals()["received"] == 0
