@@ -9,250 +9,37 @@ As a command, for longer: `python tests/crash/test_kills.py --kills 200 --second
 
 import argparse
 import contextlib
-import hashlib
 import json
 import os
-import random
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))  # for its two modules, also under pytest
+
+from kill_proof import Done, Proof, Written, bytes_of
+from kill_tree import (
+    BACK_S,
+    CHILDREN,
+    CONFIG,
+    GROWTH_BYTES,
+    JOURNALS,
+    STRATEGY,
+    Kill,
+    Recorder,
+    Venue,
+    lives,
+    make_plan,
+)
+
 from ticktape import clock
-from ticktape.decoders import decoder_for
-from ticktape.directory import DECISION, RunDirectory
-from ticktape.journal import Reader
+from ticktape.directory import RunDirectory
 from ticktape.journal.positions import Positions
-from ticktape.journal.segments import list_segments
-from ticktape.lastvalue import LastValues
-from ticktape.replay.check import check
-from ticktape.replay.tail import connect_run
 from ticktape.sim.generate import made_up
-from ticktape.sim.truth import read_truth
-
-FEEDS = {"new": "alpaca", "old": "alpaca_v1"}
-CHILDREN = ("capture-new", "capture-old", "last", "table", "decide-counts")
-JOURNALS = ("new", "old", f"{DECISION}:counts")
-RATE = 700  # rows a second and feed: some 1,400 messages a second
-BACK_S = 60.0  # how long a child may take to come back, or an orphan to leave
-CLOCK_NS = 1_000_000_000  # how far a killer's clock may be from the truth of a gap
-
-CONFIG = """
-directory = {directory!r}
-[[feed]]
-name = "new"
-kind = "alpaca"
-url = {new!r}
-trades = ["*"]
-quotes = ["*"]
-bars = ["*"]
-backoff_max_s = 0.5
-[[feed]]
-name = "old"
-kind = "alpaca_v1"
-url = {old!r}
-trades = {symbols}
-quotes = {symbols}
-bars = ["*"]
-backoff_max_s = 0.5
-[journal]
-segment_bytes = 1000000
-[table]
-commit_s = 0.3
-[[decide]]
-file = {strategy!r}
-"""
-STRATEGY = """
-class Counts:
-    timer_s = 0.2
-    def __init__(self):
-        self.seen = {}
-    def on_trade(self, trade, last):
-        count = self.seen[trade.feed] = self.seen.get(trade.feed, 0) + 1
-        return [trade.feed, count, trade.id] if count % 10 == 0 else None
-    def on_gap(self, gap, last):
-        return ["gap", gap.feed, gap.cause]
-    def on_timer(self, now_ns, last):
-        return [now_ns, dict(self.seen)]
-"""
-
-
-# The plan.
-
-
-class Kill(NamedTuple):
-    """One thing to do: at `at_s`, kill `victim`; its next start then dies at `failpoint`.
-
-    `wait` says whether the next parent waits for the orphans of the one that was killed.
-    """
-
-    at_s: float
-    victim: str
-    failpoint: str = ""
-    wait: bool = True
-
-    @property
-    def weight(self) -> int:
-        return 2 if self.failpoint else 1
-
-
-TABLE_STEPS = ("before-files", "after-file", "before-commit", "after-commit", "after-sync")
-SAVE_STEPS = ("commit-done", "before-save", "after-save")
-
-
-def make_plan(seed: int, kills: int, seconds: float) -> list[Kill]:
-    """The kills in order; those with a failpoint count twice."""
-    rng = random.Random(seed)
-    # What must be in every campaign, then whatever comes.
-    must = [
-        ("capture-new", f"journal.write:{rng.randint(20, 200)}"),
-        ("table", f"table.{rng.choice(TABLE_STEPS)}:{rng.randint(1, 4)}"),
-        ("parent", ""),
-        ("table", f"table.{rng.choice(SAVE_STEPS)}:{rng.randint(1, 2)}"),
-        ("decide-counts", f"journal.write:{rng.randint(2, 60)}"),
-        ("parent", ""),
-        *((child, "") for child in CHILDREN),
-    ]
-    chosen: list[tuple[str, str]] = []
-    while sum(2 if failpoint else 1 for _, failpoint in chosen) < kills:
-        left = kills - sum(2 if failpoint else 1 for _, failpoint in chosen)
-        victim, failpoint = (
-            must.pop(0) if must else (rng.choice((*CHILDREN, *CHILDREN, "parent")), "")
-        )
-        chosen.append((victim, failpoint if left > 1 else ""))
-    rng.shuffle(chosen)
-    step_s = seconds / (len(chosen) + 1)
-    parents = 0
-    plan = []
-    for number, (victim, failpoint) in enumerate(chosen, 1):
-        parents += victim == "parent"
-        at_s = round(step_s * (number + rng.uniform(-0.4, 0.4)), 2)
-        plan.append(Kill(at_s, victim, failpoint, wait=parents % 2 == 1))
-    return plan
-
-
-# The processes.
-
-
-class Venue:
-    """One simulated path with its truth in a folder; the tape waits while nobody listens."""
-
-    def __init__(self, path: str, truth: Path, seed: int) -> None:
-        self.path, self.truth = path, truth
-        kinds = ("--kinds", "trades", "--kinds", "quotes", "--kinds", "bars")
-        tape = ("--tape", "generated", "--events", "20000", "--seed", str(seed), "--passes", "0")
-        self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "ticktape", "sim", "alpaca", "--until-stdin-closes"),
-                *("--path", path, "--rate", str(RATE), "--hold", "--truth", str(truth)),
-                *(*tape, *kinds),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        self.url = json.loads(self._process.stdout.readline())["urls"][path]
-
-    def close(self) -> None:
-        """End it; its truth is then whole."""
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        self._process.wait(60)
-        self._process.stdout.close()
-
-
-class Recorder:
-    """`ticktape record` as a process, its children by name, and how to start it once more."""
-
-    def __init__(self, folder: Path, config: Path) -> None:
-        self._folder, self._config = folder, config
-        self.failpoints = folder / "failpoints"
-        self.failpoints.mkdir()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._starts = 0
-
-    def start(self) -> None:
-        environment = os.environ | {
-            "APCA_API_KEY_ID": "demo-key",
-            "APCA_API_SECRET_KEY": "demo-secret",
-            "TICKTAPE_FAILPOINT_FOLDER": str(self.failpoints),
-        }
-        self._starts += 1
-        with open(self._folder / f"record-{self._starts}.log", "wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "ticktape", "record", str(self._config), "--json"],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                env=environment,
-            )
-
-    def children(self) -> dict[str, psutil.Process]:
-        """Name -> process, of those that run now."""
-        found = {}
-        with contextlib.suppress(psutil.Error):
-            for child in psutil.Process(self._process.pid).children():
-                with contextlib.suppress(psutil.Error):
-                    if child.status() != psutil.STATUS_ZOMBIE and "ticktape.recorder.child" in (
-                        line := child.cmdline()
-                    ):
-                        found[line[-1]] = child
-        return found
-
-    def kill_parent(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._process.stdout.close()
-
-    def stop(self) -> tuple[int, dict]:
-        """Ask it to end; its exit code and the JSON of its last line."""
-        self._process.send_signal(signal.SIGTERM)
-        out, _ = self._process.communicate(timeout=180)
-        return self._process.returncode, json.loads(out.splitlines()[-1])
-
-    def end(self) -> None:
-        """Whatever happened: nothing of it stays."""
-        if self._process is not None and self._process.poll() is None:
-            for child in [*self.children().values(), psutil.Process(self._process.pid)]:
-                with contextlib.suppress(psutil.Error):
-                    child.kill()
-            self._process.communicate()
-
-
-class Written(NamedTuple):
-    """What a journal had written at a kill, and what these bytes were right after it."""
-
-    journal: str
-    epoch: int
-    offset: int
-    digest: str
-
-
-def bytes_of(directory: RunDirectory, journal: str, epoch: int, end: int) -> str:
-    """Hash of an epoch's bytes before offset `end`, over its segments."""
-    digest = hashlib.sha256()
-    for segment in list_segments(directory.journal(journal)):
-        if segment.epoch == epoch and segment.base < end:
-            with open(segment.path, "rb") as source:
-                digest.update(source.read(end - segment.base))
-    return digest.hexdigest()
-
-
-class Done(NamedTuple):
-    """A kill that was done, when, and who had to bear it."""
-
-    kill: Kill
-    wall_ns: int
-    victims: tuple[str, ...]
-    back_s: float
-
-
-# The campaign.
 
 
 class Campaign:
@@ -285,9 +72,11 @@ class Campaign:
                 self._strike(recorder, kill)
             self._until_time(self.seconds)
             pids = [child.pid for child in recorder.children().values()]
-            self.code, self.said = recorder.stop()
+            self.ending = recorder.stop()
             self._demand(not any(psutil.pid_exists(pid) for pid in pids), "a child is left behind")
-        self._verify()
+        proof = Proof(self.folder, self.done, self.written, self.ending, self.say)
+        proof.prove()
+        self.violations += proof.violations
 
     def _write_config(self, venues: dict[str, Venue]) -> Path:
         strategy = self.folder / "counts.py"
@@ -356,14 +145,17 @@ class Campaign:
         )
 
     def _kill_parent(self, recorder: Recorder, before: dict, *, wait: bool) -> None:
+        def orphans_left() -> bool:
+            return not any(lives(child) for child in before.values())
+
         recorder.kill_parent()
-        gone = lambda: not any(child.is_running() and _lives(child) for child in before.values())  # noqa: E731
         if wait:
-            self.orphans_s.append(self._until(gone, "not all orphans left"))
+            self.orphans_s.append(self._until(orphans_left, "not all orphans left"))
             recorder.start()
         else:
             recorder.start()
-            self.orphans_s.append(self._until(gone, "not all orphans left beside their successors"))
+            beside = "not all orphans left beside their successors"
+            self.orphans_s.append(self._until(orphans_left, beside))
 
     def _until_failpoint(
         self, recorder: Recorder, kill: Kill, old: dict[str, int], wall_ns: int, log_bytes: int
@@ -427,178 +219,30 @@ class Campaign:
 
     def _until_back(self, recorder: Recorder, old: dict[str, int], words: str) -> float:
         """Wait until all children run, none of them an old one, and data flows to the table."""
-        marks: dict[str, object] = {}
+        marks: dict[str, tuple[int, int]] = {}
 
         def flows() -> bool:
             now = recorder.children()
             if set(now) != set(CHILDREN) or any(now[n].pid == pid for n, pid in old.items()):
                 return False
-            stands: dict[str, object] = dict(self._positions())
+            stands = dict(self._positions())
             with contextlib.suppress(OSError):
-                stands["table"] = self.directory.reader_file("table").stat().st_mtime_ns
+                stands["table"] = (0, self.directory.reader_file("table").stat().st_mtime_ns)
             for name, stand in stands.items():
-                marks.setdefault(name, stand)
-            return len(stands) == len(JOURNALS) + 1 and all(marks[n] != stands[n] for n in stands)
+                if marks.setdefault(name, stand)[0] != stand[0]:
+                    marks[name] = stand  # another epoch
+            return len(stands) == len(JOURNALS) + 1 and all(
+                stand[1] - marks[name][1] >= GROWTH_BYTES.get(name, 1)
+                for name, stand in stands.items()
+            )
 
         return self._until(flows, f"after {words}: not all came back and went on")
-
-    # Proving.
-
-    def _verify(self) -> None:
-        for each in self.written:
-            now = bytes_of(self.directory, each.journal, each.epoch, each.offset)
-            self._demand(now == each.digest, f"{each.journal}: bytes of {each} are not the same")
-        with tempfile.TemporaryDirectory() as scratch:
-            verdict = check(self.directory, Path(scratch), lambda *_: None)
-        for part in (*verdict.feeds, *verdict.decisions):
-            for count in part.counts:
-                self._demand(count.adds_up, f"{part.name}: {count} does not add up")
-            received = sum(count.received for count in part.counts)
-            self._demand(received > 100, f"{part.name}: only {received} rows: nothing was tried")
-        self._verify_reasons(verdict)
-        for feed in verdict.feeds:
-            self._verify_gaps(feed)
-            self._verify_truth(feed)
-        self._verify_damage()
-        self._verify_last_values()
-        self._verify_replay()
-        self.verdict = verdict
-
-    def _verify_reasons(self, verdict) -> None:
-        """Gaps and the torn ends of writes that were killed are said, and nothing else."""
-        reasons = verdict.reasons()
-        torn = sum("torn end at epoch" in reason for reason in reasons)
-        gaps = sum(": gap " in reason for reason in reasons)
-        writes = sum(
-            done.kill.failpoint.startswith("journal.write") and done.kill.at_s == 0
-            for done in self.done
-        )
-        self._demand(torn == writes, f"{writes} writes were killed, {torn} torn ends are named")
-        self._demand(len(reasons) == torn + gaps, f"further reasons: {reasons}")
-        self._demand(self.code == 1, f"the run ended with code {self.code} and not 1")
-        self._demand(self.said["reasons"] == reasons, "record and check do not say the same")
-
-    def _verify_gaps(self, feed) -> None:
-        """One gap for each kill that a capture had to bear: its time, its cause."""
-        gaps = kill_gaps(feed)
-        kills = [done for done in self.done if f"capture-{feed.name}" in done.victims]
-        self._demand(
-            len(gaps) == len(kills),
-            f"{feed.name}: {len(kills)} kills made {len(gaps)} gaps: {gaps}",
-        )
-        for done, gap in zip(sorted(kills, key=lambda done: done.wall_ns), gaps, strict=False):
-            parent = done.kill.victim == "parent"
-            cause = "supervisor died" if parent else "the recorder was killed"
-            fits = gap.to_ns is not None and (
-                gap.from_ns - CLOCK_NS <= done.wall_ns <= gap.to_ns + CLOCK_NS
-            )
-            self._demand(fits and cause in gap.cause, f"{feed.name}: {gap} is not that of {done}")
-
-    def _verify_truth(self, feed) -> None:
-        """What was recorded of a connection is what was first sent on it, in order, unaltered."""
-        sent: dict[int, list[tuple]] = {}
-        columns = ("connection", "kind", "symbol", "event_ns", "id", "price", "sent_ns")
-        table = read_truth(self.folder / f"truth-{feed.name}").select(columns)
-        for connection, kind, symbol, event_ns, trade_id, price, sent_ns in zip(
-            *(table[name].to_pylist() for name in columns), strict=True
-        ):
-            key = (kind, symbol, event_ns, *((trade_id, price) if kind == "trades" else ()))
-            sent.setdefault(connection, []).append((key, sent_ns))
-        sessions = self._recorded(feed)
-        connections = iter(sorted(sent))
-        lost: list[int] = []
-        for session, rows in sessions.items():
-            for connection in connections:
-                there = sent[connection]
-                if there[0][0] == rows[0]:
-                    same = [key for key, _ in there[: len(rows)]] == rows
-                    self._demand(same, f"{feed.name}: session {session} is not what was sent")
-                    lost += [sent_ns for _, sent_ns in there[len(rows) :]]
-                    break
-                lost += [sent_ns for _, sent_ns in there]
-            else:
-                self._demand(False, f"{feed.name}: session {session} was never sent")
-        spans = [(gap.from_ns - CLOCK_NS, gap.to_ns) for gap in feed.gaps if gap.to_ns is not None]
-        spans += [(gap.from_ns - CLOCK_NS, 1 << 62) for gap in feed.gaps if gap.planned]
-        outside = [at for at in lost if not any(low <= at <= high for low, high in spans)]
-        self._demand(not outside, f"{feed.name}: {len(outside)} rows were lost outside all gaps")
-        self.say(
-            f"      {feed.name}: {sum(map(len, sessions.values())):,} rows recorded in "
-            f"{len(sessions)} sessions, {len(lost):,} more sent into {len(kill_gaps(feed))} gaps"
-        )
-
-    def _recorded(self, feed) -> dict[tuple[int, int], list[tuple]]:
-        decoder = decoder_for(feed.kind, feed.name)
-        found: dict[tuple[int, int], list[tuple]] = {}
-        with Reader(self.directory.feed_journal(feed.name), None) as reader:
-            while blocks := reader.read():
-                for block in blocks:
-                    for record in decoder.decode(block):
-                        if record.kind == "gaps":
-                            continue
-                        key: tuple = (record.kind, record.symbol, record.event_ns)
-                        if record.kind == "trades":
-                            key = (*key, record.id, record.price)
-                        found.setdefault((block.epoch, block.session), []).append(key)
-        return found
-
-    def _verify_damage(self) -> None:
-        """No damage lies before what was once written."""
-        for journal in JOURNALS:
-            with Reader(self.directory.journal(journal), None) as reader:
-                while reader.read():
-                    pass
-                for damage in reader.damage:
-                    hurt = [
-                        each
-                        for each in self.written
-                        if (each.journal, each.epoch) == (journal, damage.epoch)
-                        and damage.offset < each.offset
-                    ]
-                    self._demand(not hurt, f"{journal}: {damage} lies before {hurt[:1]}")
-
-    def _verify_last_values(self) -> None:
-        with connect_run(self.directory) as con:
-            newest = con.sql(
-                "SELECT feed, symbol, arg_max(id, (event_ns, epoch, seq, index)) "
-                "FROM trades_raw GROUP BY feed, symbol"
-            ).fetchall()
-        with LastValues(self.directory.last) as last:
-            for feed, symbol, trade_id in newest:
-                value = last.get(feed, symbol)
-                shown = value.trade.id if value is not None and value.trade is not None else None
-                self._demand(shown == trade_id, f"last {feed} {symbol}: {shown}, not {trade_id}")
-
-    def _verify_replay(self) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "ticktape", "replay", str(self.directory.root), "--json"],
-            capture_output=True,
-            check=False,
-        )
-        said = json.loads(done.stdout.splitlines()[-1])
-        for run in said["runs"]:
-            self._demand(not run["difference"], f"replay of {run['run']}: {run['difference']}")
-        self._demand(said["same"], "replay decides otherwise")
-        starts = 1 + sum(done.kill.victim == "parent" for done in self.done)
-        self._demand(len(said["runs"]) == starts, f"{len(said['runs'])} runs of {starts} replayed")
-        self.say(f"      replay: {sum(run['decided'] for run in said['runs']):,} decisions again")
 
     def report(self) -> str:
         """The last line, and before it what is wrong."""
         lines = [f"VIOLATION {words}" for words in self.violations]
         lines.append(f"{len(self.done)} kills, {len(self.violations)} violations, seed {self.seed}")
         return "\n".join(lines)
-
-
-def kill_gaps(feed) -> list:
-    """Gaps that nobody planned, in the order of their beginning."""
-    return [gap for gap in feed.gaps if not gap.planned]
-
-
-def _lives(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 # The tests.

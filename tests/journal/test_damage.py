@@ -6,7 +6,7 @@ import zlib
 import pytest
 
 from ticktape.journal import reader as reader_module
-from ticktape.journal.blocks import Block, TrueHeader, resync
+from ticktape.journal.blocks import Block, TrueHeader, parse_blocks, resync
 from ticktape.journal.damage import Damage, DamageList
 from ticktape.journal.format import BLOCK_HEADER_BYTES, pack_block, pack_body
 from ticktape.journal.segments import list_segments
@@ -126,9 +126,10 @@ def test_a_damaged_segment_header_costs_no_block(five, place):
     assert reader.damage == []
 
 
-def test_segment_header_and_first_block_may_both_be_damaged(five):
+@pytest.mark.parametrize("place", [0, 20], ids=["its nonce", "its number"])
+def test_segment_header_and_first_block_may_both_be_damaged(five, place):
     journal, blocks, path = five
-    flip(path, 40, blocks[0].offset + 20)
+    flip(path, 40, blocks[0].offset + place)
     journal.lost = {0, 1, 2}
     found, reader = journal.read()
     assert found == blocks[1:]
@@ -230,6 +231,7 @@ def test_flags_of_a_later_version_are_refused():
     block[52] = 1
     block[60:64] = zlib.crc32(block[:60]).to_bytes(4, "little")
     assert resync(bytes(block), 0, 0, b"12345678") is None
+    assert parse_blocks(bytes(block), 0, 0, b"12345678")[0] == []
 
 
 # The list of damage by itself.
@@ -258,6 +260,14 @@ def test_what_follows_tells_how_much_was_lost():
     assert listed(block(0, 0, 0), (0, 100, None), known, block(0, 300, 9)) == [6, 2]
     assert listed(block(0, 0, 0), (0, 100, None), (0, 200, None), block(0, 300, 4)) == [3, 0]
     assert listed(block(0, 0, 0), known) == [6, 2]
+
+
+def test_what_was_written_again_is_not_lost_also_behind_a_loss_of_an_epoch_before():
+    torn = (0, 100, TrueHeader(1, 2, 10))
+    again = (1, 128, TrueHeader(3, 2, 10))
+    assert listed(block(0, 0, 0), torn, again, again, block(1, 500, 3)) == [2, 0, 0]
+    # A power cut took numbers that had been read: that says nothing of the damage behind it.
+    assert listed(block(0, 0, 9), torn, block(1, 128, 2)) == [2]
 
 
 def test_a_hole_without_damage_is_a_part_that_has_gone():

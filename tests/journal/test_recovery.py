@@ -173,6 +173,19 @@ def test_a_damaged_segment_header_costs_no_number(journal):
     assert writer.recovered.last.seq == 0
 
 
+def test_the_journals_id_is_kept_over_damaged_headers(journal):
+    for _ in range(4):
+        with journal.open():
+            if journal.writer.epoch < 3:
+                journal.append(10)
+    for path in journal.segments()[1:3]:
+        content = bytearray(path.read_bytes())
+        content[90] ^= 1
+        path.write_bytes(content)
+    journal_id = list_segments(journal.directory)[0].header().journal_id
+    assert journal.open().journal_id == journal_id
+
+
 def test_a_segment_of_a_later_version_is_not_guessed_at(journal):
     journal.open()
     journal.append(10)

@@ -1,4 +1,4 @@
-"""A whole run made in this process: journals, decisions, tables, stamps; then defects planted in it."""
+"""A whole run made in this process: journals, decisions, tables, stamps; defects are planted."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The path of any trade, the nearest ids of one that is not there, and why the slow ones were slow."""
+"""The path of any trade, the nearest ids of one that is not there, and why slow ones were slow."""
 
 import os
 

@@ -85,19 +85,21 @@ class DamageList:
         unknown = [index for index in recent if self.found[index].entries is None]
         # Numbers do not go on between epochs as they do within one: a writer that found only half
         # a header gives them again. A hole tells of a loss there, too; its absence tells nothing.
-        same = all(self.found[index].epoch == epoch for index in recent)
-        if unknown and (lost > 0 or (same and lost == 0)):
+        if lost == 0:
+            unknown = [index for index in unknown if self.found[index].epoch == epoch]
+        if lost < 0:
+            mine = [index for index in recent if self.found[index].epoch == epoch]
+            self._written_again(mine, -lost)
+        elif unknown:
             self._set_entries(unknown[0], lost)
             for index in unknown[1:]:
                 self._set_entries(index, 0)
         elif lost > 0:
             self.found.append(Damage(epoch, offset, 0, lost, torn=False))
-        elif lost < 0 and same and recent:
-            self._written_again(-lost)
 
-    def _written_again(self, count: int) -> None:
+    def _written_again(self, torn: list[int], count: int) -> None:
         """What a refusing disk tore was held in memory, and stands whole in the next segment."""
-        for index in reversed(range(self._recent, len(self.found))):
+        for index in reversed(torn):
             entries = self.found[index].entries or 0
             again = min(entries, count)
             self._set_entries(index, entries - again)

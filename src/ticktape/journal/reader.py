@@ -236,7 +236,6 @@ class Reader:
             header, nonce = read_opening(segment)
             descriptor = os.open(segment.path, os.O_RDONLY | _BINARY)
         except FileNotFoundError:
-            self._next = None
             return False  # a refusing disk: it was removed, half made, after we had seen it
         if nonce is None and self._following(segment) is None:
             os.close(descriptor)

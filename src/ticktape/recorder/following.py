@@ -5,6 +5,7 @@ Nothing here decides what is done with a block.
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from ticktape import clock
 from ticktape.directory import RunDirectory
@@ -62,6 +63,29 @@ def settle(directory: RunDirectory, name: str) -> None:
                 disk.sync(source.fileno())
         except OSError as error:
             raise sync_error(error, str(segment.path)) from error
+
+
+class Range(NamedTuple):
+    """Blocks that follow one another: [from_offset, to_offset) of an epoch, `entries` in all."""
+
+    epoch: int
+    from_offset: int
+    to_offset: int
+    entries: int
+
+
+def ranges(blocks: Sequence[Block]) -> list[Range]:
+    """The blocks as ranges, cut where the epoch changes or damage was passed over."""
+    found: list[Range] = []
+    for block in blocks:
+        if found and found[-1].epoch == block.epoch and found[-1].to_offset == block.offset:
+            whole = found[-1]
+            found[-1] = whole._replace(
+                to_offset=block.end_offset, entries=whole.entries + block.count
+            )
+        else:
+            found.append(Range(block.epoch, block.offset, block.end_offset, block.count))
+    return found
 
 
 class Following:

@@ -9,11 +9,11 @@ from ticktape.directory import RunDirectory
 from ticktape.journal.blocks import Block
 from ticktape.lastvalue import LastValueWriter
 from ticktape.latency import PauseLog, RunId, StageLog
-from ticktape.recorder.following import Following
+from ticktape.recorder.following import Following, ranges
 from ticktape.recorder.parent import Parent
 from ticktape.recorder.task import LastTask
 from ticktape.recorder.turn import has_successor, turn
-from ticktape.records import Position
+from ticktape.records import Position, Record
 
 _READ_BYTES = 1 << 18  # small enough that a burst is shown while it is read
 _IDLE_S = 0.25
@@ -58,13 +58,17 @@ class LastChild:
 
     def _take(self, feed: str, blocks: list[Block]) -> None:
         decode = self._decoders[feed].decode
-        stage = self._stages[feed]
+        records: list[Record] = []
         for block in blocks:
-            records = decode(block)
-            self._last.update(records)
-            self._records += len(records)
-            now_ns = clock.monotonic_ns()
-            stage.append(block.epoch, block.offset, block.end_offset, now_ns, block.count)
+            records += decode(block)
+        # One update for all that was read: of many values of a symbol only the newest is written.
+        self._last.update(records)
+        self._records += len(records)
+        now_ns = clock.monotonic_ns()
+        for each in ranges(blocks):
+            self._stages[feed].append(
+                each.epoch, each.from_offset, each.to_offset, now_ns, each.entries
+            )
         # After the values: what a killed process had in hand is read again.
         self._last.set_position(feed, blocks[-1].end)
 

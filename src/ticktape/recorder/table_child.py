@@ -14,11 +14,10 @@ from ticktape.decoders import decoder_for
 from ticktape.directory import DECISION, RunDirectory
 from ticktape.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, JournalError, TableError
 from ticktape.failpoints import from_environment
-from ticktape.journal.blocks import Block
 from ticktape.journal.disk import write_error
 from ticktape.journal.position_file import load_positions, save_positions
 from ticktape.latency import PauseKind, PauseLog, RunId, StageLog
-from ticktape.recorder.following import Following
+from ticktape.recorder.following import Following, Range, ranges
 from ticktape.recorder.parent import Parent
 from ticktape.recorder.task import TableTask
 from ticktape.recorder.turn import has_successor, turn
@@ -79,7 +78,7 @@ class TableChild:
                 words=f"table {each.kind} was unreadable ({each.reason})",
                 hint=f"It stands at {each.path.name}; it is being rebuilt from the journal.",
             )
-        self._ranges: list[tuple[str, int, int, int, int]] = []
+        self._ranges: list[tuple[str, Range]] = []
         self._trouble = ""
         self._report_at_ns = 0
 
@@ -118,7 +117,7 @@ class TableChild:
         for feed, blocks in self._following.read(_READ_BYTES):
             found = True
             self._builder.add(feed, blocks)
-            self._note_ranges(feed, blocks)
+            self._ranges += [(feed, each) for each in ranges(blocks)]
         return found
 
     def _pause(self) -> None:
@@ -126,16 +125,6 @@ class TableChild:
             clock.sleep_s(_RETRY_S)
         else:
             clock.sleep_s(_DRAIN_POLL_S if self._parent.leave.is_set() else _POLL_S)
-
-    def _note_ranges(self, feed: str, blocks: list[Block]) -> None:
-        """Remember which blocks wait for the next commit, for their stamp of the stage `stored`."""
-        for block in blocks:
-            if self._ranges:
-                name, epoch, start, end, count = self._ranges[-1]
-                if name == feed and epoch == block.epoch and end == block.offset:
-                    self._ranges[-1] = (feed, epoch, start, block.end_offset, count + block.count)
-                    continue
-            self._ranges.append((feed, block.epoch, block.offset, block.end_offset, block.count))
 
     def _commit(self) -> None:
         try:
@@ -160,8 +149,10 @@ class TableChild:
         self._positions.update(result.positions)
         self._received.update(result.received)
         mono_ns = clock.monotonic_ns()
-        for feed, epoch, start, end, count in self._ranges:
-            self._stages[feed].append(epoch, start, end, mono_ns, count)
+        for feed, each in self._ranges:
+            self._stages[feed].append(
+                each.epoch, each.from_offset, each.to_offset, mono_ns, each.entries
+            )
         self._ranges = []
         for stage in self._stages.values():
             stage.flush()
