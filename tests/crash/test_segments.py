@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ticktape.journal.disk import Disk
 from ticktape.journal.format import BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES
 from ticktape.journal.reader import Reader
 from ticktape.journal.segments import list_segments
@@ -14,6 +15,20 @@ from ticktape.journal.writer import Writer, WriterConfig
 from ticktape.records import Position
 
 SIZES = [(5,), (0, 30), (1,), (40, 0, 9)]  # the blocks of each segment
+
+
+class QuickDisk(Disk):
+    """A disk that does not wait: what survives is what the test leaves."""
+
+    def sync(self, descriptor):
+        pass
+
+    def sync_directory(self, path):
+        pass
+
+
+def start_writer(directory, positions, segment_bytes=1 << 20):
+    return Writer(directory, positions, WriterConfig("os", 50, segment_bytes), disk=QuickDisk())
 
 
 def read(directory, start=Position(0, 0)):  # noqa: B008 - immutable
@@ -35,7 +50,7 @@ def made(tmp_path_factory):
     size = SEGMENT_HEADER_BYTES + sum(
         BLOCK_HEADER_BYTES + 4 * len(block) + sum(block) for block in SIZES
     )
-    with Writer(root / "journal", root / "positions", WriterConfig("os", 50, size)) as writer:
+    with start_writer(root / "journal", root / "positions", size) as writer:
         for number in range(2 * len(SIZES)):
             payloads = [bytes([65 + number]) * size for size in SIZES[number % len(SIZES)]]
             writer.append(payloads, 1000 + number, 2000 + number, 1, number % 3)
@@ -69,7 +84,7 @@ def hit(made, tmp_path):
 
 def go_on(directory, root):
     """Start a writer on it, append, and read everything again."""
-    with Writer(directory, root / "positions", WriterConfig("os")) as writer:
+    with start_writer(directory, root / "positions") as writer:
         recovered = writer.recovered
         seq = writer.append([b"goes on"], 1, 2)
         assert writer.epoch == 1
@@ -168,7 +183,7 @@ def test_cut_while_a_reader_follows(made, hit, tmp_path):
             assert sum(1 for _ in iter(reader.read, [])) > 0
             assert reader.position == blocks[-1].end
             hit(content[:size])
-            with Writer(directory, positions, WriterConfig("os")) as writer:
+            with start_writer(directory, positions) as writer:
                 writer.append([b"goes on"], 1, 2)
                 assert [block.epoch for block in reader.read()] == [1]
             assert sum(each.bytes for each in reader.damage) == len(content) - size

@@ -232,10 +232,16 @@ def test_a_finished_segment_is_not_synced_to_a_reader_before_it_is(journal):
     writer.sync()
     journal.append(100)
     assert len(journal.segments()) == 2
-    assert seqs(journal, synced=True) == [0]
-    assert seqs(journal) == [0, 1]
-    writer.sync()
-    assert seqs(journal, synced=True) == [0, 1]
+    with journal.reader(files=False, synced=True) as reader:
+        for expected in ([0], [], []):
+            assert [block.seq for block in reader.read()] == expected
+        assert seqs(journal) == [0, 1]
+        writer.sync()
+        journal.append(10)
+        assert [block.seq for block in reader.read()] == [1]
+        assert reader.read() == []
+        writer.sync()
+        assert [block.seq for block in reader.read()] == [2]
 
 
 def test_what_a_killed_writer_left_is_synced_by_the_next_start(journal):

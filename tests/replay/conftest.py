@@ -120,15 +120,17 @@ class Made:
                 writer.append([stopped], now_ns + 10**6, 6, 1, EntryKind.SESSION)
             return writer.epoch
 
-    def decide(self, run, epoch, *, feeds=("sip",)):
-        """Let the strategy read one run's data."""
+    def decide(self, run, epoch, *, feeds=("sip",), told=None):
+        """Let the strategy read one run's data; what it reports goes into `told`."""
         places = [FeedPlace(feed, "alpaca") for feed in feeds]
         config = DecideConfig(file=self.strategy, name="tens")
         positions = {feed: (epoch, 0) for feed in feeds}
         task = DecideTask(
             run, str(self.directory.root), places, config, JournalConfig(), positions, 0, "decided"
         )
-        return decide_child.main(task, FakeParent())
+        parent = FakeParent()
+        parent.told = [] if told is None else told
+        return decide_child.main(task, parent)
 
     def store(self, feeds=("sip",), decisions=("tens",)):
         """Bring all into the tables."""

@@ -8,6 +8,8 @@ import hashlib
 import os
 from pathlib import Path
 
+import msgspec
+
 from ticktape import clock
 from ticktape.decisions import DecisionRunner, InputLog, find_logs, give_logged, load_strategy
 from ticktape.decisions.log import Blocks, Failed, Logged, Restart, Standing, Start, encode
@@ -23,7 +25,7 @@ from ticktape.latency import PauseLog, RunId, StageLog
 from ticktape.recorder.following import Following
 from ticktape.recorder.parent import EXIT_STOPPED, Parent
 from ticktape.recorder.task import DecideTask
-from ticktape.recorder.turn import has_successor, turn
+from ticktape.recorder.turn import turn
 from ticktape.records import EntryKind, Position
 
 _READ_BYTES = 1 << 16
@@ -67,6 +69,8 @@ class DecideChild:
         self._following: Following | None = None
         self._timer_ns = 0
         self._enough_at_ns = 0
+        self._epochs: dict[str, int] = {}
+        self._over: set[str] = set()  # feeds that go on in another run
         self._report_at_ns = 0
         self._timer_at_ns = 0
 
@@ -182,9 +186,7 @@ class DecideChild:
             idle = not self._read(self._following)
             self._between()
             if idle and not self._runner.stopped:
-                if self._parent.leave.is_set() and (
-                    has_successor(self._directory, self._parent) or self._following.is_drained()
-                ):
+                if self._parent.leave.is_set() and self._following.is_drained(self._over):
                     break
                 self._wait(self._following)
         self._report()
@@ -194,10 +196,19 @@ class DecideChild:
         """Give the strategy what is new; whether there was something."""
         found = False
         for feed, blocks in following.read(_READ_BYTES):
-            found = True
             for same_epoch in _by_epoch(blocks):
-                self._give(feed, same_epoch)
+                if self._is_ours(feed, same_epoch[0]):
+                    found = True
+                    self._give(feed, same_epoch)
         return found
+
+    def _is_ours(self, feed: str, first: Block) -> bool:
+        """Whether an epoch is of this run; an orphan's successor writes for its own strategy."""
+        if feed not in self._over and self._epochs.get(feed) != first.epoch:
+            self._epochs[feed] = first.epoch
+            if run_of(first) not in ("", self._task.run):
+                self._over.add(feed)
+        return feed not in self._over
 
     def _give(self, feed: str, blocks: list[Block]) -> None:
         """Give blocks, in as many inputs as the strategy's pace makes of them."""
@@ -272,6 +283,19 @@ class DecideChild:
         for stage in self._stages.values():
             stage.close()
         self._pauses.close()
+
+
+class _Started(msgspec.Struct):
+    run: str = ""
+
+
+_started = msgspec.json.Decoder(_Started)
+
+
+def run_of(block: Block) -> str:
+    """The run that an epoch's first block says it is of; "" when this block says nothing of it."""
+    kind, payload = block.entries()[0]
+    return _started.decode(payload).run if kind == EntryKind.SESSION else ""
 
 
 def _standing_after(log: InputLog) -> Standing:

@@ -4,7 +4,7 @@ Nothing here decides what is done with a block.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from ticktape import clock
@@ -80,9 +80,8 @@ def ranges(blocks: Sequence[Block]) -> list[Range]:
     for block in blocks:
         if found and found[-1].epoch == block.epoch and found[-1].to_offset == block.offset:
             whole = found[-1]
-            found[-1] = whole._replace(
-                to_offset=block.end_offset, entries=whole.entries + block.count
-            )
+            entries = whole.entries + block.count
+            found[-1] = whole._replace(to_offset=block.end_offset, entries=entries)
         else:
             found.append(Range(block.epoch, block.offset, block.end_offset, block.count))
     return found
@@ -136,14 +135,16 @@ class Following:
             if clock.monotonic_ns() - due_ns > _STALL_NS:
                 self._pauses.record_wake(due_ns)
 
-    def is_drained(self) -> bool:
+    def is_drained(self, over: Collection[str] = ()) -> bool:
         """Whether all is read; call it, after the word to leave, when `read` yields nothing.
 
         While a writer is still there, it waits a moment and says no. When all are gone, the readers
-        go over to the files themselves, so that the last word is what is on the disk.
+        go over to the files themselves, so that the last word is what is on the disk. Feeds in
+        `over` are read to the end, whoever writes them now.
         """
         if not self._settled:
-            if not all(writer_is_gone(self.directory, feed) for feed in self.readers):
+            waiting = [feed for feed in self.readers if feed not in over]
+            if not all(writer_is_gone(self.directory, feed) for feed in waiting):
                 clock.sleep_s(_DRAIN_CHECK_S)
                 return False
             # Its slots lie in the mappings that the readers are about to close.
