@@ -10,7 +10,7 @@ from ticktape.journal import Reader
 from ticktape.replay.rerun import Pace, new_runner, read_runs, rerun
 from ticktape.replay.tail import connect_run
 
-EVENTS = 9_000
+EVENTS = 8_000
 COUNTS = """
     class Counts:
         timer_s = 0.1
@@ -23,6 +23,7 @@ COUNTS = """
             return [self.seen, now_ns]
 """
 KILLS = 3
+STRATEGIES = ("decide-keeps", "decide-forgets", "decide-leaps")
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +41,14 @@ def run(run_folder, venue, strategy_file, configured, recording, proven):
         for kill in range(KILLS):
             frames = EVENTS * (kill + 1) // (KILLS + 2)
             made.until_frames(frames, "new")
-            for child in ("decide-keeps", "decide-forgets", "decide-leaps"):
-                made.until(lambda child=child: made.said(child), f"{child} is up")
-                before = made.said(child)
+            made.until(lambda: all(map(made.said, STRATEGIES)), "all are up")
+            before = {child: made.said(child) for child in STRATEGIES}
+            for child in STRATEGIES:
                 os.kill(made.supervisor.pids()[child], signal.SIGKILL)
-                made.until(
-                    lambda child=child, before=before: made.said(child) is not before,
-                    f"{child} came back",
-                )
+            made.until(
+                lambda before=before: all(made.said(c) is not before[c] for c in STRATEGIES),
+                "all came back",
+            )
         made.until_frames(EVENTS, "new")
         made.until_frames(EVENTS // 2, "old")
         source.wait_end()
@@ -82,9 +83,7 @@ def all_again(run, name):
 
 def test_the_run_is_complete_in_spite_of_the_kills(run):
     assert run.verdict.reasons() == []
-    assert run.end.restarts == dict.fromkeys(
-        ["decide-keeps", "decide-forgets", "decide-leaps"], KILLS
-    )
+    assert run.end.restarts == dict.fromkeys(STRATEGIES, KILLS)
     assert run.end.reasons() == []
 
 

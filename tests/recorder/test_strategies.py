@@ -9,6 +9,7 @@ import pytest
 
 from ticktape.decisions.log import Timer
 from ticktape.lastvalue import LastValues
+from ticktape.recorder import supervisor
 from ticktape.replay.rerun import Pace, inputs_by_receipt, new_runner, read_runs, rerun
 from ticktape.replay.tail import connect_run
 
@@ -74,9 +75,12 @@ STRATEGIES = {
         import sys, time
         slow = "ticktape.recorder.child" in sys.argv[0].replace("/", ".")
         class Slow:
+            "A first decision comes soon enough to be logged; then each trade takes a second."
+            pause_s = 0.03
             def on_trade(self, trade, last):
                 if slow:
-                    time.sleep(1)
+                    time.sleep(self.pause_s)
+                self.pause_s = 1
                 return trade.price
         """,
     "broken": "class Broken(:\n",
@@ -98,7 +102,9 @@ def run(run_folder, venue, strategy_file, configured, recording, proven):
         made.venue_said = [source.wait_end(), source.wait_end()]
         made.until(lambda: made.said("last").get("behind_bytes") == {"new": 0, "old": 0})
         made.pids = made.supervisor.pids()
-        made.end = made.stop()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(supervisor, "DECISIONS_LEAVE_S", 2.0)
+            made.end = made.stop()
     made.verdict = proven(directory, run_folder)
     return made
 
