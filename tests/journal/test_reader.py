@@ -278,6 +278,41 @@ def test_without_a_known_writer_a_torn_end_is_waited_for(journal):
         assert [damage.entries for damage in reader.damage] == [1]
 
 
+def test_without_a_known_writer_a_torn_end_of_an_earlier_epoch_is_passed(journal):
+    journal.open()
+    journal.append(10)
+    journal.append(10)
+    journal.kill()
+    path = journal.segments()[0]
+    path.write_bytes(path.read_bytes()[:-3])
+    journal.expected = journal.expected[:1]
+    journal.open()
+    journal.append(10)
+    journal.writer.close()
+    journal.positions_path.unlink()
+    with journal.reader(files=False) as reader:
+        assert seqs(reader.read() + reader.read()) == [0, 2]
+        assert [damage.entries for damage in reader.damage] == [1]
+
+
+def test_a_torn_block_never_makes_a_reader_ask_for_more_than_there_is(journal, monkeypatch):
+    """Its header may be true and say 200 MB of which a few bytes came."""
+    journal.open()
+    journal.append(3_000_000)
+    journal.kill()
+    path = journal.segments()[0]
+    path.write_bytes(path.read_bytes()[:500])
+    journal.lost = {0}
+    asked = []
+    real = reader_module.read_at
+    monkeypatch.setattr(
+        reader_module, "read_at", lambda fd, size, at: asked.append(size) or real(fd, size, at)
+    )
+    with journal.reader() as reader:
+        assert reader.read(100) == []
+    assert max(asked) <= 500
+
+
 def test_behind_bytes_counts_to_the_gate(journal):
     writer = journal.open()
     with journal.reader(files=False) as reader:

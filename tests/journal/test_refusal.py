@@ -286,6 +286,32 @@ def test_close_tells_what_it_could_not_write(journal):
     assert journal.open().next_seq == 1, "what nobody ever saw leaves no hole"
 
 
+def test_what_no_entry_tells_of_is_known_to_the_caller(journal):
+    writer = journal.open(memory_bytes=200)
+    refused = [True]
+    journal.disk.faults["write"] = lambda _, size: (
+        OSError(EIO, "broken") if refused[0] or size < 110 else None
+    )
+    journal.append(100)
+    assert journal.append(70, 70) == -1
+    assert writer.untold_frames == 2
+    refused[0] = False  # now header and block pass, and the entry that tells does not
+    assert writer.close() == 1
+    assert dropped_entries(journal) == []
+    assert writer.untold_frames == writer.dropped_frames == 3
+
+
+def test_what_an_entry_tells_of_is_not_told_twice(journal):
+    writer = journal.open(memory_bytes=200)
+    journal.disk.faults["write"] = lambda *_: OSError(EIO, "broken")
+    journal.append(100)
+    assert journal.append(70, 70) == -1
+    journal.disk.faults.clear()
+    assert writer.close() == 0
+    assert dropped_entries(journal) == [{"frames": 2, "bytes": 140}]
+    assert (writer.untold_frames, writer.dropped_frames) == (0, 2)
+
+
 def test_trouble_names_the_place_and_the_next_step(journal):
     journal.open()
     journal.disk.faults["write"] = refuse(journal.disk.counts["write"] + 1)

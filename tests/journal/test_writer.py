@@ -3,6 +3,7 @@
 import os
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import threading
@@ -116,7 +117,15 @@ def test_what_cannot_be_written_gets_no_number(journal, monkeypatch):
         writer.append([b"x", b"y"], 1, 2, 0, kinds=[0])
     with pytest.raises(ValueError, match="most it can hold"):
         writer.append([bytes(97)], 1, 2)
+    journal.disk.faults["write"] = lambda *_: OSError(28, "full")
     assert journal.append(5) == 1
+    with pytest.raises(ValueError, match="most it can hold"):
+        writer.append([bytes(97)], 1, 2)
+    with pytest.raises(struct.error):
+        writer.append([b"x"], -1, 2)
+    journal.disk.faults.clear()
+    journal.clock.advance()
+    assert journal.append(5) == 2
 
 
 def test_a_second_writer_is_refused_and_the_first_goes_on(journal):
@@ -209,6 +218,43 @@ def test_kill_within_a_block_write_loses_only_that_block(journal):
     blocks, reader = journal.read()
     assert len(blocks) == 120
     assert [damage.entries for damage in reader.damage] == [3]
+    journal.expected = journal.entries()[0]
+
+
+_PORTABLE = """
+import os, socket, sys
+from pathlib import Path
+
+sys.modules["fcntl"] = None
+for name in ("pread", "fdatasync", "fork", "register_at_fork"):
+    if hasattr(os, name):
+        delattr(os, name)
+if hasattr(socket, "AF_UNIX"):
+    del socket.AF_UNIX
+
+from ticktape.journal import Reader, Writer
+
+root = Path(sys.argv[1])
+with Reader(root / "journal", root / "positions") as reader:
+    for epoch in range(2):
+        with Writer(root / "journal", root / "positions") as writer:
+            writer.append([b"here", b"too"], 1, 2)
+            assert [(b.epoch, b.entries()) for b in reader.read()] == [
+                (epoch, [(0, b"here"), (0, b"too")])
+            ]
+"""
+
+
+def test_nothing_here_needs_what_only_linux_has(journal):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _PORTABLE, str(journal.root)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.returncode == 0
+    assert len(journal.read()[0]) == 2
     journal.expected = journal.entries()[0]
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from ticktape import clock
 from ticktape.directory import RunDirectory
+from ticktape.recorder.turn import is_locked
 
 QUIET = """
 class Quiet:
@@ -145,7 +146,7 @@ def test_orphans_drain_and_leave_by_themselves_and_store_all_that_was_written(
 def test_a_second_recorder_exits_with_the_journals_code_and_says_what_to_do(record, strategy_file):
     strategy = strategy_file("quiet", QUIET)
     first = record(strategy)
-    children_of(first)
+    wait_until(lambda: is_locked(first.directory.lock))
     second = record(strategy)
     _, err = second.communicate(timeout=60)
 

@@ -185,6 +185,13 @@ def test_a_recorder_that_was_killed_and_never_came_back_leaves_an_open_gap(empty
     assert "the recorder was killed" in words
 
 
+def test_a_note_behind_the_stop_does_not_undo_it(made):
+    with Writer(made.directory.journal("sip"), made.directory.positions("sip")) as writer:
+        writer.append_json(EntryKind.NOTE, {"suspect": None})
+
+    assert [w for w in reasons(made) if "without a stop" in w] == []
+
+
 def test_frames_that_were_dropped_are_counted_and_named(empty, trade):
     own = [(EntryKind.DROPPED, {"frames": 40, "bytes": 9}), (EntryKind.DROPPED, {"frames": 2})]
     epoch = empty.record([[trade(1)]], run="monday", own=own)

@@ -1,4 +1,4 @@
-"""Deciding again: the same inputs in the same order, and words for everything that is not the same."""
+"""Deciding again: the same inputs in the same order, and words for whatever is not the same."""
 
 import pytest
 

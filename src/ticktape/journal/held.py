@@ -36,7 +36,8 @@ class HeldBlocks:
     def __init__(self, bytes_max: int) -> None:
         self._blocks: deque[HeldBlock] = deque()
         self._bytes_max = bytes_max
-        self._told = (0, 0)
+        self._told = self._told_before = (0, 0)
+        self._telling_seq = -1
         self.bytes = 0
         self.dropped_frames = 0
         self.dropped_bytes = 0
@@ -75,6 +76,8 @@ class HeldBlocks:
         while self._blocks:
             block = self.pop()
             lost += block.entries
+            if block.seq == self._telling_seq:
+                self._told = self._told_before
             self.drop(block)
         return lost
 
@@ -87,8 +90,9 @@ class HeldBlocks:
         """Whether the journal says of everything dropped that it was."""
         return self._told == (self.dropped_frames, self.dropped_bytes)
 
-    def tell(self) -> dict[str, int]:
-        """What was dropped since it was last told."""
+    def tell(self, seq: int) -> dict[str, int]:
+        """What was dropped since it was last told, for the entry that gets the number `seq`."""
         frames, count_bytes = self._told
+        self._telling_seq, self._told_before = seq, self._told
         self._told = (self.dropped_frames, self.dropped_bytes)
         return {"frames": self._told[0] - frames, "bytes": self._told[1] - count_bytes}

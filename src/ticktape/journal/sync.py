@@ -85,7 +85,7 @@ class GroupCommit:
 
     def finish(self, end: int, next_seq: int) -> None:
         """Say that the file followed last is complete up to `end`."""
-        if self._files and self._files[-1].end is None:
+        if self._files:
             self._files[-1].end = (end, next_seq)
         self.pending.set()
 

@@ -151,13 +151,14 @@ class Writer:
         count = len(payloads)
         if self._holding:
             self._retry()
-            if self._holding:
-                return self._hold(count, recv_ns, recv_mono_ns, session, body)
         tail = self._tail
         seq = self.next_seq
+        # Before it is held, too: what cannot be packed is never accepted.
         block = pack_block(
             tail.nonce, tail.offset, seq, recv_ns, recv_mono_ns, count, session, body
         )
+        if self._holding:
+            return self._hold(count, recv_ns, recv_mono_ns, session, body)
         try:
             tail.write(block, seq + count)
         except OSError as error:
@@ -231,7 +232,7 @@ class Writer:
         self._drain()
         self._publish_state()
         if not self._holding and not self._held.is_told():
-            self.append_json(EntryKind.DROPPED, self._held.tell())
+            self.append_json(EntryKind.DROPPED, self._held.tell(self.next_seq))
 
     def _drain(self) -> None:
         tail = self._tail

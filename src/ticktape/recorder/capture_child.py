@@ -20,6 +20,7 @@ from ticktape.latency import PauseLog, RunId, StageLog
 from ticktape.recorder.parent import EXIT_REFUSED, Parent
 from ticktape.recorder.task import CaptureTask
 from ticktape.recorder.timed_disk import TimedDisk
+from ticktape.recorder.turn import turn
 
 _STATS_TICKS = 3  # of a tenth of a second
 _TICK_NS = 100_000_000  # how often the capture calls `on_tick`
@@ -158,6 +159,11 @@ def _pin(cpu: int) -> None:
 def main(task: CaptureTask, parent: Parent) -> int:
     """Run the capture child; its exit code."""
     _pin(task.feed.pin_cpu)
+    with turn(RunDirectory(Path(task.directory)), f"capture-{task.feed.name}", parent):
+        return _capture(task, parent)
+
+
+def _capture(task: CaptureTask, parent: Parent) -> int:
     child = CaptureChild(task, parent)
     try:
         state = asyncio.run(child.run())

@@ -137,10 +137,9 @@ class FeedReading(JournalReading):
 
     def see(self, block: Block) -> None:
         """Take in what a block says beside its rows."""
-        kind = EntryKind.TEXT
-        payload = b""
-        for kind, payload in block.entries():  # type: ignore[assignment]
+        for kind, payload in block.entries():
             if kind <= EntryKind.BINARY:
+                self._is_down = False
                 if self.first_ns is None:
                     self.first_ns = block.recv_ns
                 self.last_ns = block.recv_ns
@@ -148,12 +147,12 @@ class FeedReading(JournalReading):
                 self._see_session(payload)
             else:
                 self.see_own(kind, payload)
-        self._is_down = kind in _STANDING and _session.decode(payload).down_since_ns > 0
         self._last_block_ns = block.recv_ns
         self._see_undecided(block)
 
     def _see_session(self, payload: bytes) -> None:
         said = _session.decode(payload)
+        self._is_down = said.down_since_ns > 0
         if said.event == "connecting":
             self.sessions += 1
         elif said.event == "started":
