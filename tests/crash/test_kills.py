@@ -268,7 +268,7 @@ def test_every_plan_strikes_a_write_a_commit_the_parent_and_every_child(seed):
 @pytest.mark.skipif(os.name == "nt", reason="kill -9 is a thing of POSIX")
 def test_nothing_written_is_lost_and_every_row_is_stored_once_whoever_is_killed(tmp_path):
     kills, seed = int(os.environ.get("CRASH_KILLS", 20)), int(os.environ.get("CRASH_SEED", 7))
-    seconds = 2.0 * kills
+    seconds = 1.75 * kills
     said: list[str] = []
     campaign = Campaign(tmp_path, make_plan(seed, kills, seconds), seconds, seed, said.append)
     campaign.run()

@@ -131,7 +131,7 @@ def filled(disk, venue, configured, recording, proven, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("disk", ["small disk", "limited files"], indirect=True)
+@pytest.mark.parametrize("disk", ["small disk"], indirect=True)
 def test_what_was_held_is_written_when_space_is_freed_and_drops_are_counted_to_the_frame(filled):
     made = filled(free=True)
     (feed,) = made.verdict.feeds

@@ -91,7 +91,7 @@ class FeedConfig(msgspec.Struct, frozen=True, kw_only=True):
         _why("Longest pause before the next try to connect; it doubles up to here.", 0.01, 3600),
     ] = 30.0
     max_frame_bytes: Annotated[
-        int, _why("A longer frame is an attack or a fault, and ends the session.", MIB, 255 * MIB)
+        int, _why("A longer frame is an attack or a fault, and ends the session.", MIB, 128 * MIB)
     ] = 64 * MIB
     pin_cpu: Annotated[
         int,
