@@ -1,7 +1,9 @@
 """What holds for every test: nothing of the developer's own environment reaches it."""
 
 import os
+import sys
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # A noisy machine is slow at times: that is no fault of the code. A failure prints how to repeat it.
@@ -17,3 +19,11 @@ def pytest_configure(config):
     """Drop real keys, failpoints and proxies, for child processes inherit them."""
     for name in [name for name in os.environ if name.upper().startswith(_FOREIGN)]:
         del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def own_module_path():
+    """Loading a strategy adds its folder to the module path: no other test may see that."""
+    before = list(sys.path)
+    yield
+    sys.path[:] = before

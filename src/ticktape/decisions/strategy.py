@@ -172,7 +172,8 @@ def _import(path: Path, name: str) -> Any:  # noqa: ANN401 - a module is whateve
         )
     module = importlib.util.module_from_spec(spec)
     if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
+        # Last, not first: a file called queue.py beside a strategy must not take over the process.
+        sys.path.append(str(path.parent))
     _forget_folder(path.parent)
     sys.modules[module.__name__] = module
     try:
