@@ -238,16 +238,3 @@ def test_a_timer_without_a_sensible_period_is_refused(load, timer_s):
 def test_a_timer_that_says_no_period_is_refused_for_it_would_never_be_called(load):
     with pytest.raises(DecisionError, match=r"has on_timer, and timer_s is 0"):
         load("class Bad:\n    def on_timer(self, now_ns, last): pass\n")
-
-
-def test_ctrl_c_in_a_callback_ends_the_replay_and_is_no_error_of_the_strategy(load, makes):
-    strategy = load(
-        """
-        class Interrupted:
-            def on_trade(self, trade, last):
-                raise KeyboardInterrupt
-        """
-    )
-
-    with pytest.raises(KeyboardInterrupt):
-        strategy.decide(makes.trade())

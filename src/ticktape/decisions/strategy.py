@@ -80,8 +80,6 @@ class Strategy:
         try:
             value = callback(argument, self.last)
             return None if value is None else _encode(value)
-        except KeyboardInterrupt:
-            raise  # the person at the terminal, not the strategy
         except BaseException as error:  # a strategy's sys.exit() is an error, too
             where = _place(error, self._file)
             raise DecisionError(
@@ -125,8 +123,6 @@ def load_strategy(path: Path, name: str, class_name: str = "") -> Strategy:
     made = _class_of(_import(path, name), path, name, class_name)
     try:
         instance = made()
-    except KeyboardInterrupt:
-        raise  # the person at the terminal, not the strategy
     except BaseException as error:
         words = f"{type(error).__name__}: {error}{_place(error, path)}"
         raise DecisionError(
@@ -182,8 +178,6 @@ def _import(path: Path, name: str) -> Any:  # noqa: ANN401 - a module is whateve
     sys.modules[module.__name__] = module
     try:
         spec.loader.exec_module(module)
-    except KeyboardInterrupt:
-        raise  # the person at the terminal, not the strategy
     except BaseException as error:
         raise DecisionError(
             f"{path}: importing it raised {type(error).__name__}: {error}{_place(error, path)}",
