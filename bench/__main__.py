@@ -11,7 +11,7 @@ import platform
 import sys
 from pathlib import Path
 
-QUESTIONS = ("capture", "decide", "through")
+QUESTIONS = ("capture", "decide", "through", "poll", "beside")
 
 
 def machine() -> dict[str, object]:

@@ -15,6 +15,7 @@ from ticktape.cli.application import VERBS
 from ticktape.ledger import FeedVerdict, Verdict
 from ticktape.schemas import KINDS
 from ticktape.sim.faults import FAULTS
+from ticktape.sim.mt5.faults import FAULTS as MT5_FAULTS
 
 ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src" / "ticktape"
@@ -131,14 +132,17 @@ def test_no_verb_is_documented_that_is_not_there():
     assert re.findall(r"^## `(\w+)", text, re.M) == ALL_VERBS
 
 
-def test_every_option_and_fault_of_the_simulator_is_documented(capsys):
-    text = (DOCS / "reference" / "simulator.md").read_text("utf-8")
-    named = first_cells(text)
+@pytest.mark.parametrize(
+    ("verb", "menu"), [("alpaca", FAULTS), ("mt5", MT5_FAULTS)], ids=["alpaca", "mt5"]
+)
+def test_every_option_and_fault_of_a_simulator_is_documented(capsys, verb, menu):
+    page = (DOCS / "reference" / "simulator.md").read_text("utf-8")
+    text = section(page, f"## `sim {verb}`")
     # The menu of faults in the help's examples has no options of its own.
-    options = {name for name in named if name.startswith("--")}
-    assert options == help_of(capsys, "sim", "alpaca")
-    faults = [re.match(r"\w+", name)[0] for name in first_cells(section(text, "## Faults"))]
-    assert sorted(faults) == sorted(FAULTS)
+    options = {name for name in first_cells(text) if name.startswith("--")}
+    assert options == help_of(capsys, "sim", verb)
+    faults = [re.match(r"\w+", name)[0] for name in first_cells(section(text, "### Faults"))]
+    assert sorted(faults) == sorted(menu)
 
 
 @pytest.mark.parametrize("kind", KINDS)

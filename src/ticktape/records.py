@@ -37,6 +37,7 @@ class EntryKind(IntEnum):
     DECISION = 6  # JSON: what a strategy returned
     ERROR = 7  # JSON: what a strategy raised
     NOTE = 8  # JSON: anything else worth keeping (ledger, later)
+    POLLS = 9  # JSON: how often a polled venue was asked in a second, and what came of it
 
 
 class Entry(NamedTuple):
@@ -120,6 +121,56 @@ class Bar(Record, frozen=True, gc=False, kw_only=True):
     volume: float
     trade_count: int | None = None
     vwap: float | None = None
+
+
+class Book(Record, frozen=True, gc=False, kw_only=True):
+    """One image of a book; both sides best first, `ask_prices[0]` is the best ask.
+
+    Sides stand as the terminal delivered them, the asks from behind: never sorted or mended. The
+    state was there at some moment in [before_ns, after_ns] and came after `previous_ns`, where the
+    poll before began (None: there was none). `event_ns` equals `after_ns`: a polled book has no
+    time of its own. `flags` are those of `mt5.BookFlag`; `poll` counts in a session, `unchanged`
+    says how many polls since the image before had its rows. `types` and `whole_volumes` are
+    None where they say nothing new: sells then buys of the types 1 and 2, and volumes that are the
+    whole part of the ones shown; else they are of every row in the order delivered.
+    """
+
+    kind: ClassVar[str] = "books"
+
+    before_ns: int
+    after_ns: int
+    previous_ns: int | None
+    poll: int
+    unchanged: int
+    flags: int
+    ask_prices: tuple[float, ...]
+    ask_volumes: tuple[float, ...]
+    bid_prices: tuple[float, ...]
+    bid_volumes: tuple[float, ...]
+    types: tuple[int, ...] | None = None
+    whole_volumes: tuple[int, ...] | None = None
+
+
+class Tick(Record, frozen=True, gc=False, kw_only=True):
+    """One tick of a MetaTrader 5 terminal, its numbers untouched.
+
+    `time_msc` is the broker's clock in milliseconds; `event_ns` is that less `offset_ms`, the
+    broker's offset from UTC as it was known then. `flags` say what changed: 2 bid, 4 ask, 8 last,
+    16 volume, 32 buy, 64 sell, and bits that the venue does not document.
+    """
+
+    kind: ClassVar[str] = "ticks"
+
+    time_msc: int
+    offset_ms: int
+    bid: float
+    ask: float
+    last: float
+    volume: int
+    volume_real: float
+    flags: int
+    before_ns: int
+    after_ns: int
 
 
 class Correction(Record, frozen=True, gc=False, kw_only=True):

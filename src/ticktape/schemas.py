@@ -47,6 +47,32 @@ _OWN: dict[str, list[tuple[str, pa.DataType]]] = {
         ("trade_count", pa.int64()),
         ("vwap", pa.float64()),
     ],
+    "books": [
+        ("before_ns", pa.int64()),
+        ("after_ns", pa.int64()),
+        ("previous_ns", pa.int64()),
+        ("poll", pa.int64()),
+        ("unchanged", pa.int64()),
+        ("flags", pa.int32()),
+        ("ask_prices", pa.list_(pa.float64())),
+        ("ask_volumes", pa.list_(pa.float64())),
+        ("bid_prices", pa.list_(pa.float64())),
+        ("bid_volumes", pa.list_(pa.float64())),
+        ("types", pa.list_(pa.int8())),
+        ("whole_volumes", pa.list_(pa.int64())),
+    ],
+    "ticks": [
+        ("time_msc", pa.int64()),
+        ("offset_ms", pa.int32()),
+        ("bid", pa.float64()),
+        ("ask", pa.float64()),
+        ("last", pa.float64()),
+        ("volume", pa.int64()),
+        ("volume_real", pa.float64()),
+        ("flags", pa.int64()),
+        ("before_ns", pa.int64()),
+        ("after_ns", pa.int64()),
+    ],
     "corrections": [
         ("exchange", pa.string()),
         ("original_id", pa.int64()),
@@ -92,5 +118,5 @@ _OWN: dict[str, list[tuple[str, pa.DataType]]] = {
 KINDS: dict[str, pa.Schema] = {kind: pa.schema(_ORIGIN + own) for kind, own in _OWN.items()}
 """Kind of table -> its columns, without the partition column `day`."""
 
-MARKET_KINDS = ("trades", "quotes", "bars", "corrections", "cancels", "unknown")
+MARKET_KINDS = ("trades", "quotes", "bars", "books", "ticks", "corrections", "cancels", "unknown")
 """Kinds made of what the venue sent: the ones that `received` counts."""

@@ -7,7 +7,7 @@ import pytest
 
 from ticktape.decisions import load_strategy
 from ticktape.journal import Block
-from ticktape.records import Gap, Quote, Trade
+from ticktape.records import Book, Gap, Quote, Tick, Trade
 
 STAMPS = {"recv_ns": 5, "epoch": 0, "index": 0}
 
@@ -34,6 +34,46 @@ def a_quote(seq=0, bid=1.0, *, event_ns=0, symbol="IBM"):
         bid_size=1.0,
         ask_price=bid + 1,
         ask_size=1.0,
+        **STAMPS,
+    )
+
+
+def a_book(seq=0, bid=1.0, *, event_ns=0, symbol="IBM", feed="rts"):
+    return Book(
+        feed=feed,
+        symbol=symbol,
+        event_ns=event_ns,
+        seq=seq,
+        before_ns=event_ns,
+        after_ns=event_ns,
+        previous_ns=None,
+        poll=1,
+        unchanged=0,
+        flags=0,
+        ask_prices=(bid + 1, bid + 2),
+        ask_volumes=(3.0, 4.0),
+        bid_prices=(bid,),
+        bid_volumes=(5.0,),
+        **STAMPS,
+    )
+
+
+def a_tick(seq=0, bid=1.0, *, event_ns=0, symbol="IBM", feed="rts"):
+    return Tick(
+        feed=feed,
+        symbol=symbol,
+        event_ns=event_ns,
+        seq=seq,
+        time_msc=event_ns // 1_000_000,
+        offset_ms=0,
+        bid=bid,
+        ask=bid + 1,
+        last=0.0,
+        volume=0,
+        volume_real=0.0,
+        flags=6,
+        before_ns=event_ns,
+        after_ns=event_ns,
         **STAMPS,
     )
 
@@ -88,5 +128,11 @@ def load(write):
 @pytest.fixture
 def makes():
     return SimpleNamespace(
-        trade=a_trade, quote=a_quote, gap=a_gap, block=a_block, decoder=FakeDecoder
+        trade=a_trade,
+        quote=a_quote,
+        book=a_book,
+        tick=a_tick,
+        gap=a_gap,
+        block=a_block,
+        decoder=FakeDecoder,
     )

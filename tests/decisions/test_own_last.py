@@ -41,11 +41,32 @@ def test_feeds_are_told_apart_by_of_and_joined_by_symbol(makes):
     assert last["IBM"].trade.price == 20.0
 
 
+def test_books_and_ticks_are_kept_whole_and_move_forward_only(makes):
+    last = OwnLastValues()
+    newest, tick = makes.book(1, 10.0, event_ns=50), makes.tick(2, 9.0, event_ns=50)
+    for record in (newest, tick, makes.book(3, event_ns=49), makes.tick(4, event_ns=49)):
+        last.update(record)
+
+    assert last["IBM"].book is newest
+    assert last["IBM"].tick is tick
+    assert last["IBM"].quote is None
+
+
+def test_a_book_of_a_second_leg_is_told_apart_by_its_feed(makes):
+    last = OwnLastValues()
+    last.update(makes.book(1, 10.0, event_ns=1))
+    last.update(makes.book(2, 20.0, event_ns=2, feed="rts.b"))
+
+    assert last.of("rts", "IBM").book.bid_prices == (10.0,)
+    assert last["IBM"].book.bid_prices == (20.0,)
+
+
 def test_what_never_came_is_empty_and_not_an_error(makes):
     last = OwnLastValues()
 
     assert last["IBM"].trade is None
     assert last.of("sip", "IBM").quote is None
+    assert (last["IBM"].book, last["IBM"].tick) == (None, None)
     assert len(last) == 0
 
 

@@ -48,6 +48,28 @@ def test_gaps_are_given_like_other_records(load, makes):
     assert strategy.decide(makes.gap()) == b'"the cable"'
 
 
+def test_books_and_ticks_have_callbacks_and_last_values_of_their_own(load, makes):
+    strategy = load(
+        """
+        class Polled:
+            def on_book(self, book, last):
+                own = last[book.symbol]
+                return ["book", own.book.bid_prices[0], own.tick is None]
+            def on_tick(self, tick, last):
+                return ["tick", tick.bid, last[tick.symbol].book.ask_volumes]
+        """
+    )
+
+    assert strategy.decide(makes.book(1, 7.5)) == b'["book",7.5,true]'
+    assert strategy.decide(makes.tick(2, 8.5)) == b'["tick",8.5,[3.0,4.0]]'
+    assert strategy.decide(makes.book(3, 9.5)) == b'["book",9.5,false]'
+
+
+@pytest.mark.parametrize("callback", ["on_book", "on_tick"])
+def test_a_class_with_one_callback_for_polled_records_is_a_strategy(load, callback):
+    assert load(f"class One:\n    def {callback}(self, record, last): pass\n").name == "mine"
+
+
 def test_a_set_of_texts_has_the_same_bytes_in_every_process(load, makes):
     strategy = load(
         """

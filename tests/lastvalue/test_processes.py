@@ -10,7 +10,7 @@ import pytest
 
 import ticktape
 from ticktape.lastvalue import LastValues, LastValueWriter
-from ticktape.records import Position, Trade
+from ticktape.records import Book, Position, Trade
 
 BOOT = bytes(range(16))
 SYMBOLS = ("A", "B")
@@ -43,10 +43,40 @@ with LastValueWriter(Path(path), bytes(range(16)), 8) as writer:
 """
 
 
-def start_writing(path, rounds, failpoint=""):
+# Every number of a written book follows from its seq, and so does the count of its rows.
+WRITING_BOOKS = """
+import sys
+from pathlib import Path
+from ticktape.lastvalue import LastValueWriter
+from ticktape.records import Book, Position
+
+path, rounds = sys.argv[1], int(sys.argv[2])
+with LastValueWriter(Path(path), bytes(range(16)), 8) as writer:
+    start = writer.position("rts")
+    seq = 1 if start is None else start.offset
+    print("ready", seq, flush=True)
+    end = seq + rounds
+    while seq < end:
+        levels = seq % 40
+        for symbol in ("A", "B"):
+            writer.update([Book(
+                feed="rts", symbol=symbol, event_ns=seq, recv_ns=3 * seq, epoch=1, seq=seq,
+                index=seq & 0xFFFF, before_ns=2 * seq, after_ns=4 * seq, previous_ns=5 * seq,
+                poll=6 * seq, unchanged=7 * seq, flags=seq & 0xFFFF,
+                ask_prices=(float(seq),) * levels, ask_volumes=(2.0 * seq,) * levels,
+                bid_prices=(3.0 * seq,) * levels, bid_volumes=(4.0 * seq,) * levels,
+            )])
+        seq += 1
+        writer.set_position("rts", Position(1, seq))
+        if seq % 512 == 0 and sys.stdin in __import__("select").select([sys.stdin], [], [], 0)[0]:
+            break
+"""
+
+
+def start_writing(path, rounds, failpoint="", *, program=WRITING):
     environment = {**os.environ, "PYTHONPATH": SOURCE, "TICKTAPE_FAILPOINT": failpoint}
     process = subprocess.Popen(
-        [sys.executable, "-c", WRITING, str(path), str(rounds)],
+        [sys.executable, "-c", program, str(path), str(rounds)],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -68,6 +98,29 @@ def is_of_one_write(trade):
         and trade.exchange == str(seq)
         and trade.conditions == f"{seq},{seq}"
         and trade.tape == str(seq % 100)
+    )
+
+
+def a_book(symbol, seq):
+    levels = seq % 40
+    return Book(
+        feed="rts",
+        symbol=symbol,
+        event_ns=seq,
+        recv_ns=3 * seq,
+        epoch=1,
+        seq=seq,
+        index=seq & 0xFFFF,
+        before_ns=2 * seq,
+        after_ns=4 * seq,
+        previous_ns=5 * seq,
+        poll=6 * seq,
+        unchanged=7 * seq,
+        flags=seq & 0xFFFF,
+        ask_prices=(float(seq),) * levels,
+        ask_volumes=(2.0 * seq,) * levels,
+        bid_prices=(3.0 * seq,) * levels,
+        bid_volumes=(4.0 * seq,) * levels,
     )
 
 
@@ -169,3 +222,66 @@ def test_a_writer_killed_anywhere_leaves_values_that_the_next_one_carries_on(tmp
                 if value.trade is not None:
                     assert is_of_one_write(value.trade)
                     assert value.trade.seq in (position.offset - 1, position.offset)
+
+
+def test_no_image_is_torn_and_each_has_its_own_top_while_another_process_writes(tmp_path):
+    path = tmp_path / "last.map"
+    process = start_writing(path, 100_000_000, program=WRITING_BOOKS)
+    distinct = set()
+    newest = dict.fromkeys(SYMBOLS, 0)
+    try:
+        with LastValues(path) as last:
+            number = 0
+            while number < 20_000 or len(distinct) < 1000:
+                number += 1
+                symbol = SYMBOLS[number & 1]
+                value = last.get("rts", symbol)
+                if value is None or value.torn:
+                    assert process.poll() is None
+                    continue
+                book, top = value.book, value.top
+                assert book == a_book(symbol, book.seq)
+                assert (top.seq, top.after_ns) == (book.seq, book.after_ns)
+                assert top.bid_levels == len(book.bid_prices)
+                assert book.seq >= newest[symbol]
+                newest[symbol] = book.seq
+                distinct.add(book.seq)
+            torn_reads = last.torn_reads
+    finally:
+        process.communicate("stop\n", timeout=30)
+    assert process.returncode == 0
+    assert torn_reads < 100
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+@pytest.mark.parametrize("place", ["lastvalue.image", "lastvalue.cell"])
+@pytest.mark.parametrize("pass_number", [1, 2, 3, 4, 1000])
+def test_a_writer_killed_in_the_middle_of_a_book_is_taken_over(tmp_path, place, pass_number):
+    """Half of its image in the slot, or the whole image and half of the cell."""
+    path = tmp_path / "last.map"
+    process = start_writing(path, 10_000, f"{place}:{pass_number}", program=WRITING_BOOKS)
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGKILL
+    dead_symbol, whole_symbol = SYMBOLS[(pass_number - 1) % 2], SYMBOLS[pass_number % 2]
+    dead_round = (pass_number - 1) // 2 + 1
+
+    with LastValues(path) as last:
+        if pass_number > 2:
+            assert last[dead_symbol].torn == ("book",)
+            assert last[dead_symbol].book is None
+        else:
+            assert dead_symbol not in last
+        if pass_number > 1:
+            book = last[whole_symbol].book
+            assert book == a_book(whole_symbol, book.seq)
+
+        with LastValueWriter(path, BOOT, 8) as writer:
+            position = writer.position("rts")
+            assert position == (Position(1, dead_round) if dead_round > 1 else None)
+            if pass_number > 2:
+                value = last[dead_symbol]
+                assert (value.torn, value.book) == ((), None)
+            writer.update(a_book(symbol, dead_round) for symbol in SYMBOLS)
+            for symbol in SYMBOLS:
+                assert last[symbol].book == a_book(symbol, dead_round)
+                assert last[symbol].top.seq == dead_round

@@ -193,7 +193,7 @@ def test_a_cell_that_changes_owner_while_it_is_read_is_read_again(path):
 def test_a_cell_left_odd_is_named_torn_and_not_waited_for(path):
     with LastValueWriter(path, BOOT, 8) as writer:
         writer.update([trade(), quote()])
-        writer._mapping.words[layout.cell_word(0)] += 1
+        writer._mapping.words[layout.CELLS.cell_word(0)] += 1
     with LastValues(path) as last:
         value = last["AAPL"]
         assert value.torn == ("trade",)

@@ -210,14 +210,14 @@ def test_records_before_a_raising_source_are_written(path):
 def test_the_file_has_a_block_behind_every_byte(path):
     with LastValueWriter(path, BOOT, 1000):
         status = path.stat()
-    assert status.st_size == layout.file_bytes(1000)
+    assert status.st_size == layout.CELLS.file_bytes(1000)
     assert status.st_blocks * 512 >= status.st_size
 
 
 def test_a_sparse_file_is_filled_when_it_is_made_anew(path):
     path.parent.mkdir()
     with path.open("wb") as file:
-        file.truncate(layout.file_bytes(1000))
+        file.truncate(layout.CELLS.file_bytes(1000))
     with LastValueWriter(path, BOOT, 1000):
         status = path.stat()
     assert status.st_blocks * 512 >= status.st_size

@@ -1,10 +1,11 @@
 """The certificate of a run in words: per feed, per table, the reasons, and the last line."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ticktape.cli.figures import printable, span
+from ticktape.cli.figures import duration, printable, span
 from ticktape.cli.terminal import console, print_latency, print_line, print_rows
+from ticktape.polls import quantile_ns
 
 if TYPE_CHECKING:
     from ticktape.ledger import FeedVerdict, Verdict
@@ -13,8 +14,13 @@ _SUMS = ("received", "stored", "duplicates", "dropped", "gaps")
 _REASONS_SHOWN = 40
 
 
-def print_verdict(verdict: "Verdict", hints: Sequence[str] = ()) -> None:
-    """Print the certificate; `hints` stand before its last line."""
+def print_verdict(
+    verdict: "Verdict", hints: Sequence[str] = (), truth: Mapping[str, int] | None = None
+) -> None:
+    """Print the certificate; `hints` stand before its last line.
+
+    `truth` are states by symbol that a simulated terminal knows to have been missed.
+    """
     rows = []
     for feed in verdict.feeds:
         part = feed.to_json()
@@ -24,6 +30,7 @@ def print_verdict(verdict: "Verdict", hints: Sequence[str] = ()) -> None:
         if feed.first_ns is not None and feed.last_ns is not None:
             print_line(f"{feed.name}: {_when(feed, feed.first_ns, feed.last_ns)}")
     print_line(f"rows: {', '.join(_tables(verdict)) or 'none'}")
+    _print_polls(verdict, truth or {})
     if verdict.latency_us:
         print_line("")
         print_latency(verdict.latency_us)
@@ -42,6 +49,28 @@ def print_verdict(verdict: "Verdict", hints: Sequence[str] = ()) -> None:
         style="bold green" if verdict.complete else "bold red",
         markup=False,
     )
+
+
+_POLLED = ("polls", "changed", "change ratio", "every p50", "p99", "max", "missed (estimate)")
+
+
+def _print_polls(verdict: "Verdict", truth: Mapping[str, int]) -> None:
+    """How each polled book was polled, and what was probably missed between the polls."""
+    rows = []
+    for feed in verdict.feeds:
+        for each in feed.polls:
+            part = each.to_json()
+            every = [quantile_ns(each.gaps, share) for share in (0.5, 0.99)]
+            cells = [f"{each.polls:,}", f"{each.changed:,}", f"{part['change_ratio']:.3f}"]
+            cells += [duration(ns) if ns is not None else "" for ns in (*every, each.gap_max_ns)]
+            cells.append("poll faster" if each.missed is None else f"{each.missed:,.0f}")
+            if truth:
+                cells.append(f"{truth[each.symbol]:,}" if each.symbol in truth else "")
+            rows.append((f"{feed.name} {each.symbol}", *cells))
+    if rows:
+        names = _POLLED + (("missed (truth)",) if truth else ())
+        print_line("")
+        print_rows(("polled book", *names), rows, right=names)
 
 
 def _when(feed: "FeedVerdict", first_ns: int, last_ns: int) -> str:

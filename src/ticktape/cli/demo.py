@@ -1,15 +1,22 @@
-"""`ticktape demo`: a simulated venue plays a real tape on loopback; record it, decide, prove it."""
+"""`ticktape demo`: two simulated venues play real data; record both, decide, prove it."""
 
+import contextlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ticktape.cli.certificate import print_verdict
 from ticktape.cli.clearing import clear
 from ticktape.cli.running import run_to_end
 from ticktape.cli.terminal import errors, print_json
-from ticktape.cli.venue import Venue
+from ticktape.cli.venue import SimulatedTerminal, Venue
 from ticktape.config import Keys, parse_config
+from ticktape.directory import RunDirectory
 from ticktape.errors import ConfigError
+from ticktape.replay.tail import connect_run
+
+if TYPE_CHECKING:
+    from ticktape.ledger import Verdict
 
 _SECONDS = 15.0
 _TAPE_S = 360.0  # the shipped tape: 15:55 to 16:01 New York time
@@ -22,6 +29,13 @@ url = {url!r}
 trades = ["*"]
 quotes = ["*"]
 bars = ["*"]
+[[feed]]
+name = "mt5"
+kind = "mt5"
+terminal = {terminal!r}
+books = ["BTCUSDT"]
+ticks = ["BTCUSDT"]
+poll_ms = 1
 [table]
 commit_s = 2.0
 [[decide]]
@@ -30,6 +44,7 @@ name = "bursts"
 """
 _HINTS = """\
 Try  ticktape sql {run} "select symbol, count(*) from trades group by 1"
+     ticktape sql {run} "select * from levels order by seq desc, side, level limit 10"
      ticktape last {run}
      ticktape trace {run} IBM 349
      ticktape latency {run} --worst 3
@@ -41,11 +56,12 @@ Try  ticktape sql {run} "select symbol, count(*) from trades group by 1"
 def demo(
     *, seconds: float = _SECONDS, directory: Path = Path("runs/demo"), json: bool = False
 ) -> int:
-    """Record six real minutes around a close from a simulated venue, decide on them, prove it.
+    """Record six real minutes from two simulated venues at once, decide on them, prove it.
 
-    No key and no network: `ticktape sim alpaca` plays the tape that ships in the package over a
-    WebSocket on loopback. Afterwards everything works on runs/demo: sql, last, trace, latency,
-    check, replay, export.
+    No key and no network: `ticktape sim alpaca` plays the trades and quotes around a close in New
+    York over a WebSocket on loopback, `ticktape sim mt5` a real order book through the calls of
+    the MetaTrader5 package. Both recordings ship with ticktape. Afterwards everything works on
+    runs/demo: sql, last, trace, latency, check, replay, export.
 
     Parameters
     ----------
@@ -61,26 +77,41 @@ def demo(
             [f"--seconds {seconds:g} cannot be"], hint=f"Say 15; {_TAPE_S:g} is as it was."
         )
     errors.print(
-        f"the last minutes of 2013-10-08 in New York, {_TAPE_S / seconds:.3g} times as fast, "
-        f"from a simulated venue into {directory}",
+        f"the last minutes of 2013-10-08 in New York, and a Bitcoin book of 2024, "
+        f"{_TAPE_S / seconds:.3g} times as fast,\nfrom two simulated venues into {directory}",
         markup=False,
     )
     clear(directory)
-    venue = Venue(_TAPE_S / seconds)
-    try:
+    speed = _TAPE_S / seconds
+    with contextlib.ExitStack() as venues:
+        venue = venues.enter_context(contextlib.closing(Venue(speed)))
+        terminal = venues.enter_context(contextlib.closing(SimulatedTerminal(speed)))
         text = _CONFIG.format(
             directory=str(directory.resolve()),
             url=venue.url(),
+            terminal=terminal.executable(),
             strategy=str(Path(__file__).with_name("sample_strategy.py")),
         )
         config = parse_config(text, "the demo's config", Path())
-        keys = {"sip": Keys("demo-key", "demo-secret")}
+        keys = {"sip": Keys("demo-key", "demo-secret"), "mt5": Keys("", "")}
         finished = run_to_end(config, keys, venue.is_over)
-    finally:
-        venue.close()
+        truth = _missed(directory, finished.verdict, terminal)
     if json:
-        print_json(finished.verdict.to_json())
+        print_json({**finished.verdict.to_json(), "missed_truth": truth})
     else:
         hints = _HINTS.format(run=os.path.relpath(directory)).splitlines()
-        print_verdict(finished.verdict, hints if finished.verdict.complete else ())
+        print_verdict(finished.verdict, hints if finished.verdict.complete else (), truth)
     return finished.exit_code
+
+
+def _missed(directory: Path, verdict: "Verdict", terminal: SimulatedTerminal) -> dict[str, int]:
+    """What the simulated terminal knows of the states that no poll saw."""
+    feed = next((each for each in verdict.feeds if each.name == "mt5"), None)
+    if feed is None or feed.first_ns is None:
+        return {}
+    con = connect_run(RunDirectory(directory))
+    try:
+        (first_ns,) = con.execute("SELECT min(after_ns) FROM books").fetchall()[0]
+    finally:
+        con.close()
+    return {} if first_ns is None else terminal.missed(feed, first_ns, feed.polled_ns)

@@ -11,9 +11,21 @@ from ticktape.errors import ConfigError
 from ticktape.lastvalue import LastValue, LastValues
 from ticktape.replay.places import open_run
 
-_NAMES = ("feed", "symbol", "price", "size", "traded at (UTC)", "age", "bid", "ask", "bar close")
-
-_RIGHT = ("price", "size", "bid", "ask", "bar close")
+_NAMES = (
+    "feed",
+    "symbol",
+    "price",
+    "size",
+    "traded at (UTC)",
+    "age",
+    "bid",
+    "ask",
+    "bid volume",
+    "ask volume",
+    "levels",
+    "bar close",
+)
+_RIGHT = ("price", "size", "bid", "ask", "bid volume", "ask volume", "levels", "bar close")
 
 
 class _Row(NamedTuple):
@@ -24,7 +36,7 @@ class _Row(NamedTuple):
 
 
 def last(directory: Path, /, *symbols: str, json: bool = False) -> int:
-    """Print the last values once: newest trade, quote and bar per symbol, with their age.
+    """Print the last values once: newest trade, quote, book, tick and bar per symbol, with age.
 
     They are read from a mapped file without asking the recorder; `--json` gives whole records.
 
@@ -46,7 +58,7 @@ def last(directory: Path, /, *symbols: str, json: bool = False) -> int:
         print_line("no values yet")
         return 0
     cells = [_cells(row, now_ns) for row in rows]
-    # A run without quotes or bars has no columns for them.
+    # A run without quotes, books or bars has no columns for them.
     shown = [at for at in range(len(_NAMES)) if at < 2 or any(row[at] for row in cells)]
     print_rows([_NAMES[at] for at in shown], [[row[at] for at in shown] for row in cells], _RIGHT)
     return 0
@@ -78,12 +90,15 @@ def _record(row: _Row) -> dict[str, object]:
         "quote": row.value.quote,
         "bar": row.value.bar,
         "day": row.value.day,
+        "book": row.value.book,
+        "tick": row.value.tick,
         "age_s": None if row.age_ns is None else row.age_ns / clock.NS_PER_S,
     }
 
 
 def _cells(row: _Row, now_ns: int) -> tuple[str, ...]:
-    trade, quote, bar = row.value.trade, row.value.quote, row.value.bar
+    trade, bar, top = row.value.trade, row.value.bar, row.value.top
+    bid, ask = _best(row.value)
     return (
         row.feed,
         row.symbol,
@@ -91,10 +106,29 @@ def _cells(row: _Row, now_ns: int) -> tuple[str, ...]:
         f"{trade.size:g}" if trade else "",
         moment(trade.event_ns, now_ns) if trade else "",
         age(row.age_ns) if row.age_ns is not None else "",
-        _price(quote.bid_price) if quote else "",
-        _price(quote.ask_price) if quote else "",
+        _price(bid) if bid is not None else "",
+        _price(ask) if ask is not None else "",
+        _volume(top.bid_volume) if top else "",
+        _volume(top.ask_volume) if top else "",
+        f"{top.bid_levels} / {top.ask_levels}" if top else "",
         _price(bar.close) if bar else "",
     )
+
+
+def _best(value: LastValue) -> tuple[float | None, float | None]:
+    """Best bid and ask: of the quote, else of the book, else of the tick."""
+    quote, top, tick = value.quote, value.top, value.tick
+    if quote:
+        return quote.bid_price, quote.ask_price
+    if top:
+        return top.bid_price, top.ask_price
+    # A tick says 0 for a price that it does not have.
+    return (tick.bid or None, tick.ask or None) if tick else (None, None)
+
+
+def _volume(volume: float | None) -> str:
+    """Ten digits: millions in full, and no noise behind the point."""
+    return "" if volume is None else f"{volume:.10g}"
 
 
 def _price(price: float) -> str:

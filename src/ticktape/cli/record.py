@@ -42,7 +42,9 @@ def record(
     until_ns = clock.parse_until(until) if until is not None else None
     loaded = load_config(config)
     keys = keys_of(loaded)
-    names = ", ".join(f"{feed.name} ({feed.kind}, {feed.url})" for feed in loaded.feed)
+    names = ", ".join(
+        f"{feed.name} ({feed.kind}, {feed.url or feed.terminal})" for feed in loaded.feed
+    )
     errors.print(f"recording {names} into {loaded.directory}; Ctrl-C ends it", markup=False)
     finished = run_to_end(loaded, keys, over_after(seconds, until_ns))
     if json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ticktape import clock
 from ticktape.cli.checking import prove_with_progress
 from ticktape.cli.watching import Watcher
-from ticktape.config import Config, Keys, read_keys
+from ticktape.config import Config, Keys, read_keys, read_login
 from ticktape.directory import RunDirectory
 from ticktape.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, EXIT_JOURNAL, ConfigError
 from ticktape.recorder.supervisor import RunEnd, Supervisor
@@ -46,7 +46,8 @@ def keys_of(config: Config) -> dict[str, Keys]:
     hint = ""
     for feed in config.feed:
         try:
-            found[feed.name] = read_keys(feed.keys, os.environ, label=f"feed {feed.name!r}")
+            read = read_login if feed.kind == "mt5" else read_keys
+            found[feed.name] = read(feed.keys, os.environ, label=f"feed {feed.name!r}")
         except ConfigError as error:
             faults += error.faults
             hint = error.hint

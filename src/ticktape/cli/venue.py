@@ -1,9 +1,11 @@
-"""The simulated venue as a child process of the demo; it leaves when its standard input closes."""
+"""The simulated venues as child processes of the demo; they leave when their input closes."""
 
 import os
 import subprocess
 import sys
-from typing import Any
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,52 +13,49 @@ from ticktape import clock
 from ticktape.errors import ConfigError
 from ticktape.recorder.supervisor import Supervisor
 
+if TYPE_CHECKING:
+    from ticktape.ledger import FeedVerdict
+
 _SETTLE_NS = 500_000_000  # for what was sent last to arrive
 _LEAVE_S = 5.0
+_PYTHONPATH = "PYTHONPATH"
 
 
-class Venue:
-    """`ticktape sim alpaca` playing the shipped tape `speed` times as fast as it was."""
+class Simulator:
+    """`ticktape sim …` with its lines of JSON."""
 
-    def __init__(self, speed: float) -> None:
-        command = ["-m", "ticktape", "sim", "alpaca", "--path", "/v2/sip"]
-        command += ["--speed", f"{speed:g}", "--until-stdin-closes"]
-        self._process = subprocess.Popen(
-            [sys.executable, *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        self._ended_ns = 0
+    def __init__(self, *options: str) -> None:
+        self._options = options
+        command = [sys.executable, "-m", "ticktape", "sim", *options, "--until-stdin-closes"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def url(self) -> str:
-        """Wait for the venue to listen; where it does.
+    def ready(self) -> dict[str, Any]:
+        """Wait until it is there; what it says of itself.
 
         Raises:
             ConfigError: it did not start.
         """
-        said = self._line()
+        said = self.line()
         if said.get("event") != "ready":
+            what = self._options[0]
             raise ConfigError(
-                ["the simulated venue did not start"], hint="Run: ticktape sim alpaca"
+                [f"the simulated {what} did not start"], hint=f"Run: ticktape sim {what}"
             )
         os.set_blocking(self._stdout().fileno(), False)
-        return str(said["url"])
+        return said
 
-    def is_over(self, _: Supervisor) -> bool:
-        """Whether the tape is through, and what was sent has had a moment to arrive."""
-        now_ns = clock.monotonic_ns()
-        ended = self._line().get("event") == "tape_end" or self._process.poll() is not None
-        if ended and not self._ended_ns:
-            self._ended_ns = now_ns
-        return bool(self._ended_ns) and now_ns - self._ended_ns > _SETTLE_NS
+    def line(self) -> dict[str, Any]:
+        """The next line, empty when there is none; waits only before `ready`."""
+        line = self._stdout().readline()
+        return msgspec.json.decode(line, type=dict[str, Any]) if line else {}
+
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
 
     def _stdout(self) -> Any:  # noqa: ANN401 - Popen's own type is a union
         assert self._process.stdout is not None
         return self._process.stdout
-
-    def _line(self) -> dict[str, Any]:
-        line = self._stdout().readline()
-        return msgspec.json.decode(line, type=dict[str, Any]) if line else {}
 
     def close(self) -> None:
         """Let it leave; end it if it does not."""
@@ -68,3 +67,64 @@ class Venue:
             self._process.kill()
             self._process.wait()
         self._stdout().close()
+
+
+class Venue(Simulator):
+    """`ticktape sim alpaca` playing the shipped tape `speed` times as fast as it was."""
+
+    def __init__(self, speed: float) -> None:
+        super().__init__("alpaca", "--path", "/v2/sip", "--speed", f"{speed:g}")
+        self._ended_ns = 0
+
+    def url(self) -> str:
+        """Wait for the venue to listen; where it does."""
+        return str(self.ready()["url"])
+
+    def is_over(self, _: Supervisor) -> bool:
+        """Whether the tape is through, and what was sent has had a moment to arrive."""
+        now_ns = clock.monotonic_ns()
+        ended = self.line().get("event") == "tape_end" or self.has_ended()
+        if ended and not self._ended_ns:
+            self._ended_ns = now_ns
+        return bool(self._ended_ns) and now_ns - self._ended_ns > _SETTLE_NS
+
+
+class SimulatedTerminal(Simulator):
+    """`ticktape sim mt5` with the shipped books, `speed` times as fast as they were."""
+
+    def __init__(self, speed: float) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="ticktape-terminal-")
+        self._world = Path(self._folder.name)
+        self._pythonpath = os.environ.get(_PYTHONPATH)
+        super().__init__("mt5", str(self._world), "--speed", f"{speed:g}", "--passes", "0")
+
+    def executable(self) -> str:
+        """Wait for the terminal; its terminal64.exe. From now on children find its package."""
+        said = self.ready()
+        paths = [str(said["pythonpath"]), *filter(None, [self._pythonpath])]
+        os.environ[_PYTHONPATH] = os.pathsep.join(paths)
+        return str(said["path"])
+
+    def missed(self, feed: "FeedVerdict", from_ns: int, to_ns: int) -> dict[str, int]:
+        """States by symbol that came and went unseen between two moments of wall time.
+
+        `from_ns` is where the first image was taken; that image was no change that we saw.
+        """
+        from ticktape.sim.mt5 import Truth, World
+
+        world = World(self._world)
+        found = {}
+        for polls in feed.polls:
+            wall_ns = Truth(world, polls.symbol).wall_ns
+            changes = int(((wall_ns > from_ns) & (wall_ns <= to_ns)).sum())
+            found[polls.symbol] = max(changes - (polls.changed - 1), 0)
+        return found
+
+    def close(self) -> None:
+        """End it, and leave the environment as it was."""
+        super().close()
+        if self._pythonpath is None:
+            os.environ.pop(_PYTHONPATH, None)
+        else:
+            os.environ[_PYTHONPATH] = self._pythonpath
+        self._folder.cleanup()

@@ -17,6 +17,11 @@ _SESSION_STYLES = {
     "refused": "bold red",
     "down": "yellow",
     "quiet": "yellow",
+    "stalled": "yellow",
+    "unlinked": "yellow",
+    "empty": "yellow",
+    "linked": "green",
+    "flowing": "green",
     "stopped": "dim",
 }
 
@@ -38,7 +43,7 @@ class Watcher:
         elif event.event == "exit":
             if content["code"] not in (0, 4, 5):
                 self._say(f"{event.child} ended with code {content['code']}", "yellow")
-        elif event.event in ("trouble", "decision_error", "failed"):
+        elif event.event in ("trouble", "decision_error", "failed", "hung"):
             self._say(f"{event.child}: {content['words']}", "bold red", content.get("hint", ""))
         elif event.event in ("mended", "state"):
             self._say(f"{event.child}: {content['words']}", "green")

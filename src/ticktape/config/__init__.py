@@ -4,11 +4,13 @@ Nothing is opened before the whole file is right, and no secret ever stands in i
 what is written from it.
 """
 
-from ticktape.config.keys import Keys, read_keys
+from ticktape.config.keys import Keys, read_keys, read_login
 from ticktape.config.parse import load_config, parse_config
 from ticktape.config.tables import (
     CHANNELS,
     KINDS,
+    LEG_B,
+    POLLED,
     AlertConfig,
     Config,
     DecideConfig,
@@ -16,11 +18,14 @@ from ticktape.config.tables import (
     JournalConfig,
     TableConfig,
 )
+from ticktape.config.terminal import bridge_of
 from ticktape.config.text import default_toml, dump, reference
 
 __all__ = [
     "CHANNELS",
     "KINDS",
+    "LEG_B",
+    "POLLED",
     "AlertConfig",
     "Config",
     "DecideConfig",
@@ -28,10 +33,12 @@ __all__ = [
     "JournalConfig",
     "Keys",
     "TableConfig",
+    "bridge_of",
     "default_toml",
     "dump",
     "load_config",
     "parse_config",
     "read_keys",
+    "read_login",
     "reference",
 ]

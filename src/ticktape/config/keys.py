@@ -15,10 +15,15 @@ from ticktape.errors import ConfigError
 
 KEY_VARIABLE = "APCA_API_KEY_ID"
 SECRET_VARIABLE = "APCA_API_SECRET_KEY"
+LOGIN_VARIABLE = "MT5_LOGIN"
+PASSWORD_VARIABLE = "MT5_PASSWORD"
 FORMS = '"env", "file:PATH" or "keyring:SERVICE"'
 
 _FILE_BYTES_MAX = 65_536  # two short lines; whatever is longer is not a file of keys
 _OTHERS_MAY = stat.S_IRWXG | stat.S_IRWXO
+
+
+LOGIN_VARIABLES = (LOGIN_VARIABLE, PASSWORD_VARIABLE)
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -58,6 +63,36 @@ def read_keys(spec: str, environ: Mapping[str, str], *, label: str = "keys") -> 
     if place == "keyring" and rest:
         return _from_keyring(rest, label)
     raise ConfigError([f"{label}: keys must be {FORMS}"], hint="A key itself never stands here.")
+
+
+def read_login(spec: str, environ: Mapping[str, str], *, label: str = "keys") -> Keys:
+    """Login and password of a MetaTrader 5 account, as `read_keys`.
+
+    Both are empty when `spec` is "env" and the environment has neither: the terminal then is
+    logged in already.
+
+    Raises:
+        ConfigError: as `read_keys`, or the login is no number.
+    """
+    if spec == "env":
+        found = {name: environ.get(name, "").strip() for name in LOGIN_VARIABLES}
+        if not any(found.values()):
+            return Keys("", "")
+        missing = [name for name in LOGIN_VARIABLES if not found[name]]
+        if missing:
+            raise ConfigError(
+                [f"{label}: the environment has no {name}" for name in missing],
+                hint="Set both, or neither where the terminal is logged in.",
+            )
+        keys = Keys(found[LOGIN_VARIABLE], found[PASSWORD_VARIABLE])
+    else:
+        keys = read_keys(spec, environ, label=label)
+    if not keys.key.isdecimal():
+        raise ConfigError(
+            [f"{label}: the login is no number"],
+            hint="First the account's number, then its password; an investor's will do.",
+        )
+    return keys
 
 
 def _from_environment(environ: Mapping[str, str], label: str) -> Keys:

@@ -17,6 +17,8 @@ from ticktape.config.tables import (
     CHANNELS,
     HOMES,
     KINDS,
+    LEG_B,
+    POLLED,
     AlertConfig,
     Config,
     DecideConfig,
@@ -24,12 +26,18 @@ from ticktape.config.tables import (
     JournalConfig,
     TableConfig,
 )
+from ticktape.config.terminal import (
+    check_terminal,
+    polled_symbol_fault,
+    with_absolute_terminal,
+)
 from ticktape.errors import ConfigError
 
 _LISTS = ("feed", "decide")
 _SINGLES = ("journal", "alert", "table")
 _CHANNELS_V1 = ("trades", "quotes", "bars")
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks5")
+_NAME_MAX = 16
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,15}")
 _NAME_RULE = "must be 1 to 16 of a-z 0-9 . _ - and begin with a letter or a digit"
 # An unknown symbol is accepted by the venue and stays silent, so what cannot be one is refused.
@@ -134,7 +142,8 @@ def _with_absolute_paths(feed: FeedConfig, base: Path) -> FeedConfig:
         keys = f"file:{base / keys.removeprefix('file:')}"
     if ca_file:
         ca_file = str(base / ca_file)
-    return msgspec.structs.replace(feed, keys=keys, ca_file=ca_file)
+    terminal = with_absolute_terminal(feed.terminal, base)
+    return msgspec.structs.replace(feed, keys=keys, ca_file=ca_file, terminal=terminal)
 
 
 def _check_feed_name(
@@ -146,18 +155,24 @@ def _check_feed_name(
         faults.add(f"{place}.name", _NAME_RULE)
     elif feed.name.endswith(".rest"):
         faults.add(f"{place}.name", "must not end in .rest: that is the journal of healed gaps")
+    elif feed.name.endswith(LEG_B):
+        faults.add(f"{place}.name", f"must not end in {LEG_B}: that is a second leg's journal")
+    elif feed.legs > 1 and len(feed.name) > _NAME_MAX - len(LEG_B):
+        faults.add(f"{place}.name", "must be at most 14 long with legs = 2")
     elif feed.name in taken:
         faults.add(f"{place}.name", "is the name of another feed; each needs its own")
 
 
 def _check_feed_venue(feed: FeedConfig, wrong: frozenset[str], place: str, faults: Faults) -> None:
     known = " or ".join(f'"{kind}"' for kind in KINDS)
-    if "kind" not in wrong and feed.kind == "mt5":
-        faults.add(f"{place}.kind", f"mt5 comes in a later version; this one knows {known}")
-    elif "kind" not in wrong and feed.kind not in KINDS:
+    if "kind" not in wrong and feed.kind not in KINDS:
         faults.add(f"{place}.kind", f"must be {known}{did_you_mean(feed.kind, KINDS)}")
-    if "url" not in wrong and (fault := _url_fault(feed.url, ("ws", "wss"))):
-        faults.add(f"{place}.url", fault)
+    if feed.kind == "mt5":
+        check_terminal(feed, wrong, place, faults)
+    elif feed.legs > 1 and feed.kind in KINDS:
+        faults.add(f"{place}.legs", "is for kind mt5; make a second [[feed]] instead")
+    if feed.kind != "mt5" and "url" not in wrong and (fault := _url_fault(feed.url, ("ws", "wss"))):
+        faults.add(f"{place}.url", fault if feed.url else f"is missing; it {fault}")
     if "keys" not in wrong and not is_keys_spec(feed.keys):
         faults.add(f"{place}.keys", f"must be {FORMS}; {SECRET_CURE}")
     if feed.encoding == "msgpack":
@@ -166,20 +181,32 @@ def _check_feed_venue(feed: FeedConfig, wrong: frozenset[str], place: str, fault
 
 def _check_symbols(feed: FeedConfig, wrong: frozenset[str], place: str, faults: Faults) -> None:
     for channel, symbols in feed.channels().items():
-        if feed.kind == "alpaca_v1" and channel not in _CHANNELS_V1:
-            faults.add(f"{place}.{channel}", "is not in the protocol of alpaca_v1; leave it out")
-        if feed.kind == "alpaca_v1" and channel != "bars" and "*" in symbols:
-            faults.add(
-                f"{place}.{channel}", 'must name its symbols: alpaca_v1 has "*" for bars only'
-            )
+        if fault := _channel_fault(feed, channel, symbols):
+            faults.add(f"{place}.{channel}", fault)
+            continue
         for number, symbol in enumerate(symbols, 1):
             item = f"{place}.{channel}[{number}]"
-            if not _SYMBOL.fullmatch(symbol):
+            if channel in POLLED:
+                if fault := polled_symbol_fault(symbol):
+                    faults.add(item, fault)
+            elif not _SYMBOL.fullmatch(symbol):
                 faults.add(item, 'must be a symbol in upper case, like "BRK.B", or "*" for all')
-            elif symbol in symbols[: number - 1]:
+            if symbol in symbols[: number - 1]:
                 faults.add(item, "stands in the list twice; take one out")
-    if not feed.channels() and not wrong.intersection(CHANNELS):
-        faults.add(place, 'asks for nothing; give it symbols, like trades = ["AAPL"]')
+    if not feed.channels() and not wrong.intersection((*CHANNELS, *POLLED)):
+        example = 'books = ["EURUSD"]' if feed.kind == "mt5" else 'trades = ["AAPL"]'
+        faults.add(place, f"asks for nothing; give it symbols, like {example}")
+
+
+def _channel_fault(feed: FeedConfig, channel: str, symbols: tuple[str, ...]) -> str:
+    """Why a feed of this kind cannot have the channel, or not these symbols of it."""
+    if (feed.kind == "mt5") != (channel in POLLED) and feed.kind in KINDS:
+        return f"is not for kind {feed.kind}; leave it out"
+    if feed.kind == "alpaca_v1" and channel not in _CHANNELS_V1:
+        return "is not in the protocol of alpaca_v1; leave it out"
+    if feed.kind == "alpaca_v1" and channel != "bars" and "*" in symbols:
+        return 'must name its symbols: alpaca_v1 has "*" for bars only'
+    return ""
 
 
 def _check_connection(

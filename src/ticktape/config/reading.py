@@ -63,6 +63,8 @@ def expected(described: inspect.Type) -> str:
             return f"a number from {low:g} to {high:.9g}"
         case inspect.LiteralType(values=values):
             return " or ".join(f'"{value}"' for value in values)
+        case inspect.UnionType(types=types):
+            return " or ".join(map(expected, types))
         case inspect.VarTupleType():
             return 'a list of texts, like ["AAPL", "TSLA"]'
         case inspect.CustomType():
@@ -127,9 +129,11 @@ def _wrong_value(value: object, field: inspect.Field) -> str:
     wanted = bare(field.type)
     if _SECRET.search(field.name):
         return f"must be {expected(wanted)}; {SECRET_CURE}"
-    if isinstance(wanted, inspect.IntType | inspect.FloatType) and type(value) in (int, float):
+    numbers = inspect.IntType | inspect.FloatType | inspect.UnionType
+    if isinstance(wanted, numbers) and type(value) in (int, float):
         return f"is {value}; it must be {expected(wanted)}"
-    choices = wanted.values if isinstance(wanted, inspect.LiteralType) else ()
+    kinds = map(bare, wanted.types) if isinstance(wanted, inspect.UnionType) else [wanted]
+    choices = [v for kind in kinds if isinstance(kind, inspect.LiteralType) for v in kind.values]
     return f"must be {expected(wanted)}{did_you_mean(value, map(str, choices))}"
 
 

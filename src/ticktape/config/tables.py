@@ -15,11 +15,17 @@ from ticktape.config.reading import fields_of
 MIB = 1_048_576
 DAY_S = 86_400
 
-KINDS = ("alpaca", "alpaca_v1")
+KINDS = ("alpaca", "alpaca_v1", "mt5")
 """Kinds of feed that this version knows."""
 
 CHANNELS = ("trades", "quotes", "bars", "updated_bars", "daily_bars", "statuses", "lulds")
 """Keys of a feed that list symbols, in Alpaca's words; corrections and cancels come with trades."""
+
+POLLED = ("books", "ticks")
+"""Keys that list symbols of a MetaTrader 5 terminal."""
+
+LEG_B = ".b"
+"""Ends the name of the journal that a feed's second leg writes."""
 
 
 def _why(text: str, low: float | None = None, high: float | None = None) -> Meta:
@@ -30,13 +36,20 @@ class FeedConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One subscription to one venue. `keys` and `ca_file` hold absolute paths once parsed."""
 
     name: Annotated[str, _why("Names the feed in every row and its folder in the run.")]
-    kind: Annotated[str, _why("The venue's protocol: alpaca, or alpaca_v1 (retired in 2021).")]
-    url: Annotated[str, _why("Where the venue listens: wss://… or, on this machine, ws://….")]
+    kind: Annotated[
+        str,
+        _why("The venue's protocol: alpaca, alpaca_v1 (retired in 2021), or mt5 (MetaTrader 5)."),
+    ]
+    url: Annotated[
+        str,
+        _why("Where the venue listens: wss://… or, on this machine, ws://…. Not for mt5."),
+    ] = ""
     keys: Annotated[
         str,
         _why(
             "Where key and secret stand: env (APCA_API_KEY_ID, APCA_API_SECRET_KEY), file:PATH"
-            " (mode 0600, two lines) or keyring:SERVICE. Never the keys themselves."
+            " (mode 0600, two lines) or keyring:SERVICE. Never the keys themselves. For mt5 env is"
+            " MT5_LOGIN and MT5_PASSWORD, and neither is needed where the terminal is logged in."
         ),
     ] = "env"
     encoding: Annotated[
@@ -57,6 +70,41 @@ class FeedConfig(msgspec.Struct, frozen=True, kw_only=True):
     lulds: Annotated[
         tuple[str, ...], _why("Symbols whose limit-up limit-down bands to record.")
     ] = ()
+    terminal: Annotated[
+        str,
+        _why(
+            "mt5: module takes the MetaTrader5 package and the terminal that it finds; a path is"
+            " that of terminal64.exe; rpyc://127.0.0.1:18812 is a bridge to one under Wine."
+        ),
+    ] = "module"
+    server: Annotated[
+        str, _why("mt5: the trade server that the terminal must be logged in at; empty: any.")
+    ] = ""
+    books: Annotated[tuple[str, ...], _why("mt5: symbols whose order book to poll.")] = ()
+    ticks: Annotated[tuple[str, ...], _why("mt5: symbols whose ticks to record, each once.")] = ()
+    poll_ms: Annotated[
+        Annotated[float, Meta(ge=0, le=60_000)] | Literal["auto"],
+        _why(
+            "mt5: time from one poll of the books to the next. 0 polls as fast as possible and"
+            " takes a CPU; auto steers to where one poll in five sees a change."
+        ),
+    ] = "auto"
+    tick_ms: Annotated[
+        float, _why("mt5: time between two looks for ticks; none is lost by waiting.", 1, 60_000)
+    ] = 100.0
+    legs: Annotated[
+        int, _why("mt5: 2 polls the terminal twice, in two processes, merged in the tables.", 1, 2)
+    ] = 1
+    push: Annotated[
+        bool,
+        _why("mt5: let a bridge poll by itself and send what changed, where it can connect back."),
+    ] = True
+    hang_s: Annotated[
+        float,
+        _why(
+            "mt5: a terminal that does not answer for so long is left, and opened again.", 1, 3600
+        ),
+    ] = 30.0
     proxy: Annotated[
         str,
         _why(
@@ -100,8 +148,13 @@ class FeedConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def channels(self) -> dict[str, tuple[str, ...]]:
         """Channel -> its symbols, for the channels that have any."""
-        symbols: dict[str, tuple[str, ...]] = {name: getattr(self, name) for name in CHANNELS}
+        names = (*CHANNELS, *POLLED)
+        symbols: dict[str, tuple[str, ...]] = {name: getattr(self, name) for name in names}
         return {name: listed for name, listed in symbols.items() if listed}
+
+    def journals(self) -> tuple[str, ...]:
+        """Names of the journals that it writes: its own, and its second leg's."""
+        return (self.name, self.name + LEG_B) if self.legs > 1 else (self.name,)
 
 
 class JournalConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import inspect
 
 from ticktape.config.reading import bare, expected, fields_of
-from ticktape.config.tables import CHANNELS, TABLES, Config
+from ticktape.config.tables import CHANNELS, POLLED, TABLES, Config
 
 _COLUMNS = 96
 
@@ -111,7 +111,7 @@ def reference() -> str:
             lines.append(
                 f"| `{field.name}` | {expected(field.type)} | {default} | {_reason(field)} |"
             )
-    channels = ", ".join(f"`{name}`" for name in CHANNELS)
+    channels = ", ".join(f"`{name}`" for name in (*CHANNELS, *POLLED))
     lines += [
         "",
         "One channel of a feed at least must list a symbol. The channels are",

@@ -1,19 +1,31 @@
 """Last values as of the record that a strategy is given; its own, so that replay sees the same."""
 
 from collections.abc import Iterator
+from typing import Final
 
-from ticktape.records import Bar, Quote, Record, Trade
+from ticktape.records import Bar, Book, Quote, Record, Tick, Trade
 
 
 class Last:
-    """The newest trade, quote and bar of one symbol; None where none has come."""
+    """The newest trade, quote, bar, book and tick of one symbol; None where none has come."""
 
-    __slots__ = ("bar", "quote", "trade")
+    __slots__ = ("bar", "book", "quote", "tick", "trade")
 
     def __init__(self) -> None:
         self.trade: Trade | None = None
         self.quote: Quote | None = None
         self.bar: Bar | None = None
+        self.book: Book | None = None
+        self.tick: Tick | None = None
+
+
+_NAMES: Final[dict[type[Record], str]] = {
+    Trade: "trade",
+    Quote: "quote",
+    Bar: "bar",
+    Book: "book",
+    Tick: "tick",
+}
 
 
 class OwnLastValues:
@@ -28,18 +40,13 @@ class OwnLastValues:
 
     def update(self, record: Record) -> None:
         """Take a record in; the runner does this before the callback."""
-        if isinstance(record, Trade):
-            for last in self._places(record):
-                if last.trade is None or record.event_ns >= last.trade.event_ns:
-                    last.trade = record
-        elif isinstance(record, Quote):
-            for last in self._places(record):
-                if last.quote is None or record.event_ns >= last.quote.event_ns:
-                    last.quote = record
-        elif isinstance(record, Bar):
-            for last in self._places(record):
-                if last.bar is None or record.event_ns >= last.bar.event_ns:
-                    last.bar = record
+        name = _NAMES.get(type(record))
+        if name is None:
+            return
+        for last in self._places(record):
+            newest: Record | None = getattr(last, name)
+            if newest is None or record.event_ns >= newest.event_ns:
+                setattr(last, name, record)
 
     def _places(self, record: Record) -> tuple[Last, Last]:
         own = self._by_feed.get((record.feed, record.symbol))

@@ -1,7 +1,7 @@
 """Loads a strategy file and calls its callbacks; nothing here knows journals or clocks.
 
-A strategy is a class with any of `on_trade on_quote on_bar on_correction on_cancel on_gap
-on_timer`, each called as `on_trade(record, last)`; `on_timer(now_ns, last)` is called every
+A strategy is a class with any of `on_trade on_quote on_bar on_book on_tick on_correction on_cancel
+on_gap on_timer`, each called as `on_trade(record, last)`; `on_timer(now_ns, last)` is called every
 `timer_s` seconds. What a callback returns, if it is not None, is a decision: anything that JSON can
 hold, with the keys of its dicts in alphabetical order.
 """
@@ -22,6 +22,8 @@ CALLBACKS = {
     "trades": "on_trade",
     "quotes": "on_quote",
     "bars": "on_bar",
+    "books": "on_book",
+    "ticks": "on_tick",
     "corrections": "on_correction",
     "cancels": "on_cancel",
     "gaps": "on_gap",

@@ -2,6 +2,7 @@
 
     alpaca.py             the v2 stock stream       alpaca_v1.py    the legacy stream
     alpaca_messages.py    its messages, key by key
+    mt5.py                a terminal's images and ticks    books.py  one image, and many
     projection.py         one wire decoding, two projections: records and tables
     session.py            gaps out of the session entries
     instants.py  conditions.py  columns.py          the parts of a row
@@ -16,6 +17,7 @@ import pyarrow as pa
 
 from ticktape.decoders.alpaca import AlpacaWire
 from ticktape.decoders.alpaca_v1 import AlpacaV1Wire
+from ticktape.decoders.mt5 import Mt5Decoder
 from ticktape.decoders.projection import BlockLike, DecodedCounts, Projection, Wire
 from ticktape.errors import ConfigError
 from ticktape.records import Record
@@ -45,10 +47,12 @@ def decoder_for(kind: str, feed: str) -> Decoder:
     Raises:
         ConfigError: no decoder has this name.
     """
+    if kind == "mt5":
+        return Mt5Decoder(feed)
     wire = _WIRES.get(kind)
     if wire is None:
         raise ConfigError(
             [f"feed {feed!r}: no decoder for kind {kind!r}"],
-            hint=f"Known kinds: {', '.join(sorted(_WIRES))}.",
+            hint=f"Known kinds: {', '.join(sorted([*_WIRES, 'mt5']))}.",
         )
     return Projection(feed, wire())

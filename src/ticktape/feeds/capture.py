@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from ticktape import clock
 from ticktape.feeds.backoff import Backoff
+from ticktape.feeds.clockstep import take_step
 from ticktape.feeds.gapkeeper import Content, GapKeeper
 from ticktape.feeds.protocol import VenueProtocol
 from ticktape.feeds.session import Ending, Session
@@ -23,7 +24,6 @@ from ticktape.journal.writer import Writer
 from ticktape.records import EntryKind
 
 _TICK_S = 0.1  # disk retry, stage rows, silence
-_CLOCK_STEP_NS = 500_000  # the wall is anchored again when it has moved by more than this
 _CLOCK_CHECK_TICKS = 10
 
 OnWritten = Callable[[int, int, int, int], None]
@@ -236,21 +236,8 @@ class Capture:
                 self._check_quiet()
 
     def _check_clock(self) -> None:
-        # A pause between the two looks of one measure would pass for a step: the least counts.
-        drift_ns = min((self._wall.drift_ns() for _ in range(3)), key=abs)
-        if abs(drift_ns) > _CLOCK_STEP_NS:
-            before_ns = self._wall.wall_ns()
-            self._wall.reanchor()
-            down = self._gaps.stamped(Content("clock"))
-            content = {
-                "event": "clock",
-                "step_ns": drift_ns,
-                "before_ns": before_ns,
-                "after_ns": self._wall.wall_ns(),
-                "down_since_ns": down.down_since_ns,
-                "cause": down.cause,
-                "planned": down.planned,
-            }
+        content = take_step(self._wall, self._gaps)
+        if content is not None:
             self._writer.append_json(EntryKind.CLOCK, content, session=self._number)
 
     def _check_quiet(self) -> None:

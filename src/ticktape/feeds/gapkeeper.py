@@ -34,6 +34,7 @@ class Content(msgspec.Struct, omit_defaults=True):
 
 
 _STARTING = "starting"
+_KILLED = "the recorder was killed"
 _content = msgspec.json.Decoder(Content)
 
 
@@ -46,16 +47,17 @@ class GapKeeper:
         self.planned = False
         self._symbol_gaps: dict[str, tuple[int, str]] = {}  # since when, why
 
-    def start(self, last: Block | None, now_ns: int) -> Content:
+    def start(self, last: Block | None, now_ns: int, killed: str = "") -> Content:
         """The first entry of a start, from the journal's last whole block.
 
-        A journal without one begins here: no gap, unless the first session fails.
+        A journal without one begins here: no gap, unless the first session fails. `killed` is why
+        the process before this one ended, if it did not say so itself.
         """
         content = Content(event="started")
         if last is None:
             self.down_since_ns, self.cause, self.planned = now_ns, _STARTING, True
         else:
-            self._take_up(last)
+            self._take_up(last, killed or _KILLED)
             if self.planned:
                 # The pause was planned up to this start; what follows must stand for itself.
                 content.gap = self._gap(now_ns)
@@ -69,7 +71,7 @@ class GapKeeper:
             }
         return self._stamped(content)
 
-    def _take_up(self, last: Block) -> None:
+    def _take_up(self, last: Block, killed: str) -> None:
         kind, payload = last.entries()[-1]
         said = None
         if kind in (EntryKind.SESSION, EntryKind.CLOCK, EntryKind.DROPPED, EntryKind.NOTE):
@@ -85,7 +87,7 @@ class GapKeeper:
                 self.planned, self.cause = False, "the recorder was killed while starting"
         else:
             self.down_since_ns, self.planned = last.recv_ns, False
-            self.cause = "the recorder was killed"
+            self.cause = killed
 
     def down(self, content: Content, last_recv_ns: int) -> Content:
         """The session ended or never came to stand."""

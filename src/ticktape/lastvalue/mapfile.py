@@ -1,4 +1,4 @@
-"""The mapped file itself: made of real zeros, mapped, judged, and one cell written or read safely.
+"""A mapped file itself: made of real zeros, mapped, judged, and one cell written or read safely.
 
 A file is never sparse (a hole on a full disk kills its reader with SIGBUS) and never made shorter
 (so does a page that is gone); a new head is published last, so that nobody reads half of one.
@@ -16,7 +16,6 @@ from ticktape.clock import sleep_s
 from ticktape.errors import Full, WriteFailed
 from ticktape.failpoints import Failpoints, from_environment
 from ticktape.lastvalue.layout import (
-    CELL_BYTES,
     CHECK_BYTES,
     HEAD_BYTES,
     MAGIC,
@@ -29,8 +28,7 @@ from ticktape.lastvalue.layout import (
     WORD_GENERATION,
     WORD_MAGIC,
     WORD_VERSION,
-    cell_word,
-    file_bytes,
+    Shape,
 )
 
 BOOT_BYTES: Final = 16
@@ -43,7 +41,10 @@ READ_TRIES: Final = 300
 READ_TRIES_NOWAIT: Final = 100
 READ_WAIT_S: Final = 50e-6
 
-_CRC = struct.Struct("=Q")
+_CHECK = struct.Struct("=Q")  # the CRC, and above it the payload's length
+_CRC_MASK: Final = 0xFFFF_FFFF
+_LENGTH_SHIFT: Final = 32
+_WORD_MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class Mapping:
@@ -53,12 +54,15 @@ class Mapping:
     `struct.pack_into` clears its target first and lets a reader see the zeros.
     """
 
-    __slots__ = ("_failpoints", "file_id", "view", "words")
+    __slots__ = ("_cell_bytes", "_failpoints", "_room_bytes", "file_id", "shape", "view", "words")
 
-    def __init__(self, file_number: int, length_bytes: int, *, write: bool) -> None:
+    def __init__(self, file_number: int, length_bytes: int, shape: Shape, *, write: bool) -> None:
         access = mmap.ACCESS_WRITE if write else mmap.ACCESS_READ
         status = os.fstat(file_number)
         self.file_id = (status.st_dev, status.st_ino)
+        self.shape = shape
+        self._cell_bytes = shape.cell_bytes
+        self._room_bytes = shape.cell_bytes - CHECK_BYTES
         self.view = mmap.mmap(file_number, length_bytes, access=access)
         self.words = memoryview(self.view).cast("Q")
         self._failpoints: Failpoints | None = from_environment() if write else None
@@ -74,10 +78,10 @@ class Mapping:
         return (
             words[WORD_MAGIC] == MAGIC
             and words[WORD_VERSION] == VERSION
-            and words[WORD_CELL_BYTES] == CELL_BYTES
+            and words[WORD_CELL_BYTES] == self._cell_bytes
             and words[WORD_GENERATION] != 0
             and words[WORD_COUNT] <= words[WORD_CAPACITY]
-            and file_bytes(words[WORD_CAPACITY]) <= len(self.view)
+            and self.shape.file_bytes(words[WORD_CAPACITY]) <= len(self.view)
         )
 
     def boot_id(self) -> bytes:
@@ -87,65 +91,77 @@ class Mapping:
     def store_cell(self, cell: int, payload: bytes) -> None:
         """Write a cell so that no reader takes half of it: odd, payload, even.
 
-        One memcpy writes CRC and payload. On machines that reorder stores the CRC says what the
-        sequence cannot.
+        One memcpy writes CRC, length and payload. On machines that reorder stores the CRC says what
+        the sequence cannot.
         """
-        word = cell_word(cell)
-        start = word * WORD_BYTES
+        assert 0 < len(payload) <= self._room_bytes
+        word = (HEAD_BYTES + cell * self._cell_bytes) // WORD_BYTES
+        start = (word + 1) * WORD_BYTES
         sequence = self.words[word] | 1
         self.words[word] = sequence
-        checked = _CRC.pack(zlib.crc32(payload)) + payload
-        if self._failpoints is not None and self._failpoints.hit("lastvalue.cell"):
+        checked = _CHECK.pack(zlib.crc32(payload) | len(payload) << _LENGTH_SHIFT) + payload
+        if self._failpoints is not None and self._failpoints.hit(self.shape.failpoint):
             half = len(checked) // 2
-            self.view[start + WORD_BYTES : start + WORD_BYTES + half] = checked[:half]
+            self.view[start : start + half] = checked[:half]
             self._failpoints.die()
-        self.view[start + WORD_BYTES : start + CELL_BYTES] = checked
-        self.words[word] = sequence + 1 & 0xFFFF_FFFF_FFFF_FFFF
+        self.view[start : start + len(checked)] = checked
+        self.words[word] = sequence + 1 & _WORD_MASK
 
     def load_cell(self, cell: int, tries: int = READ_TRIES) -> bytes | None:
         """Payload of a cell, whole; None when after `tries` it still was odd or did not check.
 
         None means that its writer died or stands still in the middle of it.
         """
-        word = cell_word(cell)
-        start = word * WORD_BYTES + WORD_BYTES
-        end = word * WORD_BYTES + CELL_BYTES
+        start = HEAD_BYTES + cell * self._cell_bytes
+        word = start // WORD_BYTES
+        start += CHECK_BYTES
         words = self.words
         view = self.view
+        room = self._room_bytes
         for attempt in range(tries):
             sequence = words[word]
             if not sequence & 1:
-                raw = view[start:end]
-                payload = raw[WORD_BYTES:]
-                if words[word] == sequence and _CRC.unpack_from(raw)[0] == zlib.crc32(payload):
-                    return payload
+                check = words[word + 1]
+                length = check >> _LENGTH_SHIFT
+                # A check that is itself half written may say any length.
+                if 0 < length <= room:
+                    payload = view[start : start + length]
+                    if words[word] == sequence and check & _CRC_MASK == zlib.crc32(payload):
+                        return payload
             if attempt >= READ_TRIES_NOWAIT:
                 sleep_s(READ_WAIT_S)
         return None
 
     def peek_cell(self, cell: int) -> tuple[bool, bytes]:
-        """Whether a cell's CRC holds, and its payload as it stands, odd or even."""
-        start = cell_word(cell) * WORD_BYTES
-        raw = self.view[start + WORD_BYTES : start + CELL_BYTES]
-        payload = raw[WORD_BYTES:]
-        return _CRC.unpack_from(raw)[0] == zlib.crc32(payload), payload
+        """Whether a cell's CRC holds, and its payload as it stands, odd or even.
+
+        When the CRC does not hold, neither may the length: the payload then is all of its room.
+        """
+        start = HEAD_BYTES + cell * self._cell_bytes + CHECK_BYTES
+        check = self.words[start // WORD_BYTES - 1]
+        room = self.view[start : start + self._room_bytes]
+        length = check >> _LENGTH_SHIFT
+        payload = room[:length]
+        if 0 < length <= len(room) and check & _CRC_MASK == zlib.crc32(payload):
+            return True, payload
+        return False, room
 
     def is_odd(self, cell: int) -> bool:
         """Whether a writer is, or was when it died, in the middle of the cell."""
-        return bool(self.words[cell_word(cell)] & 1)
+        return bool(self.words[self.shape.cell_word(cell)] & 1)
 
 
-assert WORD_BYTES + _CRC.size == CHECK_BYTES
+assert WORD_BYTES + _CHECK.size == CHECK_BYTES
 
 
-def open_for_reading(path: Path) -> Mapping | None:
+def open_for_reading(path: Path, shape: Shape) -> Mapping | None:
     """Map what is there; None while there is no file or its head is not one of ours (yet)."""
     try:
         with path.open("rb") as file:
             length = os.fstat(file.fileno()).st_size
             if length < HEAD_BYTES:
                 return None
-            mapping = Mapping(file.fileno(), length - length % WORD_BYTES, write=False)
+            mapping = Mapping(file.fileno(), length - length % WORD_BYTES, shape, write=False)
     except (FileNotFoundError, NotADirectoryError):
         return None
     if mapping.head_is_valid():
@@ -154,7 +170,9 @@ def open_for_reading(path: Path) -> Mapping | None:
     return None
 
 
-def open_for_writing(path: Path, boot_id: bytes, capacity: int) -> tuple[Mapping, bool]:
+def open_for_writing(
+    path: Path, boot_id: bytes, capacity: int, shape: Shape
+) -> tuple[Mapping, bool]:
     """Map `path` to write it, and say whether what stood there was kept.
 
     What stands there is kept when it is of this boot, version and capacity. Otherwise it is made
@@ -165,14 +183,14 @@ def open_for_writing(path: Path, boot_id: bytes, capacity: int) -> tuple[Mapping
         WriteFailed: the file cannot be made or mapped.
     """
     assert len(boot_id) == BOOT_BYTES
-    length = file_bytes(capacity)
+    length = shape.file_bytes(capacity)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
         number = os.open(path, flags, 0o644)
         try:
             if os.fstat(number).st_size >= length:
-                mapping = Mapping(number, length, write=True)
+                mapping = Mapping(number, length, shape, write=True)
                 if (
                     mapping.head_is_valid()
                     and mapping.boot_id() == boot_id
@@ -181,7 +199,7 @@ def open_for_writing(path: Path, boot_id: bytes, capacity: int) -> tuple[Mapping
                     return mapping, True
                 mapping.close()
             _write_zeros(number, length)
-            mapping = Mapping(number, length, write=True)
+            mapping = Mapping(number, length, shape, write=True)
         finally:
             os.close(number)
     except OSError as error:
@@ -207,7 +225,7 @@ def publish_head(mapping: Mapping, boot_id: bytes, capacity: int) -> None:
     """Write the head of a zeroed file; the magic comes last and makes it valid."""
     words = mapping.words
     words[WORD_VERSION] = VERSION
-    words[WORD_CELL_BYTES] = CELL_BYTES
+    words[WORD_CELL_BYTES] = mapping.shape.cell_bytes
     words[WORD_CAPACITY] = capacity
     words[WORD_COUNT] = 0
     mapping.view[WORD_BOOT * WORD_BYTES : WORD_BOOT * WORD_BYTES + BOOT_BYTES] = boot_id

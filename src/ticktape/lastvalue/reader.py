@@ -11,20 +11,24 @@ from typing import TYPE_CHECKING, Final, Self
 
 from ticktape.clock import monotonic_ns
 from ticktape.lastvalue import snapshot
+from ticktape.lastvalue.books import slot_of
+from ticktape.lastvalue.images import ImageReader
 from ticktape.lastvalue.layout import (
-    CUT,
+    CELLS,
     EMPTY,
     FLAGS_AT,
+    OWNER_BYTES,
+    PAYLOAD_BYTES,
     WORD_COUNT,
     WORD_GENERATION,
     CellKind,
-    decode,
     decode_event_ns,
     decode_key,
+    images_path,
 )
 from ticktape.lastvalue.mapfile import Mapping, open_for_reading
 from ticktape.lastvalue.statistics import Statistics, load_statistics
-from ticktape.records import Bar, Quote, Trade
+from ticktape.lastvalue.value import KIND_NAMES, NAMES, LastValue
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,85 +39,7 @@ if TYPE_CHECKING:
 LOOK_NS: Final = 100_000_000
 _FILE_TRIES: Final = 5
 
-KIND_NAMES: Final = {
-    "trade": int(CellKind.TRADE),
-    "quote": int(CellKind.QUOTE),
-    "bar": int(CellKind.BAR),
-    "day": int(CellKind.DAY),
-}
-_NAMES: Final = {kind: name for name, kind in KIND_NAMES.items()}
-
-
-class LastValue:
-    """What was last known of a symbol at one moment; it does not change by itself.
-
-    `feeds` are the feeds that have the symbol. `torn` names the kinds that could not be read,
-    because a writer died or was stopped in the middle of them: they are None here and come back
-    with its restart.
-    """
-
-    __slots__ = ("_payloads", "_records", "feeds", "symbol", "torn")
-
-    def __init__(
-        self, symbol: str, feeds: tuple[str, ...], payloads: dict[int, bytes], torn: tuple[str, ...]
-    ) -> None:
-        self.symbol = symbol
-        self.feeds = feeds
-        self.torn = torn
-        self._payloads = payloads
-        self._records: dict[int, Trade | Quote | Bar | None] = {}
-
-    def __repr__(self) -> str:
-        return (
-            f"LastValue(symbol={self.symbol!r}, feeds={self.feeds!r}, trade={self.trade!r}, "
-            f"quote={self.quote!r}, bar={self.bar!r}, day={self.day!r}, torn={self.torn!r})"
-        )
-
-    def _record(self, kind: int) -> Trade | Quote | Bar | None:
-        if kind not in self._records:
-            payload = self._payloads.get(kind)
-            self._records[kind] = None if payload is None else decode(payload)
-        return self._records[kind]
-
-    @property
-    def trade(self) -> Trade | None:
-        """The last trade; None when there was none yet (or it is `torn`)."""
-        record = self._record(CellKind.TRADE)
-        return record if isinstance(record, Trade) else None
-
-    @property
-    def quote(self) -> Quote | None:
-        """The last quote; None when there was none yet (or it is `torn`)."""
-        record = self._record(CellKind.QUOTE)
-        return record if isinstance(record, Quote) else None
-
-    @property
-    def bar(self) -> Bar | None:
-        """The last minute's bar, as last updated; None when there was none (or it is `torn`)."""
-        record = self._record(CellKind.BAR)
-        return record if isinstance(record, Bar) else None
-
-    @property
-    def day(self) -> Bar | None:
-        """The last day's bar; None when there was none yet (or it is `torn`)."""
-        record = self._record(CellKind.DAY)
-        return record if isinstance(record, Bar) else None
-
-    @property
-    def cut(self) -> tuple[str, ...]:
-        """Kinds of which a text (mostly the conditions) was longer than its field and was cut."""
-        return tuple(
-            _NAMES[kind] for kind, payload in self._payloads.items() if payload[FLAGS_AT] & CUT
-        )
-
-    def age_ns(self, now_ns: int, kind: str | None = None) -> int | None:
-        """Nanoseconds from the event of a kind, or the newest event of all, to `now_ns` (UTC).
-
-        `kind` is "trade", "quote", "bar" or "day". None when there is no such value.
-        """
-        kinds = self._payloads if kind is None else (KIND_NAMES[kind],)
-        events = [decode_event_ns(self._payloads[one]) for one in kinds if one in self._payloads]
-        return now_ns - max(events) if events else None
+_BOOK: Final = int(CellKind.BOOK)
 
 
 class LastValues:
@@ -129,6 +55,7 @@ class LastValues:
         self._path = path
         self._monotonic_ns = monotonic_ns
         self._mapping: Mapping | None = None
+        self._images = ImageReader(images_path(path))
         self._generation = 0
         self._looked_ns = 0
         self._known = 0
@@ -152,6 +79,7 @@ class LastValues:
         """Unmap the file; may be called twice. The next access maps it again."""
         if self._mapping is not None:
             self._mapping.close()
+        self._images.close()
         self._mapping = None
         self._known = 0
         self._cells = {}
@@ -194,9 +122,10 @@ class LastValues:
         return snapshot.table_of(keys, payloads)
 
     def array(self, kind: str) -> "np.ndarray":
-        """All values of "trade", "quote", "bar" or "day" as a structured NumPy array of its own.
+        """All values of a kind as a structured NumPy array of its own; of "book" the tops.
 
-        A row per (feed, symbol) that has one; texts are UTF-8 bytes; `flags` are those of `layout`.
+        `kind` as in `LastValue.age_ns`. A row per (feed, symbol) that has one; texts are UTF-8
+        bytes; `flags` are those of `layout`.
         """
         return snapshot.array_of(self._read_all()[1], KIND_NAMES[kind])
 
@@ -216,9 +145,10 @@ class LastValues:
                 self.close()
                 return
             if (status.st_dev, status.st_ino) == mapping.file_id:
+                self._images.follow()
                 return
         self.close()
-        self._mapping = open_for_reading(self._path)
+        self._mapping = open_for_reading(self._path, CELLS)
         if self._mapping is not None:
             self._generation = self._mapping.words[WORD_GENERATION]
 
@@ -275,12 +205,30 @@ class LastValues:
                 payload = mapping.load_cell(cell)
                 if payload is None:
                     self.torn_reads += 1
-                    torn = (*torn, _NAMES.get(kind, str(kind)))
+                    torn = (*torn, NAMES.get(kind, str(kind)))
                 elif not payload[FLAGS_AT] & EMPTY:
                     held = payloads.get(kind)
                     if held is None or decode_event_ns(payload) > decode_event_ns(held):
                         payloads[kind] = payload
-        return LastValue(symbol, tuple(present), payloads, torn) if present else None
+        if not present:
+            return None
+        if _BOOK not in payloads:
+            return LastValue(symbol, tuple(present), payloads, torn)
+        is_torn, image = self._read_image(payloads)
+        if is_torn and NAMES[_BOOK] not in torn:
+            torn = (*torn, NAMES[_BOOK])
+        return LastValue(symbol, tuple(present), payloads, torn, image)
+
+    def _read_image(self, payloads: dict[int, bytes]) -> tuple[bool, bytes | None]:
+        """Whether the image of the book's cell in `payloads` is torn, and the image."""
+        cell = payloads[_BOOK]
+        is_torn, image = self._images.load(slot_of(cell), cell[:OWNER_BYTES])
+        if image is None or image[FLAGS_AT] & EMPTY:
+            self.torn_reads += is_torn
+            return is_torn, None
+        # Written before its cell and read after it, it may be the next image: with it goes its top.
+        payloads[_BOOK] = image[:PAYLOAD_BYTES]
+        return False, image
 
     def _read_all(self) -> tuple[tuple[tuple[str, str], ...], dict[int, dict[int, bytes]]]:
         """Keys, and per kind the payloads by number of the key."""

@@ -10,7 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ticktape.lastvalue.layout import EMPTY, NO_ID, NO_VWAP, PAYLOAD_BYTES, CellKind
+from ticktape.lastvalue.layout import (
+    EMPTY,
+    NO_ASK,
+    NO_BID,
+    NO_ID,
+    NO_PREVIOUS,
+    NO_VWAP,
+    PAYLOAD_BYTES,
+    CellKind,
+)
 
 _ORIGIN: Final[list[tuple[str, str]]] = [
     ("feed", "S16"),
@@ -67,6 +76,41 @@ DTYPES: Final[dict[int, "np.dtype[np.void]"]] = {
     ),
     CellKind.BAR: np.dtype([*_ORIGIN, *_BAR]),
     CellKind.DAY: np.dtype([*_ORIGIN, *_BAR]),
+    CellKind.BOOK: np.dtype(
+        [
+            *_ORIGIN,
+            ("bid_price", "f8"),
+            ("bid_volume", "f8"),
+            ("ask_price", "f8"),
+            ("ask_volume", "f8"),
+            ("before_ns", "i8"),
+            ("after_ns", "i8"),
+            ("previous_ns", "i8"),
+            ("poll", "i8"),
+            ("unchanged", "i8"),
+            ("book_flags", "i8"),
+            ("bid_levels", "i4"),
+            ("ask_levels", "i4"),
+            ("slot", "i4"),
+            ("rest", "V52"),
+        ]
+    ),
+    CellKind.TICK: np.dtype(
+        [
+            *_ORIGIN,
+            ("time_msc", "i8"),
+            ("offset_ms", "i8"),
+            ("bid", "f8"),
+            ("ask", "f8"),
+            ("last", "f8"),
+            ("volume", "i8"),
+            ("volume_real", "f8"),
+            ("tick_flags", "i8"),
+            ("before_ns", "i8"),
+            ("after_ns", "i8"),
+            ("rest", "V64"),
+        ]
+    ),
 }
 assert all(dtype.itemsize == PAYLOAD_BYTES for dtype in DTYPES.values())
 
@@ -75,9 +119,21 @@ _PREFIXES: Final = {
     CellKind.QUOTE: "quote_",
     CellKind.BAR: "bar_",
     CellKind.DAY: "day_",
+    CellKind.BOOK: "book_",
+    CellKind.TICK: "tick_",
 }
-_NOT_COLUMNS: Final = ("feed", "symbol", "kind", "flags", "unused", "rest")
-_NULL_FLAGS: Final = {"id": NO_ID, "trade_count": NO_ID, "vwap": NO_VWAP}
+_NOT_COLUMNS: Final = ("feed", "symbol", "kind", "flags", "unused", "slot", "rest")
+# Cells of other kinds never have these flags, so that a quote's `bid_price` is not meant.
+_NULL_FLAGS: Final = {
+    "id": NO_ID,
+    "trade_count": NO_ID,
+    "vwap": NO_VWAP,
+    "previous_ns": NO_PREVIOUS,
+    "bid_price": NO_BID,
+    "bid_volume": NO_BID,
+    "ask_price": NO_ASK,
+    "ask_volume": NO_ASK,
+}
 
 
 def _columns() -> list[tuple[str, CellKind, str, pa.DataType]]:
@@ -88,9 +144,13 @@ def _columns() -> list[tuple[str, CellKind, str, pa.DataType]]:
             if name not in _NOT_COLUMNS:
                 text = dtype[name].kind == "S"
                 arrow = pa.string() if text else pa.from_numpy_dtype(dtype[name])
-                own = name if name.startswith(("bid_", "ask_")) else prefix + name
-                columns.append((own, kind, name, arrow))
+                columns.append((_column_name(kind, prefix, name), kind, name, arrow))
     return columns
+
+
+def _column_name(kind: CellKind, prefix: str, name: str) -> str:
+    is_quotes_own = kind == CellKind.QUOTE and name.startswith(("bid_", "ask_"))
+    return name if is_quotes_own or name.startswith(prefix) else prefix + name
 
 
 _COLUMNS: Final = _columns()
@@ -101,7 +161,10 @@ SCHEMA: Final = pa.schema(
         *((name, arrow) for name, _, _, arrow in _COLUMNS),
     ]
 )
-"""feed, symbol, then trade_…, bid_…, ask_…, quote_…, bar_…, day_…: the fields of the records."""
+"""feed, symbol, then trade_…, bid_…, ask_…, quote_…, bar_…, day_…, book_…, tick_…: the fields.
+
+Fields are those of the records; of a book those of its `BookTop`.
+"""
 
 
 def array_of(payloads: dict[int, dict[int, bytes]], kind: int) -> npt.NDArray[np.void]:

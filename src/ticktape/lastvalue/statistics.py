@@ -22,6 +22,7 @@ COUNTERS: Final = (
     "unfit",
     "cut",
     "unkept",
+    "top_only",
 )
 _COUNTERS = struct.Struct(f"={len(COUNTERS)}Q")
 _START: Final = WORD_COUNTERS * WORD_BYTES
@@ -44,8 +45,9 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     full: int = 0  # no cell left for it
     oversize: int = 0  # feed or symbol longer than its field
     unfit: int = 0  # a number outside its field
-    cut: int = 0  # of the written: a text was cut
+    cut: int = 0  # of the written: a text or a book was cut
     unkept: int = 0  # positions that found no place
+    top_only: int = 0  # of the written: books whose whole image found no room
 
 
 def store_counters(mapping: Mapping, counters: dict[str, int]) -> None:

@@ -10,8 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from ticktape.lastvalue.books import NO_SLOT, encode_image, encode_top
+from ticktape.lastvalue.cells import Held, decode, encode
+from ticktape.lastvalue.images import ImageWriter
 from ticktape.lastvalue.layout import (
     CAPACITY,
+    CELLS,
     CUT,
     FEED_BYTES,
     FLAGS_AT,
@@ -26,22 +30,24 @@ from ticktape.lastvalue.layout import (
     WORD_BYTES,
     WORD_COUNT,
     CellKind,
-    decode,
     decode_key,
-    encode,
     encode_empty,
+    images_path,
     key_text,
 )
 from ticktape.lastvalue.mapfile import Mapping, open_for_writing, wipe
 from ticktape.lastvalue.statistics import COUNTERS, Statistics, load_statistics, store_counters
-from ticktape.records import Bar, Position, Quote, Record, Trade
+from ticktape.records import Bar, Book, Position, Quote, Record, Tick, Trade
 
 _KINDS: Final[dict[type[Record], int]] = {
     Trade: int(CellKind.TRADE),
     Quote: int(CellKind.QUOTE),
     Bar: int(CellKind.BAR),
+    Book: int(CellKind.BOOK),
+    Tick: int(CellKind.TICK),
 }
 _BAR: Final = int(CellKind.BAR)
+_BOOK: Final = int(CellKind.BOOK)
 _DAY: Final = int(CellKind.DAY)
 _KNOWN: Final = frozenset(int(kind) for kind in CellKind)
 
@@ -56,16 +62,17 @@ class _Cell:
         self.feed = feed
         self.symbol = symbol
         self.kind = kind
-        self.newest: Record | None = None
+        self.newest: Record | Held | None = None
         self.is_pending = False
 
 
 class LastValueWriter:
-    """Keep the newest trade, quote and bar of every (feed, symbol) in a mapped file.
+    """Keep the newest trade, quote, bar, book and tick of every (feed, symbol) in a mapped file.
 
     One process at a time writes a file; the run's lock sees to that. What a writer of the same boot
     left there is taken over, with its positions; anything else is made anew. A bar of `span` "day"
-    has a cell apart from the minute's.
+    has a cell apart from the minute's. A book has its top in the cell and its whole image in
+    `books.map` beside the file, made with the first one; for 256 books.
 
     The caller first calls `update` with the records and then `set_position`: what a killed writer
     had in hand is thus read again, and reading again changes nothing.
@@ -82,12 +89,13 @@ class LastValueWriter:
         self._cells: dict[tuple[str, str, int], _Cell] = {}
         self._count = 0
         self._slots: dict[str, int] = {}
-        self._mapping, is_kept = open_for_writing(path, boot_id, capacity)
+        self._mapping, is_kept = open_for_writing(path, boot_id, capacity, CELLS)
         if is_kept and not self._take_over():
             self._cells.clear()
             self._slots.clear()
             self._count = 0
             wipe(self._mapping, boot_id, capacity)
+        self._images = ImageWriter(images_path(path), boot_id)
         statistics = load_statistics(self._mapping)
         self._counters = {name: int(getattr(statistics, name)) for name in COUNTERS}
 
@@ -103,7 +111,8 @@ class LastValueWriter:
         self.close()
 
     def close(self) -> None:
-        """Unmap the file; its values stay readable. May be called twice."""
+        """Unmap the files; their values stay readable. May be called twice."""
+        self._images.close()
         self._mapping.close()
 
     def statistics(self) -> Statistics:
@@ -167,9 +176,12 @@ class LastValueWriter:
 
     def _write(self, cell: _Cell) -> None:
         cell.is_pending = False
-        assert cell.newest is not None
+        assert isinstance(cell.newest, Record)
         try:
-            payload = encode(cell.newest, cell.feed, cell.symbol, cell.kind)
+            if cell.kind == _BOOK:
+                payload = self._place_book(cell)
+            else:
+                payload = encode(cell.newest, cell.feed, cell.symbol, cell.kind)
         except (struct.error, OverflowError):
             # A number that no field holds: the cell keeps what it had, also as the one to beat.
             self._counters["unfit"] += 1
@@ -187,6 +199,20 @@ class LastValueWriter:
         # The count comes after the cell: whoever sees the count finds a whole cell below it.
         self._count += 1
         self._mapping.words[WORD_COUNT] = self._count
+
+    def _place_book(self, cell: _Cell) -> bytes:
+        """The payload of a book's cell, after its image went into its slot."""
+        book = cell.newest
+        assert isinstance(book, Book)
+        owner = cell.feed.ljust(FEED_BYTES, b"\0") + cell.symbol.ljust(SYMBOL_BYTES, b"\0")
+        slot = self._images.slot(owner)
+        payload = encode_top(book, cell.feed, cell.symbol, slot)
+        if slot == NO_SLOT:
+            self._counters["top_only"] += 1
+            return payload
+        # Before the cell: who has read a cell finds its own image in the slot, or a newer one.
+        self._images.store(slot, encode_image(book, payload))
+        return payload
 
     def set_position(self, feed: str, position: Position) -> None:
         """Remember how far the journal of `feed` is in the cells; `feed` takes 32 bytes.
@@ -248,7 +274,7 @@ class LastValueWriter:
         return len(self._cells) == self._count
 
 
-def _is_later(record: Record, newest: Record) -> bool:
+def _is_later(record: Record, newest: Record | Held) -> bool:
     if record.event_ns != newest.event_ns:
         return record.event_ns > newest.event_ns
     return (record.epoch, record.seq, record.index) > (newest.epoch, newest.seq, newest.index)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from ticktape.clock import iso_utc
 from ticktape.ledger.gaps import GapInterval
 from ticktape.ledger.proof import KindCount
+from ticktape.polls import PollTotals
 from ticktape.schemas import MARKET_KINDS
 
 
@@ -14,7 +15,9 @@ class FeedVerdict(NamedTuple):
 
     `dropped_frames` were never journaled; `torn` are blocks that a dying writer left or that were
     damaged, in words; `suspect` ranges lay between synced and written when a sync failed; `notes`
-    are further reasons why it is not complete.
+    are further reasons why it is not complete. `polls` say of each polled book how often it was
+    asked and what was probably missed, until `polled_ns`: complete speaks of the polled images
+    alone.
     """
 
     name: str
@@ -30,6 +33,8 @@ class FeedVerdict(NamedTuple):
     gaps: list[GapInterval]
     epochs: int
     notes: tuple[str, ...] = ()
+    polls: tuple[PollTotals, ...] = ()
+    polled_ns: int = 0
 
     @property
     def market(self) -> list[KindCount]:
@@ -84,6 +89,7 @@ class FeedVerdict(NamedTuple):
             "first_ns": self.first_ns,
             "last_ns": self.last_ns,
             "tables": {count.kind: count.stored for count in self.counts},
+            "polls": {each.symbol: each.to_json() for each in self.polls},
         }
 
 

@@ -15,8 +15,8 @@ _REMEMBERED_MAX = 256
 _LIFE_NS = 30 * clock.NS_PER_S  # a command that takes longer is ended
 
 
-_BAD_SESSIONS = {"down", "refused", "quiet"}
-_BAD_EVENTS = {"trouble", "decision_error", "failed"}
+_BAD_SESSIONS = {"down", "refused", "quiet", "stalled", "unlinked", "empty"}
+_BAD_EVENTS = {"trouble", "decision_error", "failed", "hung"}
 
 
 def alert_text(event: ChildEvent) -> str:

@@ -30,7 +30,7 @@ _FINAL = {EXIT_REFUSED, EXIT_STOPPED, EXIT_CONFIG}
 
 def _may_hold_secret(name: str) -> bool:
     """Keys, and proxies with a password in them: a child gets what it needs by its task."""
-    return name.startswith("APCA_") or name.lower().endswith("_proxy")
+    return name.startswith(("APCA_", "MT5_")) or name.lower().endswith("_proxy")
 
 
 def child_environment() -> dict[str, str]:
@@ -74,6 +74,8 @@ class ChildProcess:
         self.final = False
         self.leaving = False
         self.statistics: dict[str, Any] = {}
+        self.heard_ns = 0
+        self._next_task: Task | None = None
         self._log = log
         self._events = events
         self._finish_tries = _FINISH_TRIES if finishes else 0
@@ -90,8 +92,9 @@ class ChildProcess:
 
     def start(self) -> None:
         """Start the process and hand it its task; what the machine refuses is tried again later."""
-        self._started_ns = clock.monotonic_ns()
+        self._started_ns = self.heard_ns = clock.monotonic_ns()
         self.exit_code = None
+        task, self._next_task = self._next_task or self.task, None
         try:
             process = self._spawn()
         except OSError as error:  # no memory, no descriptor, no process left
@@ -100,7 +103,7 @@ class ChildProcess:
             self._wait_to_restart()
             return
         self._process = process
-        self._write(encode_task(self.task) + b"\n")
+        self._write(encode_task(task) + b"\n")
         self._listener = threading.Thread(
             target=self._listen, args=(process,), name=self.name, daemon=True
         )
@@ -145,6 +148,7 @@ class ChildProcess:
         assert process.stdout is not None
         with process.stdout as lines:
             for line in lines:
+                self.heard_ns = clock.monotonic_ns()
                 try:
                     content = msgspec.json.decode(line, type=dict[str, Any])
                 except msgspec.DecodeError:
@@ -217,6 +221,12 @@ class ChildProcess:
         if self._process is not None:
             self._process.kill()
             self._settle(self._process.wait())
+
+    def end(self, task: Task) -> None:
+        """End it at once, to be started again with `task` this once."""
+        if self._process is not None:
+            self._next_task = task
+            self._process.kill()
 
     def is_heard(self) -> bool:
         """Whether all that it reported is in the queue; True before its first start."""

@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from ticktape import clock
-from ticktape.config import Config, Keys, dump
+from ticktape.config import Config, FeedConfig, Keys, dump
 from ticktape.directory import DECISION, RunDirectory
 from ticktape.errors import EXIT_BUG, EXIT_COMPLETE, Full, Locked
 from ticktape.journal.disk import Disk, write_error
 from ticktape.journal.segments import list_segments
 from ticktape.recorder.alerts import Alerts, alert_text
+from ticktape.recorder.hang import HangWatch
 from ticktape.recorder.parent import EXIT_REFUSED, EXIT_STOPPED
 from ticktape.recorder.process import ChildEvent, ChildProcess, child_environment
 from ticktape.recorder.task import CaptureTask, DecideTask, FeedPlace, LastTask, TableTask, Task
@@ -92,6 +93,7 @@ class Supervisor:
         self._journal_trouble: dict[str, None] = {}
         self._lost_frames: dict[str, int] = {}
         self._cut_off: list[str] = []
+        self._hangs = HangWatch()
         self._alerts = Alerts(config.alert.command, child_environment())
         self._disk_at_ns = 0
         self._lock = self._open_directory()
@@ -122,7 +124,9 @@ class Supervisor:
 
     def start(self) -> None:
         """Start all children: readers first, then the feeds."""
-        feeds = [FeedPlace(feed.name, feed.kind) for feed in self.config.feed]
+        feeds = [
+            FeedPlace(name, feed.kind) for feed in self.config.feed for name in feed.journals()
+        ]
         root = str(self.directory.root)
         decisions = [decide.name for decide in self.config.decide]
         table = TableTask(self.run, root, feeds, decisions, self.config.table)
@@ -130,19 +134,23 @@ class Supervisor:
         self.readers += self._strategies(feeds, root)
         self.readers.append(self._child("last", LastTask(self.run, root, feeds)))
         for feed in self.config.feed:
-            keys = self._keys[feed.name]
-            task = CaptureTask(
-                self.run,
-                root,
-                feed,
-                self.config.journal,
-                keys.key,
-                keys.secret,
-                self._proxies.get(feed.name, ""),
-            )
-            self.captures.append(self._child(f"capture-{feed.name}", task))
+            for name in feed.journals():
+                self.captures.append(self._child(f"capture-{name}", self._capture(name, feed)))
         for child in self.children():
             child.start()
+
+    def _capture(self, name: str, feed: FeedConfig) -> CaptureTask:
+        keys = self._keys[feed.name]
+        return CaptureTask(
+            self.run,
+            str(self.directory.root),
+            name,
+            feed,
+            self.config.journal,
+            keys.key,
+            keys.secret,
+            self._proxies.get(feed.name, ""),
+        )
 
     def _strategies(self, feeds: list[FeedPlace], root: str) -> list[ChildProcess]:
         positions = {feed.name: (self._next_epoch(feed.name), 0) for feed in feeds}
@@ -192,6 +200,11 @@ class Supervisor:
             event = self._events.get_nowait() if not self._events.empty() else None
         for child in self.children():
             child.poll()
+        for child in self.captures:
+            words = self._hangs.look(child)
+            if words:
+                hint = "It is left and opened again; look whether a window of it waits for you."
+                self._hear(ChildEvent(child.name, "hung", {"words": words, "hint": hint}))
         self._watch_disk()
         return not all(child.final for child in self.captures)
 
@@ -210,6 +223,7 @@ class Supervisor:
 
     def _hear(self, event: ChildEvent) -> None:
         content = event.content
+        self._hangs.hear(event)
         if event.event == "trouble" and event.child.startswith("capture-"):
             self._note_trouble(f"{event.child}: {content['words']}")
             feed = event.child.removeprefix("capture-")

@@ -18,18 +18,30 @@ class FeedPlace(msgspec.Struct, frozen=True):
 
 
 class CaptureTask(msgspec.Struct, frozen=True, tag="capture"):
-    """Record one feed."""
+    """Record one feed, or one leg of it, into the journal `name`.
+
+    `killed` says why the process before this one was ended, if the supervisor did that.
+    """
 
     run: str
     directory: str
+    name: str
     feed: FeedConfig
     journal: JournalConfig
     key: str
     secret: str
     proxy: str
+    killed: str = ""
+
+    @property
+    def witness(self) -> str:
+        """Which leg this is; "stream" when it is the only one."""
+        if self.feed.legs == 1:
+            return "stream"
+        return "leg A" if self.name == self.feed.name else "leg B"
 
     def __repr__(self) -> str:
-        return f"CaptureTask({self.feed.name}, keys hidden)"
+        return f"CaptureTask({self.name}, keys hidden)"
 
 
 class LastTask(msgspec.Struct, frozen=True, tag="last"):

@@ -170,6 +170,8 @@ class _Check:
             gaps=gaps,
             epochs=len(reading.epochs),
             notes=tuple(reading.missing),
+            polls=tuple(reading.polls.values()),
+            polled_ns=reading.polled_ns,
         )
 
     def _decision_verdict(

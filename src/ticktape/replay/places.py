@@ -6,6 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from ticktape.config import LEG_B
 from ticktape.directory import RunDirectory
 from ticktape.errors import ConfigError, Corrupt
 from ticktape.journal.reader import Reader
@@ -38,7 +39,11 @@ def feed_kinds(directory: RunDirectory) -> dict[str, str]:
     """
     try:
         document = tomllib.loads(directory.config.read_text())
-        kinds = {str(feed["name"]): str(feed["kind"]) for feed in document["feed"]}
+        kinds = {
+            name: str(feed["kind"])
+            for feed in document["feed"]
+            for name in _journals(str(feed["name"]), int(feed.get("legs", 1)))
+        }
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise ConfigError(
             [f"{directory.config}: cannot be read: {error}"],
@@ -51,6 +56,10 @@ def feed_kinds(directory: RunDirectory) -> dict[str, str]:
             hint="Put the feed back into the config that recorded it; run.toml is its copy.",
         )
     return {feed: kinds[feed] for feed in directory.feeds()}
+
+
+def _journals(feed: str, legs: int) -> list[str]:
+    return [feed, feed + LEG_B] if legs > 1 else [feed]
 
 
 def reader_of(

@@ -11,6 +11,7 @@ from ticktape.decisions.log import Blocks, Start, read_logged
 from ticktape.journal.blocks import Block
 from ticktape.journal.damage import Damage
 from ticktape.ledger import GapInterval
+from ticktape.polls import Polls, PollTotals
 from ticktape.records import EntryKind, Gap, Position
 
 KILLED = "recording ended without a stop: the recorder was killed"
@@ -33,6 +34,7 @@ class _Session(msgspec.Struct):
 _dropped = msgspec.json.Decoder(_Dropped)
 _note = msgspec.json.Decoder(_Note)
 _session = msgspec.json.Decoder(_Session)
+_polls = msgspec.json.Decoder(Polls)
 
 # Kinds of entry that say whether the feed is down.
 _STANDING = (EntryKind.SESSION, EntryKind.CLOCK)
@@ -128,6 +130,8 @@ class FeedReading(JournalReading):
         self.gaps: list[Gap] = []
         self.first_ns: int | None = None
         self.last_ns: int | None = None
+        self.polls: dict[str, PollTotals] = {}
+        self.polled_ns = 0
         self.undecided = dict.fromkeys(strategies, 0)
         self._feed = feed
         self._strategies = strategies
@@ -145,10 +149,17 @@ class FeedReading(JournalReading):
                 self.last_ns = block.recv_ns
             elif kind in _STANDING:
                 self._see_session(payload)
+            elif kind == EntryKind.POLLS:
+                self._see_polls(_polls.decode(payload))
             else:
                 self.see_own(kind, payload)
         self._last_block_ns = block.recv_ns
         self._see_undecided(block)
+
+    def _see_polls(self, polls: Polls) -> None:
+        self.polled_ns = polls.to_ns
+        for counts in polls.books:
+            self.polls.setdefault(counts.symbol, PollTotals(counts.symbol)).add(counts)
 
     def _see_session(self, payload: bytes) -> None:
         said = _session.decode(payload)

@@ -12,6 +12,8 @@ fault was asked for by name.
     faults              what shall go wrong, and where
     truth               what was put on which connection, when
     connection, stream, server   the I/O around them
+
+The above is Alpaca. The package `mt5` is a MetaTrader 5 terminal and shares nothing with it.
 """
 
 from ticktape.sim.config import Program, SimConfig

@@ -19,6 +19,9 @@ from deltalake.transaction import AddAction
 _STATISTICS = ("feed", "symbol", "event_ns", "recv_ns", "epoch", "seq")
 # Level 1 was within 2 % of level 3 in size on trades, at half the time.
 _ZSTD_LEVEL = 1
+# An image of a book repeats most of the one before it. On 6,547 real ones of 40 rows level 9 made
+# 54 bytes of what level 3 made 62 and level 1 made 70 of, in 7 µs an image.
+_ZSTD_LEVEL_LISTS = 9
 
 
 def write_file(root: Path, name: str, rows: pa.Table) -> AddAction:
@@ -86,9 +89,10 @@ def _options(schema: pa.Schema) -> dict[str, Any]:
             encodings[field.name] = "DELTA_BINARY_PACKED"
         elif pa.types.is_floating(field.type):
             encodings[field.name] = "BYTE_STREAM_SPLIT"
+    has_lists = any(pa.types.is_list(field.type) for field in schema)
     return {
         "compression": "zstd",
-        "compression_level": _ZSTD_LEVEL,
+        "compression_level": _ZSTD_LEVEL_LISTS if has_lists else _ZSTD_LEVEL,
         "use_dictionary": texts,
         "column_encoding": encodings,
     }

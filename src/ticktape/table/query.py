@@ -2,7 +2,9 @@
 
 One view per kind: `trades`, `quotes`, ... with the columns of `schemas.KINDS` and `day`. `trades`
 has cancels and corrections applied, `trades_raw` is what the venue sent; `gaps` shows each gap
-once, as it stands, `gaps_raw` all that was said of it. `ts(ns)` turns nanoseconds into a
+once, as it stands, `gaps_raw` all that was said of it; `books` and `ticks` show what two legs of a
+feed saw as one, `books_raw` and `ticks_raw` what each saw; `levels` has a row for each level of a
+book. `ts(ns)` turns nanoseconds into a
 TIMESTAMP_NS. A query can never write, nor read other files: what it may open is fixed before the
 first one runs.
 """
@@ -16,6 +18,7 @@ import pyarrow as pa
 from ticktape.errors import TickTapeError
 from ticktape.schemas import KINDS
 from ticktape.table.amend import amend
+from ticktape.table.polled import make_polled
 from ticktape.table.store import TableStore
 
 _AMENDED_TRADES = """
@@ -33,6 +36,8 @@ QUALIFY row_number() OVER (
 """
 
 _PLACE = ("feed", "epoch", "seq", "index")
+RAW = ("trades", "gaps", "books", "ticks")
+"""Kinds whose rows stand as they came in a view of their own, with `_raw` behind the name."""
 
 
 def connect(
@@ -46,10 +51,11 @@ def connect(
     con = duckdb.connect(":memory:")
     paths: list[str] = []
     for kind in KINDS:
-        name = f"{kind}_raw" if kind in ("trades", "gaps") else kind
+        name = f"{kind}_raw" if kind in RAW else kind
         paths += _make_view(con, name, kind, store.files(kind), (tails or {}).get(kind))
     con.execute(f"CREATE VIEW gaps AS {_GAPS.format(columns=_columns('gaps'))}")
     _make_trades(con)
+    make_polled(con)
     con.execute("CREATE MACRO ts(ns) AS make_timestamp_ns(ns)")
     if paths:
         con.execute(f"SET allowed_paths = [{', '.join(map(_quoted, paths))}]")
@@ -137,6 +143,7 @@ def _hint(con: duckdb.DuckDBPyConnection, error: str) -> str:
     named = [kind for kind in KINDS if kind in error]
     if "column" in error.lower() and not named:
         named = ["trades"]
-    lines = [f"Tables: {', '.join([*KINDS, 'trades_raw', 'gaps_raw'])}."]
+    raw = [f"{kind}_raw" for kind in RAW]
+    lines = [f"Tables: {', '.join([*KINDS, 'levels', *raw])}."]
     lines += [f"Columns of {kind}: {', '.join([*KINDS[kind].names, 'day'])}." for kind in named]
     return " ".join(lines)

@@ -1,0 +1,128 @@
+"""Every tick once: a cursor over a call whose lower bound is a whole second.
+
+The cursor is (newest millisecond, how many of it were delivered). Two identical ticks in one
+millisecond are two ticks: nothing is ever left out for looking alike.
+"""
+
+import numpy as np
+
+from ticktape import mt5
+from ticktape.errors import Disconnected
+from ticktape.feeds.mt5.broker import BrokerClock
+from ticktape.feeds.mt5.terminal import Terminal
+
+BATCH = 4_096
+"""What a terminal keeps at hand of a symbol without a book; more is asked for when that is full."""
+_BATCH_MAX = 1 << 20
+_ROUNDS_MAX = 8  # calls for one symbol before the books have their turn again
+_TIMES = np.dtype({"names": ["time_msc"], "formats": ["<i8"], "offsets": [40], "itemsize": 60})
+
+
+class TickCursor:
+    """The ticks of one symbol.
+
+    Args:
+        symbol: as the terminal calls it.
+        cursor: (newest millisecond, how many of it were delivered); None begins with the next tick.
+        marks: set on every batch: which leg this is.
+    """
+
+    def __init__(self, symbol: str, cursor: tuple[int, int] | None = None, marks: int = 0) -> None:
+        self.symbol = symbol
+        self.cursor = cursor
+        self.delivered = 0
+        self.failing = ""
+        self._marks = marks
+        self._after_gap = cursor is not None
+
+    def start(self, terminal: Terminal) -> None:
+        """Begin behind what is there now; a cursor that is known stays.
+
+        Raises:
+            Disconnected: the terminal is gone.
+        """
+        if self.cursor is not None:
+            return
+        newest = terminal.last_tick_msc(self.symbol)
+        answer = terminal.copy_ticks(self.symbol, _second_of(newest), BATCH)
+        times = _times(answer.rows or b"")
+        if len(times):
+            newest = max(newest, int(times[-1]))
+        self.cursor = (newest, int((times == newest).sum()))
+
+    def resume(self) -> None:
+        """A session begins: what comes next fills the hole before it from the history."""
+        self._after_gap = self.cursor is not None
+
+    def take(self, terminal: Terminal, broker: BrokerClock) -> list[mt5.TickBatch]:
+        """All ticks since the last call, or as many as a few calls bring.
+
+        Raises:
+            Disconnected: the terminal is gone; what came before that is lost to this call alone.
+        """
+        found: list[mt5.TickBatch] = []
+        count = BATCH
+        for _ in range(_ROUNDS_MAX):
+            before = self.cursor or (0, 0)
+            try:
+                batch, is_full = self._ask(terminal, broker, count)
+            except Disconnected:
+                if not found:
+                    raise
+                break  # the next call finds the same; these are here
+            if batch is not None:
+                found.append(batch)
+            if not is_full:
+                break
+            if self.cursor == before and count < _BATCH_MAX:
+                count *= 2  # a whole batch of this second was delivered before
+        return found
+
+    def _ask(
+        self, terminal: Terminal, broker: BrokerClock, count: int
+    ) -> tuple[mt5.TickBatch | None, bool]:
+        newest, seen = self.cursor or (0, 0)
+        answer = terminal.copy_ticks(self.symbol, _second_of(newest), count)
+        if answer.rows is None:
+            self.failing = f"copy_ticks_from fails ({answer.code} {answer.text!r})"
+            return None, False
+        self.failing = ""
+        times = _times(answer.rows)
+        low = int(times.searchsorted(newest, "left"))
+        high = int(times.searchsorted(newest, "right"))
+        is_full = len(times) == count
+        marks = self._marks
+        if high - low < seen and not is_full:
+            marks |= mt5.Mark.REGRESS  # of that millisecond there were more: history was rewritten
+        first = low + min(seen, high - low)
+        rows = answer.rows[first * mt5.TICK_BYTES :]
+        if not rows:
+            return None, is_full
+        if self._after_gap:
+            marks |= mt5.Mark.AFTER_GAP
+        tail = int(times[-1])
+        of_tail = int((times[first:] == tail).sum())
+        self.cursor = (tail, seen + of_tail if tail == newest else of_tail)
+        self.delivered += len(times) - first
+        broker.see(tail, answer.after_ns, is_live=not is_full)
+        self._after_gap = is_full and self._after_gap
+        batch = mt5.TickBatch(
+            self.symbol,
+            answer.before_ns,
+            answer.after_ns,
+            broker.offset_ms,
+            self.cursor[1],
+            marks,
+            rows,
+        )
+        return batch, is_full
+
+
+def _second_of(msc: int) -> int:
+    # Second 0 is refused by some terminals; there was no tick in it.
+    return max(msc // 1_000, 1)
+
+
+def _times(rows: bytes) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    found: np.ndarray[tuple[int], np.dtype[np.int64]] = np.frombuffer(rows, _TIMES)["time_msc"]
+    return found
