@@ -152,25 +152,27 @@ def mt5(
     if wrong or description is None or faults is None:
         raise joined(wrong)
     directory = directory.absolute()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # before anyone is told that we are ready
+        signal.signal(number, lambda *_: stop.set())
+    if process.until_stdin_closes:
+        end_with_stdin(stop.set)
     with Terminal(directory, description, locked=True, pid=os.getpid()) as running:
         running.start()
         with _bridge(directory, process.rpyc_port) as served:
             ready = {"event": "ready", "path": str(running.world.executable)}
             say(ready | {"pythonpath": str(AS_MODULE)} | served)
-            _run(running, faults, process)
+            _run(running, faults, process.linger_s, stop)
         running.end()
         if process.truth is not None:
             write_truth(running.world, process.truth)
     return EXIT_COMPLETE
 
 
-def _run(running: Terminal, faults: tuple[Fault, ...], process: ProcessOptions) -> None:
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    if process.until_stdin_closes:
-        end_with_stdin(stop.set)
-    linger_ns = None if process.linger_s is None else int(process.linger_s * NS_PER_S)
+def _run(
+    running: Terminal, faults: tuple[Fault, ...], linger_s: float | None, stop: threading.Event
+) -> None:
+    linger_ns = None if linger_s is None else int(linger_s * NS_PER_S)
     run = Run(running, faults, say, linger_ns)
     while (wait_s := run.turn()) is not None and not stop.wait(wait_s):
         pass

@@ -27,11 +27,11 @@ def source_of(task: CaptureTask, marks: int) -> tuple[Terminal, BookSource]:
         return local, PolledBooks(local, marks)
     # Imported where they are needed: the terminal of this machine needs no bridge.
     from ticktape.feeds.mt5.bridge import BridgeTerminal
-    from ticktape.feeds.mt5.push import PushedBooks
+    from ticktape.feeds.mt5.bridged import BridgedBooks
 
     remote = BridgeTerminal(account, *bridge, call_timeout_s=feed.hang_s)
     if feed.push:
-        return remote, PushedBooks(remote, marks)
+        return remote, BridgedBooks(remote, marks, pace_of(feed.poll_ms).interval_ns)
     return remote, PolledBooks(remote, marks)
 
 

@@ -103,6 +103,29 @@ def command():
             stream.close()
 
 
+@pytest.fixture
+def client():
+    """Start a Python of its own that attaches to a world; it is gone when the test is."""
+    clients = []
+
+    def start(script, path):
+        clients.append(
+            subprocess.Popen(
+                [sys.executable, "-c", script],
+                stdout=subprocess.PIPE,
+                text=True,
+                env=client_environment(path),
+            )
+        )
+        return clients[-1]
+
+    yield start
+    for process in clients:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
 def test_every_process_makes_the_same_market():
     script = DIGEST.format(here=os.path.dirname(__file__))
     assert ask(script, PYTHONHASHSEED="1") == [digest()]
@@ -216,26 +239,20 @@ print(mt5.market_book_add("A"), len(mt5.market_book_get("A")), flush=True)
 
 @needs_posix
 def test_a_killed_terminal_is_dead_for_its_clients_and_lives_when_it_is_started_again(
-    command, tmp_path
+    command, client, tmp_path
 ):
     arguments = (tmp_path, "--book", "A=generated:levels=3", "--warm-s", "0")
     first = command(*arguments)
     first.next()
-    client = subprocess.Popen(
-        [sys.executable, "-c", WATCH],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=client_environment(tmp_path),
-    )
-    with client:
-        assert client.stdout.readline() == "up\n"
-        first.process.kill()  # and not waited for: a zombie is dead, too
-        died_ns = time.perf_counter_ns()
-        assert client.stdout.readline() == "False [-10002, -10004, -10004, -10003]\n"
-        second = command(*arguments)
-        second.next()
-        assert client.stdout.readline() == "True 6\n"
-        assert client.wait(30) == 0
+    watcher = client(WATCH, tmp_path)
+    assert watcher.stdout.readline() == "up\n"
+    first.process.kill()  # and not waited for: a zombie is dead, too
+    died_ns = time.perf_counter_ns()
+    assert watcher.stdout.readline() == "False [-10002, -10004, -10004, -10003]\n"
+    second = command(*arguments)
+    second.next()
+    assert watcher.stdout.readline() == "True 6\n"
+    assert watcher.wait(30) == 0
     from ticktape.sim.mt5 import World
 
     world = World(tmp_path)
@@ -266,25 +283,19 @@ print("back", sum(before < at < after for at in beats), flush=True)
 
 
 @needs_posix
-def test_a_hung_call_freezes_every_thread_and_is_deaf_to_signals(tmp_path):
+def test_a_hung_call_freezes_every_thread_and_is_deaf_to_signals(client, tmp_path):
     description = Description(books={"E": BookDescription(kind="empty")})
     with Terminal(tmp_path, description) as terminal:
         terminal.start()
         terminal.hang()
-        client = subprocess.Popen(
-            [sys.executable, "-c", HUNG],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=client_environment(tmp_path),
-        )
-        with client:
-            assert client.stdout.readline() == "up\n"
-            time.sleep(0.2)
-            client.terminate()
-            time.sleep(0.3)
-            assert client.poll() is None
-            terminal.clear_hang()
-            rest = client.stdout.read().splitlines()
+        hung = client(HUNG, tmp_path)
+        assert hung.stdout.readline() == "up\n"
+        time.sleep(0.2)
+        hung.terminate()
+        time.sleep(0.3)
+        assert hung.poll() is None
+        terminal.clear_hang()
+        rest = hung.stdout.read().splitlines()
         # Hung for half a second, in which the other thread wanted to wake fifty times.
         beats = next(int(line.split()[1]) for line in rest if line.startswith("back"))
         assert beats <= 5

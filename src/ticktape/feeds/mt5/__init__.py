@@ -7,7 +7,9 @@
     broker      the broker's clock against ours
     pace        when the next pass is due
     capture     the run of one feed: sessions, gaps, heartbeats
-    bridge, push, remote    the same over RPyC, for a terminal under Wine or on another machine
+    bridge      a terminal over RPyC, under Wine or on another machine: `remote`, `remotepush` run
+                there, `stream` and `clockmap` bring its clock to ours
+    push        books that the bridge polls and sends in `frames`; `bridged` chooses the way
     probe       what a terminal can do, asked in a minute
 
 Nothing here may fail on what a book holds, and no call may be made from a second thread.

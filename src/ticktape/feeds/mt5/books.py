@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from ticktape import clock, mt5
 from ticktape.feeds.mt5.codes import PIPE_CODES, call_words, disconnected
 from ticktape.feeds.mt5.counts import SymbolPolls
-from ticktape.feeds.mt5.terminal import BookAnswer, Terminal
+from ticktape.feeds.mt5.terminal import BookAnswer, Refusal, Terminal
 from ticktape.polls import PollCounts
 
 if TYPE_CHECKING:
@@ -33,7 +33,20 @@ class Failing(NamedTuple):
 class BookSource(Protocol):
     """Where images come from: polled by us, or pushed by a bridge that polls for us."""
 
-    failing: dict[str, Failing]
+    @property
+    def failing(self) -> dict[str, Failing]:
+        """Symbols whose calls fail for longer than a moment."""
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """Why the better way to get images is not gone; None when it is."""
+
+    @property
+    def is_self_paced(self) -> bool:
+        """Whether `take` waits by itself for what comes next."""
+
+    def set_interval_ns(self, interval_ns: int) -> None:
+        """Change the pace of a source that is self-paced."""
 
     def resume(self, *, after_gap: bool) -> None:
         """A session begins, `after_gap` behind a hole; each symbol begins with a keyframe."""
@@ -51,8 +64,8 @@ class BookSource(Protocol):
     def counts(self) -> list[PollCounts]:
         """What was polled since the last time."""
 
-    def close(self) -> None:
-        """Stop; never raises."""
+    def close(self) -> list[mt5.Image]:
+        """Stop; images that came and were not taken. Never raises."""
 
 
 class _Symbol:
@@ -102,6 +115,8 @@ class PolledBooks:
         monotonic_ns: Callable[[], int] = clock.monotonic_ns,
     ) -> None:
         self.failing: dict[str, Failing] = {}
+        self.refusal: Refusal | None = None
+        self.is_self_paced = False
         self._terminal = terminal
         self._marks = marks
         self._monotonic_ns = monotonic_ns
@@ -224,5 +239,9 @@ class PolledBooks:
         """What was polled since the last time, by symbol."""
         return [each.polls.take() for each in self._symbols.values()]
 
-    def close(self) -> None:
-        """Nothing runs beside the caller's own thread."""
+    def set_interval_ns(self, interval_ns: int) -> None:
+        """Nothing: the caller keeps the pace."""
+
+    def close(self) -> list[mt5.Image]:
+        """Nothing runs beside the caller's own thread, and nothing is kept."""
+        return []

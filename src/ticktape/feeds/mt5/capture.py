@@ -137,13 +137,16 @@ class PollCapture:
 
     def _pass(self) -> None:
         """One look at every book, and at the ticks when it is their time."""
-        images = self._books.take(_IDLE_S)
-        now_ns = clock.monotonic_ns()
-        if images:
-            self._append([mt5.pack_image(image, now_ns) for image in images], now_ns)
+        now_ns = self._store(self._books.take(_IDLE_S))
         if now_ns >= self._ticks_at_ns and self._cursors:
             self._ticks_at_ns = now_ns + self._config.tick_ns
             self._take_ticks()
+
+    def _store(self, images: list[mt5.Image]) -> int:
+        now_ns = clock.monotonic_ns()
+        if images:
+            self._append([mt5.pack_image(image, now_ns) for image in images], now_ns)
+        return now_ns
 
     def _take_ticks(self) -> None:
         for symbol in self._subscriptions.ticking:
@@ -199,7 +202,6 @@ class PollCapture:
         else:
             self._finish_polls()
         finally:
-            self._books.close()
             self._terminal.close(self._subscriptions.booked)
         stood_s = 0.0
         if self._session_ns:
@@ -207,7 +209,8 @@ class PollCapture:
         return self._backoff.next_s(stood_s)
 
     def _finish_polls(self) -> None:
-        """The last seconds of a session are written down, too; before what says that it ended."""
+        """What came last is written down, too; before the entry that says how it ended."""
+        self._store(self._books.close())
         if self._session_ns:
             self._write_polls()
 
@@ -221,6 +224,9 @@ class PollCapture:
         self._subscriptions.forget()
         is_first = self._number == 1 and self._writer.recovered.last is None
         self._books.resume(after_gap=not is_first)
+        if self._books.refusal is not None:
+            words, hint = self._books.refusal
+            self._tell(self._gaps.stamped(Content("requested", words=words, hint=hint)))
         self._subscribe(now_ns)
         self._enter(self._ready(), SessionState.READY)
         now_ns = clock.monotonic_ns()
@@ -276,11 +282,15 @@ class PollCapture:
         if now_ns >= self._beat_at_ns:
             self._beat_at_ns = now_ns + _HEARTBEAT_NS
             self._beat(now_ns)
+        if not self._books.is_self_paced:
+            self._wait()
+
+    def _wait(self) -> None:
         wait_ns = self._pace.wait_ns(clock.monotonic_ns())
         if wait_ns:
             clock.sleep_s(wait_ns / clock.NS_PER_S)
-        elif not self._subscriptions.booked or self._books.failing:
-            clock.sleep_s(_IDLE_S)
+        elif len(self._books.failing) >= len(self._subscriptions.booked):
+            clock.sleep_s(_IDLE_S)  # there is no book to poll
 
     def _beat(self, now_ns: int) -> None:
         """Once a second: write down how it was polled, and see to what goes wrong."""
@@ -289,6 +299,7 @@ class PollCapture:
             self._watch.health = self._terminal.health()
         polls = self._write_polls()
         self._pace.adjust(self._watch.changed, self._watch.polls, polls.to_ns - polls.from_ns)
+        self._books.set_interval_ns(self._pace.interval_ns)
         for content, is_down in self._watch.notices(polls, self._wall.wall_ns()):
             self._hear(content, is_down=is_down)
         if self._subscriptions.is_due(now_ns):
@@ -304,6 +315,8 @@ class PollCapture:
         polls = self._watch.beat(self._books.counts(), ticks, self._wall.wall_ns())
         polls.interval_ns, polls.late = self._pace.interval_ns, self._pace.late
         polls.cursors = {s: c.cursor for s, c in self._cursors.items() if c.cursor is not None}
+        for each in self._terminal.clock_maps():
+            self._note({"clock_map": each._asdict()})
         self._writer.append_json(EntryKind.POLLS, polls, session=self._number)
         return polls
 

@@ -117,6 +117,9 @@ class Terminal(Protocol):
     def health(self) -> Health:
         """Ask how the terminal's own link stands."""
 
+    def clock_maps(self) -> Sequence[Any]:
+        """Maps from the terminal's clock to ours since the last time, as named tuples."""
+
     def close(self, symbols: Sequence[str]) -> None:
         """Release the books and leave; never raises."""
 
@@ -260,6 +263,10 @@ class LocalTerminal:
             code, text = self._module.last_error()
             raise disconnected(call_words(code, text))
         return Health(bool(info.connected), int(info.ping_last), int(info.build))
+
+    def clock_maps(self) -> Sequence[Any]:
+        """None: the calls are timed by our own clock."""
+        return ()
 
     def close(self, symbols: Sequence[str]) -> None:
         """Release and leave; what a terminal that is gone answers does not matter here."""

@@ -145,7 +145,8 @@ class Ticks:
 
     def is_through(self, now_mono_ns: int) -> bool:
         """Whether the last of them is visible; never when there are ever more."""
-        return bool(self._market) and self.count(now_mono_ns) == self._market.cycle.count_max
+        market = self._market
+        return market is not None and self.count(now_mono_ns) == market.cycle.count_max
 
     def visible_ns(self, first: int, stop: int) -> Ints:
         """The monotonic nanoseconds from which on each of these ticks is visible."""
