@@ -47,6 +47,8 @@ assert TICK_BYTES == 60
 UNIT_NS = 100
 ROWS_MAX = 0xFFFF
 SYMBOL_BYTES_MAX = 255
+_UNITS_MAX = 1 << 55
+"""A greater number in an entry is damage: 114 years in units, and no count comes so far."""
 
 
 class Form(IntEnum):
@@ -227,6 +229,8 @@ def unpack_image(payload: bytes, mono_ns: int) -> Image:
             at = _WIDE.size
         else:
             raise ValueError(f"form {payload[0]} is no image")
+        if max(unchanged, before, previous, poll, after) > _UNITS_MAX:
+            raise ValueError("numbers that no image has")
         symbol = payload[at : at + length].decode()
         at += length
         remote = None
@@ -279,6 +283,8 @@ def unpack_ticks(payload: bytes, mono_ns: int) -> TickBatch:
         raise ValueError("too short for a head of ticks") from error
     if form != Form.TICKS:
         raise ValueError(f"form {form} is no batch of ticks")
+    if max(before, after) > _UNITS_MAX:
+        raise ValueError("times that no batch has")
     at = _TICKS.size + length
     symbol, rows = payload[_TICKS.size : at].decode(), payload[at:]
     if len(rows) != count * TICK_BYTES:

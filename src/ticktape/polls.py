@@ -17,8 +17,10 @@ class PollCounts(msgspec.Struct, omit_defaults=True):
 
     polls = changed + unchanged + errors. `empty` of them had no rows; `stored` images are the
     changed ones and the keyframes. `calls` and `gaps` count nanoseconds by `bucket_of`: how long a
-    call took, and from the beginning of a poll to that of the next. `after_one` of the changes
-    were seen by the poll next to the one that had seen a change, `after_two` by the one after that.
+    call took, and from the beginning of a poll to that of the next; polls that failed saw nothing
+    and are not among those. `after_one` of the changes were seen by the poll next to the one that
+    had seen a change, `after_two` by the one after that. `gap_end_ns` is where the longest gap
+    ended; 0 for one that is not remarkable, or when nobody knows.
     """
 
     symbol: str
@@ -36,6 +38,7 @@ class PollCounts(msgspec.Struct, omit_defaults=True):
     gap_max_ns: int = 0
     after_one: int = 0
     after_two: int = 0
+    gap_end_ns: int = 0
 
 
 class Polls(msgspec.Struct, omit_defaults=True):

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Annotated
 from cyclopts import Group, Parameter
 
 from ticktape.cli.sim_child import collect, end_with_stdin, joined, say
+from ticktape.clock import sleep_s
 from ticktape.errors import EXIT_COMPLETE, ConfigError
 from ticktape.sim.mt5 import AS_MODULE, Description, Terminal, parse_book, write_truth
 from ticktape.sim.mt5.description import ANOMALIES
@@ -152,11 +152,11 @@ def mt5(
     if wrong or description is None or faults is None:
         raise joined(wrong)
     directory = directory.absolute()
-    stop = threading.Event()
+    stop = _Stop()
     for number in (signal.SIGINT, signal.SIGTERM):  # before anyone is told that we are ready
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: stop.ask())
     if process.until_stdin_closes:
-        end_with_stdin(stop.set)
+        end_with_stdin(stop.ask)
     with Terminal(directory, description, locked=True, pid=os.getpid()) as running:
         running.start()
         with _bridge(directory, process.rpyc_port) as served:
@@ -169,13 +169,20 @@ def mt5(
     return EXIT_COMPLETE
 
 
-def _run(
-    running: Terminal, faults: tuple[Fault, ...], linger_s: float | None, stop: threading.Event
-) -> None:
+class _Stop:
+    """Whether to end. No event of `threading`: its lock may be held by whom a signal interrupts."""
+
+    asked = False
+
+    def ask(self) -> None:
+        self.asked = True
+
+
+def _run(running: Terminal, faults: tuple[Fault, ...], linger_s: float | None, stop: _Stop) -> None:
     linger_ns = None if linger_s is None else int(linger_s * NS_PER_S)
     run = Run(running, faults, say, linger_ns)
-    while (wait_s := run.turn()) is not None and not stop.wait(wait_s):
-        pass
+    while (wait_s := run.turn()) is not None and not stop.asked:
+        sleep_s(wait_s)
 
 
 def _description(market: MarketOptions, terminal: TerminalOptions) -> Description:

@@ -129,7 +129,8 @@ def _read_feeds(document: dict[str, object], base: Path, faults: Faults) -> tupl
         _check_feed_name(feed, wrong, place, faults, {other.name for other in feeds})
         _check_feed_venue(feed, wrong, place, faults)
         _check_symbols(feed, wrong, place, faults)
-        _check_connection(feed, wrong, place, faults, base)
+        if feed.kind != "mt5":  # a terminal has no connection of ours
+            _check_connection(feed, wrong, place, faults, base)
         feeds.append(_with_absolute_paths(feed, base))
     if document.get("feed", []) == []:
         faults.add("feed", "is missing: there is nothing to record; begin a table [[feed]]")

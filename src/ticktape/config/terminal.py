@@ -20,10 +20,12 @@ def bridge_of(terminal: str) -> tuple[str, int] | None:
     Raises:
         ValueError: it should be a bridge and is none.
     """
-    if not terminal.startswith(_SCHEME):
+    if "://" not in terminal:
         return None
     parts = urlsplit(terminal)
-    if not parts.hostname or not parts.port or parts.path or "@" in parts.netloc:
+    if not terminal.startswith(_SCHEME) or not parts.hostname or not parts.port:
+        raise ValueError(terminal)
+    if parts.path or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError(terminal)
     return parts.hostname, parts.port
 

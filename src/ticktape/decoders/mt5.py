@@ -27,6 +27,8 @@ _TICK = np.dtype(
     }
 )
 _NS_PER_MS = 1_000_000
+# A time beyond has no nanoseconds in 64 bits, whatever the offset: such a tick has this one.
+_MSC_MAX = (1 << 63) // _NS_PER_MS - (1 << 31)
 _TICKS_BYTE = bytes([mt5.Form.TICKS])
 
 
@@ -70,7 +72,7 @@ class Mt5Decoder:
             Tick(
                 feed=self.feed,
                 symbol=batch.symbol,
-                event_ns=(msc - batch.offset_ms) * _NS_PER_MS,
+                event_ns=(min(max(msc, -_MSC_MAX), _MSC_MAX) - batch.offset_ms) * _NS_PER_MS,
                 recv_ns=block.recv_ns,
                 epoch=block.epoch,
                 seq=seq,
@@ -141,11 +143,12 @@ class Mt5Decoder:
             return pa.array(values, pa.string()).take(np.repeat(np.arange(len(values)), counts))
 
         offset_ms = spread([batch.offset_ms for batch, *_ in batches])
+        times = np.clip(rows["time_msc"], -_MSC_MAX, _MSC_MAX)
         index = np.arange(len(rows), dtype=np.int64) - np.repeat(starts, counts)
         columns = [
             pa.repeat(self.feed, len(rows)),
             texts([batch.symbol for batch, *_ in batches]),
-            pa.array((rows["time_msc"] - offset_ms) * _NS_PER_MS),
+            pa.array((times - offset_ms) * _NS_PER_MS),
             pa.array(spread([recv_ns for _, recv_ns, _, _ in batches])),
             texts([witness_of(batch.marks) for batch, *_ in batches]),
             pa.array(spread([epoch for _, _, epoch, _ in batches])),

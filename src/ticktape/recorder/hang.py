@@ -22,25 +22,30 @@ class HangWatch:
 
     def __init__(self, opening_s: float = OPENING_S) -> None:
         self._opening_s = opening_s
-        self._opening: set[str] = set()
+        self._open: set[str] = set()
+        self._ended: dict[str, int] = {}
 
     def hear(self, event: ChildEvent) -> None:
-        """Take in what a child reported: whether it is opening its terminal."""
+        """Take in what a child reported: whether it is past opening its terminal."""
         if event.event == "session":
-            is_opening = event.content["content"]["event"] == "connecting"
-            (self._opening.add if is_opening else self._opening.discard)(event.child)
+            is_opening = event.content["content"]["event"] in ("started", "connecting")
+            (self._open.discard if is_opening else self._open.add)(event.child)
         elif event.event == "exit":
-            self._opening.discard(event.child)
+            self._open.discard(event.child)  # its successor begins anew, and that takes its time
 
     def look(self, child: ChildProcess) -> str:
         """End the child if it hangs; what to say of that, "" for nothing."""
         task = child.task
-        if not isinstance(task, CaptureTask) or task.feed.kind != "mt5" or child.pid is None:
+        pid = child.pid
+        if not isinstance(task, CaptureTask) or task.feed.kind != "mt5" or pid is None:
             return ""
-        patience_s = self._opening_s if child.name in self._opening else task.feed.hang_s
+        patience_s = task.feed.hang_s if child.name in self._open else self._opening_s
         silent_s = (clock.monotonic_ns() - child.heard_ns) / clock.NS_PER_S
         if silent_s <= patience_s or "://" in task.feed.terminal or child.leaving:
             return ""
+        if self._ended.get(child.name) == pid:
+            return ""  # told already; the system takes its time
+        self._ended[child.name] = pid
         words = f"the terminal has not answered for {silent_s:.0f} s"
         child.end(msgspec.structs.replace(task, killed=words))
         return words

@@ -6,7 +6,8 @@ import random
 from ticktape import mt5
 from ticktape.config import bridge_of
 from ticktape.feeds.mt5.books import BookSource, PolledBooks
-from ticktape.feeds.mt5.capture import PollCapture, PollConfig
+from ticktape.feeds.mt5.capture import PollCapture
+from ticktape.feeds.mt5.figures import PollConfig
 from ticktape.feeds.mt5.pace import pace_of
 from ticktape.feeds.mt5.restore import restore
 from ticktape.feeds.mt5.terminal import Account, LocalTerminal, Terminal

@@ -5,19 +5,23 @@ Nothing that only one leg saw is left out, and nothing that both saw stands twic
 
 import duckdb
 
+from ticktape.mt5 import BookFlag
 from ticktape.schemas import KINDS
 
 _IMAGE = "ask_prices, ask_volumes, bid_prices, bid_volumes, types, whole_volumes"
+_KEYFRAME = int(BookFlag.KEYFRAME)
 _TICK = "time_msc, bid, ask, last, volume, volume_real, flags"
 # The second leg's rows stand under the feed's own name.
 _FEED = "CASE WHEN witness = 'leg B' THEN left(feed, -2) ELSE feed END"
 
 # Where each leg looked, in the middle of its call. A row that shows what the other leg showed just
-# before says nothing new; one that shows what its own leg showed is a keyframe, and stays.
+# before says nothing new, unless its leg saw something else in between; one that shows what its own
+# leg showed is a keyframe, and stays.
 _BOOKS = """
 SELECT {columns} FROM (
     SELECT * REPLACE ({feed} AS feed),
         lag(witness) OVER legs AS before_witness,
+        lag(after_ns) OVER legs AS before_after_ns,
         lag(struct_pack({fields})) OVER legs AS before_image
     FROM books_raw
     WINDOW legs AS (
@@ -26,6 +30,7 @@ SELECT {columns} FROM (
 )
 WHERE before_witness IS NULL OR before_witness = witness
     OR before_image IS DISTINCT FROM struct_pack({fields})
+    OR (flags & {keyframe} = 0 AND previous_ns > before_after_ns)
 """
 
 # Two equal ticks of one millisecond are two: the n-th of one leg is the n-th of the other.
@@ -51,7 +56,9 @@ def make_polled(con: duckdb.DuckDBPyConnection) -> None:
     """Make the views `books`, `ticks` and `levels` over `books_raw` and `ticks_raw`."""
     fields = ", ".join(f"{name} := {name}" for name in _IMAGE.split(", "))
     merged = {
-        "books": _BOOKS.format(columns=_columns("books"), feed=_FEED, fields=fields),
+        "books": _BOOKS.format(
+            columns=_columns("books"), feed=_FEED, fields=fields, keyframe=_KEYFRAME
+        ),
         "ticks": _TICKS.format(columns=_columns("ticks"), feed=_FEED, tick=_TICK),
     }
     for kind, query in merged.items():

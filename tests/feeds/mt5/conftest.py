@@ -25,6 +25,7 @@ class Served:
     def start(self, *options):
         self.process = subprocess.Popen(
             [sys.executable, *options, str(SERVE), str(self.port)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
@@ -38,6 +39,7 @@ class Served:
     def kill(self):
         self.process.kill()
         self.process.wait()
+        self.process.stdin.close()
         self.process.stdout.close()
 
     def restart(self):

@@ -1,5 +1,6 @@
 """A terminal over RPyC: what crosses, what cannot, and that every wait ends."""
 
+import os
 import signal
 import socket
 import sys
@@ -264,6 +265,7 @@ def test_a_frozen_server_ends_every_wait_also_that_of_leaving(served):
     terminal = served.terminal(call_timeout_s=0.3)
     terminal.open()
     served.process.send_signal(signal.SIGSTOP)
+    os.waitpid(served.process.pid, os.WUNTRACED)  # until it stands still
     try:
         with pytest.raises(Disconnected, match="did not answer"):
             terminal.poll(["RIZ6"])

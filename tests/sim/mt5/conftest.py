@@ -1,8 +1,13 @@
-"""A terminal in this process, on a clock that stands still until a test or a call moves it."""
+"""A terminal in this process on a clock that stands still, or in one of its own."""
+
+import json
+import os
+import subprocess
+import sys
 
 import pytest
 
-from ticktape.sim.mt5 import BookDescription, Connection, Description, Terminal
+from ticktape.sim.mt5 import AS_MODULE, BookDescription, Connection, Description, Terminal
 
 MS = 1_000_000
 S = 1000 * MS
@@ -73,3 +78,92 @@ def generated():
         return BookDescription(kind="generated", **options)
 
     return make
+
+
+# Processes of their own.
+
+
+def client_environment(path=None):
+    environment = {**os.environ, "PYTHONPATH": str(AS_MODULE)}
+    return environment | ({"TICKTAPE_SIM_MT5": str(path)} if path else {})
+
+
+def run_client(script, path=None, **environment):
+    """What a Python of its own prints, which has the module and perhaps knows the terminal."""
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        env=client_environment(path) | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.splitlines()
+
+
+@pytest.fixture
+def ask():
+    return run_client
+
+
+class Child:
+    """`ticktape sim mt5` as a child; `said` are its lines so far."""
+
+    def __init__(self, *arguments):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "ticktape.cli.sim", "mt5", *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def next(self):
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read()
+        return json.loads(line)
+
+    def end(self):
+        self.process.stdin.close()
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def command():
+    """Start the command; it is gone when the test is."""
+    children = []
+
+    def start(*arguments):
+        children.append(Child(*arguments))
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.process.kill()
+        child.process.wait()
+        for stream in (child.process.stdin, child.process.stdout, child.process.stderr):
+            stream.close()
+
+
+@pytest.fixture
+def client():
+    """Start a Python of its own that attaches to a world; it is gone when the test is."""
+    clients = []
+
+    def start(script, path):
+        clients.append(
+            subprocess.Popen(
+                [sys.executable, "-c", script],
+                stdout=subprocess.PIPE,
+                text=True,
+                env=client_environment(path),
+            )
+        )
+        return clients[-1]
+
+    yield start
+    for process in clients:
+        process.kill()
+        process.wait()
+        process.stdout.close()

@@ -1,17 +1,13 @@
-"""Real processes: the command, its clients, their deaths, and the interpreter's lock."""
+"""Real processes: clients that compute the same market, deaths, and the interpreter's lock."""
 
-import json
 import os
-import signal
-import subprocess
 import sys
 import threading
 import time
 
-import pyarrow.parquet as pq
 import pytest
 
-from ticktape.sim.mt5 import AS_MODULE, BookDescription, Description, Terminal, Truth
+from ticktape.sim.mt5 import BookDescription, Description, Terminal, Truth
 from ticktape.sim.mt5.books import make_cycle, make_states
 from ticktape.sim.mt5.ticks import Ticks
 from ticktape.sim.mt5.truth import pack
@@ -45,176 +41,9 @@ def digest():
     return found.hexdigest()
 
 
-def client_environment(path=None):
-    environment = {**os.environ, "PYTHONPATH": str(AS_MODULE)}
-    return environment | ({"TICKTAPE_SIM_MT5": str(path)} if path else {})
-
-
-def ask(script, path=None, **environment):
-    """What a Python of its own prints, which has the module and perhaps knows the terminal."""
-    ran = subprocess.run(
-        [sys.executable, "-c", script],
-        env=client_environment(path) | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout.splitlines()
-
-
-class Child:
-    """`ticktape sim mt5` as a child; `said` are its lines so far."""
-
-    def __init__(self, *arguments):
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "ticktape.cli.sim", "mt5", *map(str, arguments)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def next(self):
-        line = self.process.stdout.readline()
-        assert line, self.process.stderr.read()
-        return json.loads(line)
-
-    def end(self):
-        self.process.stdin.close()
-        return self.process.wait(30)
-
-
-@pytest.fixture
-def command():
-    """Start the command; it is gone when the test is."""
-    children = []
-
-    def start(*arguments):
-        children.append(Child(*arguments))
-        return children[-1]
-
-    yield start
-    for child in children:
-        child.process.kill()
-        child.process.wait()
-        for stream in (child.process.stdin, child.process.stdout, child.process.stderr):
-            stream.close()
-
-
-@pytest.fixture
-def client():
-    """Start a Python of its own that attaches to a world; it is gone when the test is."""
-    clients = []
-
-    def start(script, path):
-        clients.append(
-            subprocess.Popen(
-                [sys.executable, "-c", script],
-                stdout=subprocess.PIPE,
-                text=True,
-                env=client_environment(path),
-            )
-        )
-        return clients[-1]
-
-    yield start
-    for process in clients:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
-
-def test_every_process_makes_the_same_market():
+def test_every_process_makes_the_same_market(ask):
     script = DIGEST.format(here=os.path.dirname(__file__))
     assert ask(script, PYTHONHASHSEED="1") == [digest()]
-
-
-# The command.
-
-
-def test_a_client_attaches_to_the_command_and_sees_its_truth(command, tmp_path):
-    child = command(
-        tmp_path / "world",
-        *("--book", "EURUSD=generated:levels=5,rate=200", "--book", "BTC=shipped"),
-        *("--warm-s", "0", "--truth", tmp_path / "truth", "--until-stdin-closes"),
-    )
-    ready = child.next()
-    assert ready["event"] == "ready" and ready["pythonpath"] == str(AS_MODULE)
-    assert ready["rpyc_port"] is None
-    assert ready["path"] == str(tmp_path / "world" / "terminal64.exe")
-    lines = ask(
-        f"""
-import MetaTrader5 as mt5
-from time import perf_counter_ns
-print(mt5.initialize({ready["path"]!r}), mt5.__version__, mt5.TICK_FLAG_BID, mt5.BOOK_TYPE_BUY)
-print(mt5.market_book_add("EURUSD"), mt5.market_book_add("BTC"), mt5.account_info().server)
-for _ in range(300):
-    before = perf_counter_ns()
-    book = mt5.market_book_get("EURUSD")
-    print(before, perf_counter_ns(), book[-1].volume_dbl)
-"""
-    )
-    assert lines[:2] == ["True 5.0.6231 2 2", "True True Demo-Server"]
-    assert child.end() == 0
-    table = pq.read_table(tmp_path / "truth" / "books.parquet")
-    rows = [row for row in table.to_pylist() if row["symbol"] == "EURUSD"]
-    changed = {row["state"]: row["change_mono_ns"] for row in rows}
-    assert len(lines) == 302
-    for line in lines[2:]:
-        before, after, volume = line.split()
-        number = round(float(volume) * 100) - 1
-        assert changed[number] <= int(after) and changed[number + 1] > int(before)
-    assert {row["symbol"] for row in table.to_pylist()} == {"EURUSD", "BTC"}
-
-
-def test_the_environment_names_the_terminal(tmp_path):
-    description = Description(books={"E": BookDescription(kind="empty")})
-    with Terminal(tmp_path / "world", description) as terminal:
-        terminal.start()
-        script = "import MetaTrader5 as m; print(m.initialize(), m.last_error()[0])"
-        assert ask(script, tmp_path / "world") == ["True 1"]
-        assert ask(script, terminal.world.executable) == ["True 1"]
-        assert ask(script) == ["False -10003"]
-
-
-def test_the_end_of_a_recording_is_told_and_ends_the_command(command, tmp_path):
-    child = command(tmp_path, "--book", "A=shipped", "--speed", "1000x", "--linger-s", "0")
-    assert child.next()["event"] == "ready"
-    assert child.next() == {"event": "tape_end", "symbol": "A", "start": 1, "states": 6547}
-    assert child.process.wait(30) == 0
-
-
-@needs_posix
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_ends_on_a_signal_and_marks_the_terminal_dead(command, tmp_path, number):
-    child = command(tmp_path)
-    child.next()
-    child.process.send_signal(number)
-    assert child.process.wait(30) == 0
-    script = "import MetaTrader5 as m; print(m.initialize(), m.last_error()[0])"
-    assert ask(script, tmp_path) == ["False -10003"]
-
-
-def test_all_mistakes_are_told_together(command, tmp_path):
-    child = command(
-        tmp_path / "world",
-        *("--book", "A=generated:odd=1", "--fault", "explode@1s", "--speed", "fast"),
-        *("--spikes", "2", "--latency-us", "-1"),
-    )
-    out, err = child.process.communicate(timeout=30)
-    assert child.process.returncode == 2 and out == ""
-    for word in ("5 faults", "odd", "explode", "fast", "--spikes", "--latency-us", "disconnect@T"):
-        assert word in err
-    assert not (tmp_path / "world").exists()
-
-
-def test_a_second_terminal_in_the_same_directory_is_refused(command, tmp_path):
-    command(tmp_path).next()
-    second = command(tmp_path)
-    _, err = second.process.communicate(timeout=30)
-    assert second.process.returncode == 2 and "already runs" in err
 
 
 # Deaths.
@@ -273,8 +102,8 @@ def beat():
         beats.append(time.perf_counter_ns())
         time.sleep(0.01)
 threading.Thread(target=beat, daemon=True).start()
-time.sleep(0.1)
 print("up", flush=True)
+time.sleep(0.3)
 before = time.perf_counter_ns()
 mt5.terminal_info()
 after = time.perf_counter_ns()
@@ -287,10 +116,10 @@ def test_a_hung_call_freezes_every_thread_and_is_deaf_to_signals(client, tmp_pat
     description = Description(books={"E": BookDescription(kind="empty")})
     with Terminal(tmp_path, description) as terminal:
         terminal.start()
-        terminal.hang()
         hung = client(HUNG, tmp_path)
         assert hung.stdout.readline() == "up\n"
-        time.sleep(0.2)
+        terminal.hang()
+        time.sleep(0.6)
         hung.terminate()
         time.sleep(0.3)
         assert hung.poll() is None

@@ -11,6 +11,7 @@ from ticktape import clock, mt5
 from ticktape.feeds.mt5.codes import PIPE_CODES, call_words, disconnected
 from ticktape.feeds.mt5.counts import SymbolPolls
 from ticktape.feeds.mt5.terminal import BookAnswer, Refusal, Terminal
+from ticktape.feeds.mt5.watch import GAP_NS
 from ticktape.polls import PollCounts
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class PolledBooks:
         """Poll every symbol once; the images that are news.
 
         Raises:
-            Disconnected: the pass before this one met the terminal's end.
+            Disconnected: the terminal is gone; what the pass brought before that was given.
         """
         if self._gone is not None:
             raise self._gone
@@ -155,20 +156,24 @@ class PolledBooks:
             image = self._see(self._symbols[answer.symbol], answer)
             if image is not None:
                 images.append(image)
+        if self._gone is not None and not images:
+            raise self._gone
         return images
 
     def _see(self, state: _Symbol, answer: BookAnswer) -> mt5.Image | None:
         polls, before_ns, raw = state.polls, answer.before_ns, answer.image
         state.poll += 1
         polls.calls.append(answer.after_ns - before_ns)
-        previous_ns, state.previous_ns = state.previous_ns, before_ns
-        if previous_ns is not None:
-            polls.gaps.append(before_ns - previous_ns)
         if raw is None:
             # This poll saw nothing: what comes next changed after the one before it.
-            state.previous_ns = previous_ns
             self._failed(state, answer)
             return None
+        previous_ns, state.previous_ns = state.previous_ns, before_ns
+        if previous_ns is not None:
+            gap_ns = before_ns - previous_ns
+            polls.gaps.append(gap_ns)
+            if gap_ns >= GAP_NS:
+                polls.gap_end_ns = before_ns
         if state.errors:
             state.errors = state.failing_since_ns = state.retry_at_ns = 0
             self.failing.pop(answer.symbol, None)
@@ -196,8 +201,9 @@ class PolledBooks:
                 return None
         else:
             polls.changed += 1
-            polls.after_one += state.unchanged == 0
-            polls.after_two += state.unchanged == 1
+            # The first one says nothing of how soon a change follows a change.
+            polls.after_one += state.unchanged == 0 and not is_first
+            polls.after_two += state.unchanged == 1 and not is_first
         count = len(packed) // mt5.ROW_BYTES
         polls.rows_min = count if polls.rows_min < 0 else min(polls.rows_min, count)
         polls.rows_max = max(polls.rows_max, count)

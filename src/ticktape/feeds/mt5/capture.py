@@ -8,7 +8,8 @@ import gc
 import random
 import threading
 from collections.abc import Callable
-from typing import NamedTuple
+
+import msgspec
 
 from ticktape import clock, mt5
 from ticktape.errors import FeedError, Refused
@@ -17,6 +18,7 @@ from ticktape.feeds.clockstep import take_step
 from ticktape.feeds.gapkeeper import Content, GapKeeper
 from ticktape.feeds.mt5.books import BookSource
 from ticktape.feeds.mt5.broker import BrokerClock, BrokerOffset
+from ticktape.feeds.mt5.figures import OnWritten, PollConfig, PollStatistics
 from ticktape.feeds.mt5.pace import Pace
 from ticktape.feeds.mt5.restore import Restored
 from ticktape.feeds.mt5.subscriptions import Subscriptions
@@ -34,43 +36,7 @@ _HEARTBEAT_NS = clock.NS_PER_S
 _HEALTH_NS = 2 * clock.NS_PER_S
 _TELLER_S = 0.02  # for the parent to hear that we open the terminal: from then on the GIL is held
 _IDLE_S = 0.02
-
-OnWritten = Callable[[int, int, int, int], None]
-"""Called per block: from offset, to offset, monotonic ns after the write, entries."""
-
-
-class PollConfig(NamedTuple):
-    """What a polled capture needs to know besides its terminal and its books."""
-
-    feed: str
-    run: str
-    books: tuple[str, ...]
-    ticks: tuple[str, ...]
-    tick_ns: int
-    quiet_s: float
-    backoff_max_s: float
-    marks: int = 0
-    killed: str = ""
-
-
-class PollStatistics(NamedTuple):
-    """Counters only grow; `state`, `words`, `change_ratio` and the gap's p99 are of now."""
-
-    feed: str
-    state: str
-    words: str
-    session: int
-    frames: int
-    bytes: int
-    blocks: int
-    last_recv_ns: int
-    dropped_frames: int
-    journal_state: str
-    polls: int
-    changed: int
-    ticks: int
-    change_ratio: float
-    gap_p99_us: float
+_IDLE_NS = 20_000_000
 
 
 class PollCapture:
@@ -137,18 +103,22 @@ class PollCapture:
 
     def _pass(self) -> None:
         """One look at every book, and at the ticks when it is their time."""
-        now_ns = self._store(self._books.take(_IDLE_S))
-        if now_ns >= self._ticks_at_ns and self._cursors:
-            self._ticks_at_ns = now_ns + self._config.tick_ns
-            self._take_ticks()
+        began_ns = clock.monotonic_ns()
+        self._store(self._books.take(_IDLE_S))
+        self._take_ticks()
+        # Only now: of a pass that meets the terminal's end, nobody knows what it still saw.
+        self._watch.last_ns = began_ns
 
-    def _store(self, images: list[mt5.Image]) -> int:
-        now_ns = clock.monotonic_ns()
+    def _store(self, images: list[mt5.Image]) -> None:
         if images:
+            now_ns = clock.monotonic_ns()
             self._append([mt5.pack_image(image, now_ns) for image in images], now_ns)
-        return now_ns
 
     def _take_ticks(self) -> None:
+        now_ns = clock.monotonic_ns()
+        if now_ns < self._ticks_at_ns or not self._cursors:
+            return
+        self._ticks_at_ns = now_ns + self._config.tick_ns
         for symbol in self._subscriptions.ticking:
             batches = self._cursors[symbol].take(self._terminal, self._broker)
             if batches:
@@ -165,6 +135,12 @@ class PollCapture:
         self._bytes += sum(map(len, payloads))
         self._blocks += 1
         self._last_recv_ns = recv_ns
+        self._seal()
+
+    def _seal(self) -> None:
+        """While a gap is open the journal's last block says so, whatever came: we may be killed."""
+        if self._gaps.down_since_ns:
+            self._note({})
 
     # The session.
 
@@ -179,7 +155,8 @@ class PollCapture:
         self._on_state(content)
 
     def _note(self, content: dict[str, object]) -> None:
-        self._writer.append_json(EntryKind.NOTE, content, session=self._number)
+        stamps = msgspec.to_builtins(self._gaps.stamped(Content("note")))
+        self._writer.append_json(EntryKind.NOTE, stamps | content, session=self._number)
 
     def _on_offset(self, offset: BrokerOffset) -> None:
         self._note({"broker_clock": offset._asdict()})
@@ -222,6 +199,8 @@ class PollCapture:
         self._note({"terminal": facts._asdict()})
         now_ns = clock.monotonic_ns()
         self._subscriptions.forget()
+        for cursor in self._cursors.values():
+            cursor.resume()
         is_first = self._number == 1 and self._writer.recovered.last is None
         self._books.resume(after_gap=not is_first)
         if self._books.refusal is not None:
@@ -241,7 +220,6 @@ class PollCapture:
         for symbol in self._subscriptions.ask(self._terminal, now_ns):
             self._note({"instrument": {"symbol": symbol, **self._terminal.instrument(symbol)}})
             if symbol in self._subscriptions.ticking:
-                self._cursors[symbol].resume()
                 self._cursors[symbol].start(self._terminal)
         self._books.watch(self._subscriptions.booked)
 
@@ -252,12 +230,10 @@ class PollCapture:
         )
         return self._gaps.ready(content, self._wall.wall_ns())
 
-    def _failing(self) -> dict[str, str]:
-        found = {symbol: why.words for symbol, why in self._books.failing.items()}
-        for symbol in self._subscriptions.ticking:
-            if self._cursors[symbol].failing:
-                found.setdefault(symbol, self._cursors[symbol].failing)
-        return found
+    def _failing(self) -> dict[tuple[str, str], str]:
+        found = {("books", symbol): why.words for symbol, why in self._books.failing.items()}
+        words = {("ticks", each): self._cursors[each].failing for each in self._cursors}
+        return found | {want: why for want, why in words.items() if why}
 
     def _end_session(self, error: FeedError) -> None:
         now_ns = self._wall.wall_ns()
@@ -273,8 +249,12 @@ class PollCapture:
     # Between two passes.
 
     def _between(self) -> None:
+        self._keep_up()
+        if not self._books.is_self_paced:
+            self._wait()
+
+    def _keep_up(self) -> None:
         now_ns = clock.monotonic_ns()
-        self._watch.last_ns = now_ns
         if now_ns >= self._tick_at_ns:
             self._tick_at_ns = now_ns + _TICK_NS
             self._writer.tick()
@@ -282,21 +262,27 @@ class PollCapture:
         if now_ns >= self._beat_at_ns:
             self._beat_at_ns = now_ns + _HEARTBEAT_NS
             self._beat(now_ns)
-        if not self._books.is_self_paced:
-            self._wait()
 
     def _wait(self) -> None:
+        """Wait for the next pass; in a long wait, ticks and the rest have their turns."""
         wait_ns = self._pace.wait_ns(clock.monotonic_ns())
-        if wait_ns:
-            clock.sleep_s(wait_ns / clock.NS_PER_S)
-        elif len(self._books.failing) >= len(self._subscriptions.booked):
-            clock.sleep_s(_IDLE_S)  # there is no book to poll
+        if not wait_ns and len(self._books.failing) >= len(self._subscriptions.booked):
+            wait_ns = _IDLE_NS  # there is no book to poll
+        due_ns = clock.monotonic_ns() + wait_ns
+        while wait_ns > 0 and not self._stop.is_set():
+            clock.sleep_s(min(wait_ns, _TICK_NS) / clock.NS_PER_S)
+            if wait_ns <= _TICK_NS:
+                break
+            self._take_ticks()
+            self._keep_up()
+            wait_ns = due_ns - clock.monotonic_ns()
 
     def _beat(self, now_ns: int) -> None:
         """Once a second: write down how it was polled, and see to what goes wrong."""
         if now_ns >= self._health_at_ns:
             self._health_at_ns = now_ns + _HEALTH_NS
-            self._watch.health = self._terminal.health()
+            asked_ns = self._wall.wall_ns()
+            self._watch.hear(self._terminal.health(), asked_ns)
         polls = self._write_polls()
         self._pace.adjust(self._watch.changed, self._watch.polls, polls.to_ns - polls.from_ns)
         self._books.set_interval_ns(self._pace.interval_ns)
@@ -304,20 +290,26 @@ class PollCapture:
             self._hear(content, is_down=is_down)
         if self._subscriptions.is_due(now_ns):
             self._subscribe(now_ns)
-        if self._subscriptions.has_changed(self._failing()):
+        # While the terminal has no link, nothing stands: it is told when the link is back.
+        if not self._watch.is_unlinked and self._subscriptions.has_changed(self._failing()):
             self._enter(self._ready(), SessionState.READY)
         moved = take_step(self._wall, self._gaps)
         if moved is not None:
             self._writer.append_json(EntryKind.CLOCK, moved, session=self._number)
+            self._watch.shift(moved["step_ns"])
 
     def _write_polls(self) -> Polls:
         ticks = {symbol: self._cursors[symbol].delivered for symbol in self._cursors}
         polls = self._watch.beat(self._books.counts(), ticks, self._wall.wall_ns())
         polls.interval_ns, polls.late = self._pace.interval_ns, self._pace.late
         polls.cursors = {s: c.cursor for s, c in self._cursors.items() if c.cursor is not None}
+        for counts in polls.books:
+            if counts.gap_end_ns:
+                counts.gap_end_ns = self._wall.wall_at(counts.gap_end_ns)
         for each in self._terminal.clock_maps():
             self._note({"clock_map": each._asdict()})
         self._writer.append_json(EntryKind.POLLS, polls, session=self._number)
+        self._seal()
         return polls
 
     def _hear(self, content: Content, *, is_down: bool | None) -> None:

@@ -11,7 +11,8 @@ class SymbolPolls:
     """Collects polls of one symbol; `take` gives them away and begins anew.
 
     The poller adds to `calls` and `gaps` (nanoseconds) and to the counters itself: a call for each
-    poll would cost as much as all of the counting.
+    poll would cost as much as all of the counting. `gap_end_ns` is where a very long gap ended
+    (monotonic).
     """
 
     __slots__ = (
@@ -21,6 +22,7 @@ class SymbolPolls:
         "changed",
         "empty",
         "errors",
+        "gap_end_ns",
         "gaps",
         "rows_max",
         "rows_min",
@@ -37,6 +39,7 @@ class SymbolPolls:
         self.changed = self.unchanged = self.stored = self.empty = 0
         self.after_one = self.after_two = 0
         self.rows_min, self.rows_max = -1, 0
+        self.gap_end_ns = 0
         self.errors: dict[str, int] = {}
         self.calls = array("q")
         self.gaps = array("q")
@@ -59,6 +62,7 @@ class SymbolPolls:
             max(self.gaps, default=0),
             self.after_one,
             self.after_two,
+            self.gap_end_ns,
         )
         self._clear()
         return counts

@@ -15,7 +15,7 @@ _STEP = 2.0  # the interval at most doubles or halves in a second
 class Pace:
     """Passes every `interval_ns`; 0 is as fast as possible.
 
-    `late` counts passes that began more than one interval after their time.
+    `late` counts passes that began after their time.
     """
 
     def __init__(self, interval_ns: int) -> None:
@@ -50,8 +50,8 @@ class AutoPace(Pace):
 
     def adjust(self, changed: int, polls: int, elapsed_ns: int) -> None:
         """Choose the interval for the rate of changes that `elapsed_ns` of polling showed."""
-        if not polls:
-            return
+        if not polls or elapsed_ns <= 0:
+            return  # the wall clock was set back meanwhile
         # Nothing seen in a second is half a change, not none: the interval then grows by steps.
         share = min(max(changed, 0.5) / polls, 1 - 0.5 / polls)
         # By the polls that there were: a slow terminal makes fewer than were meant.

@@ -1,5 +1,6 @@
 """Finds the tick cursors again in the journal itself, which alone survives everything."""
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -36,30 +37,40 @@ def restore(directory: Path, symbols: Iterable[str]) -> Restored:
     """
     wanted = set(symbols)
     found: Cursors = {}
-    offset_ms = 0
+    offset_ms: int | None = None
     end = _END
     segments = list_segments(directory) if wanted else []
     for segment in reversed(segments):
-        newer, newer_offset_ms = _restore_from(directory, segment.position, end)
-        found = newer | found
-        offset_ms = offset_ms or newer_offset_ms
+        older, older_offset_ms = _restore_from(directory, segment.position, end)
+        found = older | found
+        offset_ms = older_offset_ms if offset_ms is None else offset_ms
         if wanted <= found.keys():
             break
         end = segment.position
-    return Restored({symbol: at for symbol, at in found.items() if symbol in wanted}, offset_ms)
+    cursors = {symbol: at for symbol, at in found.items() if symbol in wanted}
+    return Restored(cursors, offset_ms or 0)
 
 
-def _restore_from(directory: Path, start: Position, end: Position) -> Restored:
+def _restore_from(directory: Path, start: Position, end: Position) -> tuple[Cursors, int | None]:
     found: Cursors = {}
-    offset_ms = 0
+    offset_ms: int | None = None
     with Reader(directory, None, start) as reader:
         while blocks := reader.read_until(end, _READ_BYTES):
             for block in blocks:
                 for kind, payload in block.entries():
                     if kind == EntryKind.BINARY and payload[:1] == _TICKS:
-                        batch = mt5.unpack_ticks(payload, block.recv_mono_ns)
-                        found[batch.symbol] = (mt5.last_msc(batch.rows), batch.seen)
-                        offset_ms = batch.offset_ms or offset_ms
+                        offset_ms = _hear(payload, found, offset_ms)
                     elif kind == EntryKind.POLLS:
-                        found.update(_polls.decode(payload).cursors)
-    return Restored(found, offset_ms)
+                        with contextlib.suppress(ValueError):  # of another version
+                            found.update(_polls.decode(payload).cursors)
+    return found, offset_ms
+
+
+def _hear(payload: bytes, found: Cursors, offset_ms: int | None) -> int | None:
+    try:
+        batch = mt5.unpack_ticks(payload, 0)
+    except ValueError:
+        return offset_ms  # it stands in `unknown`; a start must not fail on it
+    if batch.rows:
+        found[batch.symbol] = (mt5.last_msc(batch.rows), batch.seen)
+    return batch.offset_ms

@@ -7,6 +7,9 @@ from ticktape.clock import NS_PER_S
 from ticktape.feeds.mt5.terminal import Refusal, Terminal
 from ticktape.feeds.protocol import Channels
 
+Failing = Mapping[tuple[str, str], str]
+"""(Channel, symbol) -> why its calls fail."""
+
 _RETRY_NS = (2 * NS_PER_S, 5 * NS_PER_S, 15 * NS_PER_S, 60 * NS_PER_S)
 
 
@@ -70,21 +73,21 @@ class Subscriptions:
         """Whether it is time to ask again for what was refused."""
         return bool(self._refused) and now_ns >= self._due_ns
 
-    def _missing(self, failing: Mapping[str, str]) -> dict[_Want, str]:
+    def _missing(self, failing: Failing) -> dict[_Want, str]:
         found = {want: refusal.words for want, refusal in self._refused.items()}
         found |= {
-            want: f"{want.symbol}: {failing[want.symbol]}"
-            for want in self._there
-            if want.symbol in failing
+            want: f"{want.symbol}: {failing[want]}"
+            for want in self._wanted
+            if want in self._there and want in failing
         }
         return found
 
-    def has_changed(self, failing: Mapping[str, str]) -> bool:
+    def has_changed(self, failing: Failing) -> bool:
         """Whether `standing` would say something else now than it last did."""
         return self._missing(failing).keys() != self._told.keys()
 
-    def standing(self, failing: Mapping[str, str]) -> tuple[Channels, Channels, str, str]:
-        """Channels that stand, those that do not, why, and what to do; `failing` symbols do not."""
+    def standing(self, failing: Failing) -> tuple[Channels, Channels, str, str]:
+        """Channels that stand, those that do not, why, and what to do; what fails does not."""
         missing = self._told = self._missing(failing)
         hint = next((self._refused[want].hint for want in missing if want in self._refused), "")
         return (

@@ -195,8 +195,11 @@ class LocalTerminal:
                 ) from error
         if not module.initialize(**initialize_arguments(self._account)):
             raise disconnected(opening_words(*module.last_error()))
-        info = module.account_info()
-        facts = verify(self._account, info, module.terminal_info(), module.last_error())
+        info, said = module.account_info(), module.last_error()
+        terminal = None
+        if info is not None:
+            terminal, said = module.terminal_info(), module.last_error()
+        facts = verify(self._account, info, terminal, said)
         return facts._replace(package=str(getattr(module, "__version__", "")))
 
     def subscribe(self, symbol: str, *, book: bool) -> Refusal | None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ticktape import mt5
 from ticktape.errors import Disconnected
+from ticktape.feeds.mt5.books import FAILING_NS
 from ticktape.feeds.mt5.broker import BrokerClock
 from ticktape.feeds.mt5.terminal import Terminal
 
@@ -15,6 +16,7 @@ BATCH = 4_096
 """What a terminal keeps at hand of a symbol without a book; more is asked for when that is full."""
 _BATCH_MAX = 1 << 20
 _ROUNDS_MAX = 8  # calls for one symbol before the books have their turn again
+_FIRST_MS = 1_000  # between two looks a symbol's very first ticks may span as much
 _TIMES = np.dtype({"names": ["time_msc"], "formats": ["<i8"], "offsets": [40], "itemsize": 60})
 
 
@@ -32,11 +34,14 @@ class TickCursor:
         self.cursor = cursor
         self.delivered = 0
         self.failing = ""
+        self._failing_since_ns = 0
         self._marks = marks
         self._after_gap = cursor is not None
 
     def start(self, terminal: Terminal) -> None:
         """Begin behind what is there now; a cursor that is known stays.
+
+        Without any tick there is no place yet: to ask from the epoch on would bring all of history.
 
         Raises:
             Disconnected: the terminal is gone.
@@ -44,6 +49,8 @@ class TickCursor:
         if self.cursor is not None:
             return
         newest = terminal.last_tick_msc(self.symbol)
+        if newest <= 0:
+            return
         answer = terminal.copy_ticks(self.symbol, _second_of(newest), BATCH)
         times = _times(answer.rows or b"")
         if len(times):
@@ -53,6 +60,7 @@ class TickCursor:
     def resume(self) -> None:
         """A session begins: what comes next fills the hole before it from the history."""
         self._after_gap = self.cursor is not None
+        self.failing, self._failing_since_ns = "", 0
 
     def take(self, terminal: Terminal, broker: BrokerClock) -> list[mt5.TickBatch]:
         """All ticks since the last call, or as many as a few calls bring.
@@ -61,11 +69,16 @@ class TickCursor:
             Disconnected: the terminal is gone; what came before that is lost to this call alone.
         """
         found: list[mt5.TickBatch] = []
+        if self.cursor is None:
+            newest = terminal.last_tick_msc(self.symbol)
+            if newest <= 0:
+                return found
+            self.cursor = (newest - _FIRST_MS, 0)
         count = BATCH
         for _ in range(_ROUNDS_MAX):
-            before = self.cursor or (0, 0)
+            before = self.cursor
             try:
-                batch, is_full = self._ask(terminal, broker, count)
+                batch, is_full = self._ask(terminal, broker, before, count)
             except Disconnected:
                 if not found:
                     raise
@@ -79,14 +92,17 @@ class TickCursor:
         return found
 
     def _ask(
-        self, terminal: Terminal, broker: BrokerClock, count: int
+        self, terminal: Terminal, broker: BrokerClock, cursor: tuple[int, int], count: int
     ) -> tuple[mt5.TickBatch | None, bool]:
-        newest, seen = self.cursor or (0, 0)
+        newest, seen = cursor
         answer = terminal.copy_ticks(self.symbol, _second_of(newest), count)
         if answer.rows is None:
-            self.failing = f"copy_ticks_from fails ({answer.code} {answer.text!r})"
+            self._failing_since_ns = self._failing_since_ns or answer.before_ns
+            # The history still has them: that one call fails costs nothing.
+            if answer.after_ns - self._failing_since_ns >= FAILING_NS:
+                self.failing = f"copy_ticks_from fails ({answer.code} {answer.text!r})"
             return None, False
-        self.failing = ""
+        self.failing, self._failing_since_ns = "", 0
         times = _times(answer.rows)
         low = int(times.searchsorted(newest, "left"))
         high = int(times.searchsorted(newest, "right"))

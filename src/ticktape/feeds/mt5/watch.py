@@ -8,7 +8,7 @@ from ticktape.feeds.mt5.terminal import Health
 from ticktape.polls import PollCounts, Polls, quantile_ns
 
 STALL_NS = 250_000_000
-"""A call or a pause between polls of this length is named."""
+"""A call or a pause between polls of this length, beyond the pace that is wanted, is named."""
 GAP_NS = 2 * NS_PER_S
 """Without a poll for so long we were not there to see: that is a gap and not a slow poll."""
 _WARM_BEATS = 5  # a book fills within a second of its subscription
@@ -17,7 +17,8 @@ _WARM_BEATS = 5  # a book fills within a second of its subscription
 class PollWatch:
     """Judges the heartbeats of one feed.
 
-    `last_ns` is where the last pass ended (monotonic); `changed` and `polls` are of the last beat.
+    `last_ns` is where the last whole pass began (monotonic); `changed` and `polls` are of the last
+    beat. While `is_unlinked` the terminal has no trade server.
     """
 
     def __init__(self, quiet_s: float) -> None:
@@ -28,8 +29,9 @@ class PollWatch:
         self.change_ratio = 0.0
         self.gap_p99_us = 0.0
         self.is_quiet = False
+        self.is_unlinked = False
         self._quiet_ns = int(quiet_s * NS_PER_S)
-        self._unlinked = False
+        self._call_ns = 0
         self._linked_ns = 0
         self._from_ns = 0
         self._news_ns = 0
@@ -40,9 +42,22 @@ class PollWatch:
         """A session begins."""
         self.health = Health(True, 0, 0)
         self.last_ns = mono_ns
-        self.is_quiet = self._unlinked = False
+        self.is_quiet = self.is_unlinked = False
+        self._call_ns = 0
         self._from_ns = self._news_ns = self._linked_ns = wall_ns
         self._empty_beats = {}
+
+    def hear(self, health: Health, asked_ns: int) -> None:
+        """Take in how the terminal's link stood at `asked_ns`, in wall time."""
+        self.health = health
+        if health.connected and not self.is_unlinked:
+            self._linked_ns = asked_ns
+
+    def shift(self, step_ns: int) -> None:
+        """Our wall clock was set by so much."""
+        self._from_ns += step_ns
+        self._news_ns += step_ns
+        self._linked_ns += step_ns
 
     def beat(self, counts: list[PollCounts], ticks: dict[str, int], wall_ns: int) -> Polls:
         """A heartbeat of what was polled since the last one; `ticks` are totals by symbol."""
@@ -72,7 +87,7 @@ class PollWatch:
     def notices(self, polls: Polls, wall_ns: int) -> Iterator[tuple[Content, bool | None]]:
         """What is worth saying; with True the terminal's link is lost, with False it is back."""
         yield from self._stalls(polls)
-        yield from self._link(wall_ns)
+        yield from self._link()
         for each in polls.books:
             beats = self._empty_beats.get(each.symbol, 0)
             if each.polls and each.empty == each.polls:
@@ -95,8 +110,12 @@ class PollWatch:
 
     def _stalls(self, polls: Polls) -> Iterator[tuple[Content, bool | None]]:
         worst = max(polls.books, key=lambda each: each.gap_max_ns, default=PollCounts(""))
-        gap_ns, call_ns = worst.gap_max_ns, max((e.call_max_ns for e in polls.books), default=0)
-        if max(gap_ns, call_ns) < STALL_NS:
+        gap_ns = worst.gap_max_ns
+        # A slow call may end with one beat, and the gap that it made with the poll behind that.
+        last_call_ns = self._call_ns
+        self._call_ns = max((each.call_max_ns for each in polls.books), default=0)
+        call_ns = max(last_call_ns, self._call_ns)
+        if gap_ns - polls.interval_ns < STALL_NS:
             return
         if call_ns >= STALL_NS:
             words = f"the terminal took {call_ns / 1e6:,.0f} ms for a call"
@@ -105,25 +124,24 @@ class PollWatch:
             words = f"{gap_ns / 1e6:,.0f} ms passed between two polls"
             hint = "The terminal's other calls, or other work on this machine, took that long."
         content = Content("stalled", words=words, hint=hint)
-        if gap_ns >= GAP_NS:
+        if gap_ns - polls.interval_ns >= GAP_NS:
+            end_ns = worst.gap_end_ns or polls.to_ns
             content.gaps = [
                 {
-                    "from_ns": polls.to_ns - gap_ns,
-                    "to_ns": polls.to_ns,
+                    "from_ns": end_ns - gap_ns,
+                    "to_ns": end_ns,
                     "cause": words,
                     "symbol": worst.symbol,
                 }
             ]
         yield content, None
 
-    def _link(self, wall_ns: int) -> Iterator[tuple[Content, bool | None]]:
-        if not self.health.connected and not self._unlinked:
-            self._unlinked = True
+    def _link(self) -> Iterator[tuple[Content, bool | None]]:
+        if not self.health.connected and not self.is_unlinked:
+            self.is_unlinked = True
             words = "the terminal has lost its trade server: books stand still"
             hint = "Look at the terminal's status line; nothing can be recorded until it is back."
             yield Content("unlinked", words=words, hint=hint, down_since_ns=self._linked_ns), True
-        elif self.health.connected and self._unlinked:
-            self._unlinked = False
+        elif self.health.connected and self.is_unlinked:
+            self.is_unlinked = False
             yield Content("linked", words="the terminal has its trade server again"), False
-        if self.health.connected:
-            self._linked_ns = wall_ns

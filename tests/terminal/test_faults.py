@@ -1,0 +1,166 @@
+"""What can go wrong with a terminal: each is named, and harms neither other symbols nor feeds."""
+
+import json
+
+import pytest
+
+from ticktape import clock
+from ticktape.config import Keys
+from ticktape.sim.mt5 import Control
+from ticktape.sim.mt5.control import NEVER_NS
+
+PLANTED = "planted-pass+0815"
+
+
+@pytest.fixture(scope="module")
+def recorded(simulate, start_run, feed_text, folder):
+    """One run with a terminal for each fault, and a stock feed beside them."""
+    alpaca = simulate("alpaca", "--path", "/v2/iex", "--tape", "generated", "--rate", "2000")
+    book = "X=generated:levels=10,rate=50"
+    options = ("--book", book, "--latency-us", "20")
+    worlds = {
+        "symbols": ("--book", "NODOM=none", "--book", "EMPTY=empty"),
+        "killed": (),
+        "stalls": (),
+        "unlinked": (),
+        "hangs": (),
+        "loggedout": ("--fault", "logout@0s"),
+        "wrong": (),
+        "login": ("--login", "4711"),
+    }
+    sims = {name: simulate("mt5", folder / name, *options, *more) for name, more in worlds.items()}
+    more = dict.fromkeys(worlds, "poll_ms = 5")
+    more["hangs"] += "\nhang_s = 2"
+    more["wrong"] += '\nserver = "Other-Server"'
+    wanted = {name: ["X"] for name in worlds}
+    wanted["symbols"] = ["X", "NOPE", "NODOM", "EMPTY"]
+    text = (
+        f'[[feed]]\nname = "sip"\nkind = "alpaca"\nurl = "{alpaca.ready["urls"]["/v2/iex"]}"\n'
+        'trades = ["*"]\nquotes = ["*"]\nbars = ["*"]\n'
+    )
+    text += feed_text("absent", folder / "nowhere" / "terminal64.exe", books=["X"])
+    for name, sim in sims.items():
+        text += feed_text(name, sim.ready["path"], books=wanted[name], ticks=["X"], more=more[name])
+    keys = {"sip": Keys("demo-key", "demo-secret"), "login": Keys("4711", PLANTED)}
+    run = start_run(text, "faults", keys)
+    run.until_ready("symbols", "killed", "stalls", "unlinked", "hangs", "sip")
+    run.go_on(1)
+    switch = {name: Control(folder / name / "control.map") for name in worlds}
+    sims["killed"].kill()
+    switch["hangs"].hang = 1
+    switch["unlinked"].frozen_until_ns = NEVER_NS
+    switch["unlinked"].frozen_from_ns = clock.monotonic_ns()
+    for _ in range(2):
+        switch["stalls"].stall_next_ms = 500
+        run.go_on(1.5)
+    simulate("mt5", folder / "killed", *options)
+    switch["unlinked"].frozen_until_ns = clock.monotonic_ns()
+    run.until(lambda: [e for e in run.events if e.event == "hung"], "the hung one is given up")
+    run.go_on(1)
+    switch["hangs"].hang = 0
+    for name in ("killed", "hangs"):
+        what = f"{name} is recorded again"
+        run.until(lambda name=name: len(run.words(name, "subscribed")) == 2, what)
+    run.until(lambda: run.words("unlinked", "linked"), "the link is back")
+    run.until(lambda: run.words("symbols", "empty"), "the empty book is told of")
+    run.go_on(3)
+    run.stop()
+    return run, run.prove()
+
+
+def feed_of(verdict, name):
+    return next(feed for feed in verdict.feeds if feed.name == name)
+
+
+def causes(verdict, name):
+    return [gap.cause for gap in feed_of(verdict, name).gaps if not gap.planned]
+
+
+def test_terminal_that_is_not_running_is_named_and_tried_again(recorded):
+    run, verdict = recorded
+    assert any("is not running" in words for words in run.words("absent", "down"))
+    assert feed_of(verdict, "absent").sessions > 1
+    assert "is not running" in causes(verdict, "absent")[0]
+
+
+def test_terminal_where_nobody_is_logged_in_is_named(recorded):
+    run, verdict = recorded
+    assert any("nobody is logged in" in words for words in run.words("loggedout", "down"))
+    assert any("-10005" in cause for cause in causes(verdict, "loggedout"))
+
+
+def test_wrong_server_and_wrong_password_are_named_without_the_account(recorded):
+    run, _ = recorded
+    (words,) = run.words("wrong", "refused")
+    assert "'Demo-Server'" in words and "'Other-Server'" in words
+    assert any("refuses the login" in words for words in run.words("login", "down"))
+    assert "5000001" not in json.dumps([each.content for each in run.events])
+
+
+def test_unknown_symbol_one_without_a_book_and_one_that_never_fills_harm_no_other(recorded):
+    run, verdict = recorded
+    found = {gap.symbol: gap.cause for gap in feed_of(verdict, "symbols").gaps if gap.symbol}
+    assert "no symbol NOPE" in found["NOPE"]
+    assert "no book of NODOM" in found["NODOM"]
+    assert set(found) == {"NOPE", "NODOM"}
+    assert run.words("symbols", "empty") == ["the book of EMPTY stays empty"]
+    images = [image for image in run.images("symbols") if image.symbol == "X"]
+    assert len(images) > 100
+    (empty,) = [image for image in run.images("symbols") if image.symbol == "EMPTY"]
+    assert empty.rows == b""
+
+
+def test_terminal_killed_and_restarted_is_a_gap_from_the_last_poll_and_goes_on(recorded):
+    run, verdict = recorded
+    (gap,) = [gap for gap in feed_of(verdict, "killed").gaps if not gap.planned]
+    assert "the terminal is gone (-10002" in gap.cause or "(-10004" in gap.cause
+    assert 1.5 < (gap.to_ns - gap.from_ns) / 1e9 < 8
+    sessions = [image for image in run.images("killed") if image.marks & 2]
+    assert len(sessions) == 1, "the first image after it says so"
+
+
+def test_stalls_are_named_and_are_no_gap(recorded):
+    run, verdict = recorded
+    said = run.words("stalls", "stalled")
+    assert len(said) >= 2
+    assert any("took" in words for words in said)
+    assert causes(verdict, "stalls") == []
+    (polls,) = feed_of(verdict, "stalls").polls
+    assert polls.gap_max_ns > 450_000_000
+
+
+def test_lost_trade_server_is_a_gap_until_it_is_back(recorded):
+    _, verdict = recorded
+    (gap,) = [gap for gap in feed_of(verdict, "unlinked").gaps if not gap.planned]
+    assert "lost its trade server" in gap.cause
+    assert 2 < (gap.to_ns - gap.from_ns) / 1e9 < 9
+
+
+def test_hung_terminal_is_left_and_opened_again_and_the_gap_says_why(recorded):
+    run, verdict = recorded
+    hung = [e.content["words"] for e in run.events if e.event == "hung"]
+    assert hung and all("has not answered for" in words for words in hung)
+    assert any("has not answered for" in cause for cause in causes(verdict, "hangs"))
+    assert all(gap.to_ns is not None for gap in feed_of(verdict, "hangs").gaps if not gap.planned)
+
+
+def test_stock_feed_beside_them_lost_nothing(recorded):
+    run, verdict = recorded
+    sip = feed_of(verdict, "sip")
+    assert sip.reasons() == []
+    assert sip.sessions == 1
+    assert run.end.restarts.keys() <= {"capture-hangs"}
+
+
+def test_every_image_and_tick_of_all_of_them_is_in_its_table(recorded):
+    _, verdict = recorded
+    for feed in verdict.feeds:
+        assert all(count.adds_up for count in feed.counts), feed.name
+
+
+def test_no_password_or_account_is_in_anything_that_the_run_wrote(recorded):
+    run, _ = recorded
+    files = [path for path in run.directory.root.rglob("*") if path.is_file()]
+    assert len(files) > 50
+    for secret in (PLANTED.encode(), b"5000001"):
+        assert [str(path) for path in files if secret in path.read_bytes()] == []

@@ -1,0 +1,83 @@
+"""A real recorder's ticks against the terminal's own: each once, wherever it is killed."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from ticktape.sim.mt5 import World, ticks_truth
+from ticktape.sim.mt5.results import TICK_DTYPE
+
+SYMBOL = "EURUSD"
+RATE = 8_000
+KILLS = 6
+
+
+@pytest.fixture(scope="module")
+def killed(simulate, start_run, feed_text, folder):
+    """A feed of fast ticks whose process is killed again and again, at no chosen moment."""
+    sim = simulate(
+        *("mt5", folder / "ticking", "--book", f"{SYMBOL}=generated:levels=5,rate=20"),
+        *("--tick-rate", RATE, "--latency-us", "0", "--broker-hours", "3"),
+    )
+    run = start_run(
+        feed_text("fx", sim.ready["path"], books=[SYMBOL], ticks=[SYMBOL], more="tick_ms = 20")
+    )
+    run.until_ready("fx")
+    for number in range(KILLS):
+        run.go_on(0.7 + number * 0.13)
+        pid = run.supervisor.pids()["capture-fx"]
+        os.kill(pid, signal.SIGKILL)
+        run.until(
+            lambda pid=pid: run.supervisor.pids().get("capture-fx") not in (None, pid), "it is back"
+        )
+        run.until(lambda: run.said("fx").get("session") == 1, "it says so")
+        run.until_ready("fx")
+    run.go_on(2)
+    run.stop()
+    world = World(folder / "ticking")
+    rows, visible_ns = ticks_truth(world, SYMBOL)
+    return run, rows, visible_ns
+
+
+def test_every_tick_is_journaled_once_and_in_order_across_kills(killed):
+    run, truth, _ = killed
+    stored = np.frombuffer(run.ticks("fx", SYMBOL), TICK_DTYPE)
+    assert len(stored) > 50_000
+    assert len(np.unique(stored["time_msc"])) < len(stored) / 100, "many share a millisecond"
+    # All of the terminal's from the first that was taken to the last, and nothing twice.
+    first = np.flatnonzero(truth == stored[0])
+    starts = [at for at in first if (truth[at : at + len(stored)] == stored).all()]
+    assert starts, "the journal is no unbroken part of the truth"
+
+
+def test_table_has_every_journaled_tick_once(killed):
+    run, _, _ = killed
+    verdict = run.prove()
+    (feed,) = verdict.feeds
+    ticks = next(count for count in feed.counts if count.kind == "ticks")
+    assert ticks.adds_up
+    assert ticks.received == ticks.stored == len(run.ticks("fx", SYMBOL)) // TICK_DTYPE.itemsize
+
+
+def test_each_kill_is_a_gap_of_the_book_and_its_first_image_says_so(killed):
+    run, _, _ = killed
+    (feed,) = run.prove().feeds
+    gaps = [gap for gap in feed.gaps if gap.cause == "the recorder was killed"]
+    assert len(gaps) == KILLS
+    assert all(gap.to_ns is not None for gap in gaps)
+    assert sum(bool(image.marks & 2) for image in run.images("fx")) == KILLS
+
+
+def test_brokers_clock_is_known_and_the_times_are_utc(killed):
+    run, _, _ = killed
+    from ticktape.replay.tail import connect_run
+
+    con = connect_run(run.directory)
+    offsets, late_ms = con.execute(
+        "SELECT list(DISTINCT offset_ms), max(recv_ns - event_ns) / 1e6 FROM ticks"
+    ).fetchall()[0]
+    con.close()
+    assert offsets == [3 * 3_600_000]
+    assert 0 < late_ms < 60_000
