@@ -8,6 +8,7 @@ from ticktape import clock
 from ticktape.config import Keys
 from ticktape.sim.mt5 import Control
 from ticktape.sim.mt5.control import NEVER_NS
+from ticktape.sim.mt5.holding import HangLock
 
 PLANTED = "planted-pass+0815"
 
@@ -47,6 +48,8 @@ def recorded(simulate, start_run, feed_text, folder):
     run.go_on(1)
     switch = {name: Control(folder / name / "control.map") for name in worlds}
     sims["killed"].kill()
+    hung = HangLock(folder / "hangs")
+    hung.acquire()
     switch["hangs"].hang = 1
     switch["unlinked"].frozen_until_ns = NEVER_NS
     switch["unlinked"].frozen_from_ns = clock.monotonic_ns()
@@ -58,6 +61,7 @@ def recorded(simulate, start_run, feed_text, folder):
     run.until(lambda: [e for e in run.events if e.event == "hung"], "the hung one is given up")
     run.go_on(1)
     switch["hangs"].hang = 0
+    hung.release()
     for name in ("killed", "hangs"):
         what = f"{name} is recorded again"
         run.until(lambda name=name: len(run.words(name, "subscribed")) == 2, what)

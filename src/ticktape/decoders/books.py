@@ -278,7 +278,7 @@ def _flags(
     owner: npt.NDArray[Any],
 ) -> npt.NDArray[np.int32]:
     """The BookFlags of each image; the few that are remarkable are looked at one by one."""
-    marks = np.array([image.marks for image in images])
+    marks = np.array([image.marks for image in images], np.int64)
     flags = np.where(marks & Mark.KEYFRAME, int(BookFlag.KEYFRAME), 0)
     flags |= np.where(marks & Mark.AFTER_GAP, int(BookFlag.AFTER_GAP), 0)
     kinds, prices = rows["type"], rows["price"]

@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from ticktape import mt5
+from ticktape import clock, mt5
 from ticktape.errors import Disconnected, ProtocolViolated
 from ticktape.feeds.mt5 import push
-from ticktape.feeds.mt5.bridgebooks import BridgeBooks
+from ticktape.feeds.mt5.bridged import BridgedBooks
 from ticktape.feeds.mt5.frames import Listener
 from ticktape.feeds.mt5.push import PushedBooks
 
@@ -30,7 +30,8 @@ def number_of(image):
 def until(books, is_there, found=None):
     """Take until `is_there` of all that was taken; fails after 20 s."""
     found = [] if found is None else found
-    for _ in range(400):
+    end_ns = clock.monotonic_ns() + 20 * clock.NS_PER_S
+    while clock.monotonic_ns() < end_ns:
         if is_there(found):
             return found
         found += books.take(0.05)
@@ -111,6 +112,8 @@ def test_what_was_counted_adds_up_to_what_came(served, books):
         assert counts.polls == counts.changed + counts.unchanged + sum(counts.errors.values())
         assert counts.stored == counts.changed == len(images)
         assert sum(counts.calls.values()) == counts.polls == sum(counts.gaps.values()) + 1
+        assert counts.after_one == sum(image.unchanged == 0 for image in images[1:])
+        assert counts.after_two == sum(image.unchanged == 1 for image in images[1:])
         assert (counts.rows_min, counts.rows_max) == (6, 6)
         assert images[-1].poll <= counts.polls
         polls = [image.poll for image in images]
@@ -184,13 +187,17 @@ def test_a_symbol_that_fails_is_tried_less_and_the_others_go_on(served, bridge, 
     assert number_of(until(books, len)[0]) == 2
     total = summed(books, {})
     assert 1 <= total["RIZ6"].errors["-1"] <= 8
-    served.market.codes.clear()
     served.market.put("RIZ6", 3)
+    served.market.codes.clear()
     (image,) = until(books, len)
     # What came while nobody could see came after the last poll that saw.
     assert image.before_ns - image.previous_ns > 900_000_000
     assert books.failing == {}
     books.close()
+    summed(books, total)
+    # A poll that failed saw nothing, and is no end of a gap.
+    polls = total["RIZ6"].polls - total["RIZ6"].errors["-1"]
+    assert sum(total["RIZ6"].gaps.values()) == polls - 1
 
 
 def test_the_end_of_the_terminal_comes_after_the_images_before_it(served, bridge, books):
@@ -325,33 +332,24 @@ def test_a_bridge_that_cannot_reach_us_says_so_in_words(bridge, monkeypatch):
 
 def test_books_are_asked_for_where_the_bridge_cannot_reach_us(bridge, monkeypatch):
     monkeypatch.setattr(push, "Listener", ClosedPort)
-    waited = []
-    now = [0]
-
-    def sleep_s(seconds):
-        waited.append(seconds)
-        now[0] += round(seconds * 1e9)
-
-    books = BridgeBooks(bridge, 0, 30_000_000, lambda: now[0], sleep_s)
+    books = BridgedBooks(bridge, 0, 30_000_000)
     books.resume(after_gap=True)
     assert books.refusal is not None
+    assert not books.is_self_paced
     books.watch(BOTH)
     found = books.take(0.02)
     assert [(image.symbol, image.rows) for image in found] == [(each, rows(1)) for each in BOTH]
     assert {image.marks for image in found} == {KEYFRAME | AFTER_GAP}
-    for _ in range(4):
-        assert books.take(0.02) == []
-    # It waits for its pace, but never longer than it was told to.
-    assert waited == [0.02, 0.01, 0.02, 0.01]
-    assert [counts.polls for counts in books.counts()] == [3, 3]
-    books.close()
-    assert books.rest() == []
+    assert books.take(0.02) == []
+    assert [counts.polls for counts in books.counts()] == [2, 2]
+    assert books.close() == []
 
 
 def test_books_are_pushed_where_the_bridge_reaches_us(served, bridge):
-    books = BridgeBooks(bridge)
+    books = BridgedBooks(bridge, 0, 0)
     books.resume(after_gap=False)
     assert books.refusal is None
+    assert books.is_self_paced
     books.watch(BOTH)
     assert len(until(books, lambda found: len(found) == 2)) == 2
     assert served.pushing() == 1
@@ -370,3 +368,18 @@ def test_requests_are_answered_while_the_bridge_pushes(served, bridge, books):
         assert bridge.copy_ticks("NOPE", 1, 1).code == -4
         assert bridge.health().connected
     assert threading.active_count() == 1
+
+
+def test_a_long_pause_between_polls_is_told_with_its_end(served, bridge, monkeypatch):
+    monkeypatch.setattr(push, "GAP_NS", 100_000_000)
+    books = started(PushedBooks(bridge), ["RIZ6"])
+    until(books, len)
+    served.market.hangs = True
+    begun_ns = clock.monotonic_ns()
+    served.eventually(lambda: clock.monotonic_ns() - begun_ns > 300_000_000)
+    served.market.hangs = False
+    total = {}
+    until(books, lambda _: summed(books, total)["RIZ6"].gap_end_ns)
+    assert total["RIZ6"].gap_max_ns > 200_000_000
+    assert begun_ns + 200_000_000 < total["RIZ6"].gap_end_ns < clock.monotonic_ns()
+    books.close()

@@ -21,6 +21,8 @@ KEYFRAME_NS = 60 * clock.NS_PER_S
 """So often an image is stored although nothing changed: nobody must read further back."""
 FAILING_NS = clock.NS_PER_S
 """A symbol whose calls fail for so long is one that is not recorded."""
+# A plain number: the operators of an enum cost a microsecond each.
+_KEYFRAME = int(mt5.Mark.KEYFRAME)
 _RETRY_NS = (100_000_000, 500_000_000, 2 * clock.NS_PER_S, 10 * clock.NS_PER_S, 30 * clock.NS_PER_S)
 
 
@@ -123,7 +125,7 @@ class PolledBooks:
         self._monotonic_ns = monotonic_ns
         self._symbols: dict[str, _Symbol] = {}
         self._order: list[str] = []
-        self._first_marks = mt5.Mark(0)
+        self._first_marks = 0
         self._gone: Disconnected | None = None
 
     def watch(self, symbols: Sequence[str]) -> None:
@@ -137,7 +139,7 @@ class PolledBooks:
         """A session begins: nothing that was known before says how a book stands now."""
         self._gone = None
         self._symbols, self._order, self.failing = {}, [], {}
-        self._first_marks = mt5.Mark.AFTER_GAP if after_gap else mt5.Mark(0)
+        self._first_marks = int(mt5.Mark.AFTER_GAP) if after_gap else 0
 
     def take(self, wait_s: float = 0.0) -> list[mt5.Image]:
         """Poll every symbol once; the images that are news.
@@ -210,7 +212,7 @@ class PolledBooks:
         polls.stored += 1
         marks = self._marks | state.marks
         if same or is_first:
-            marks |= mt5.Mark.KEYFRAME
+            marks |= _KEYFRAME
         image = mt5.Image(
             answer.symbol,
             answer.before_ns,

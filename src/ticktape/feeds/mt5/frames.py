@@ -22,13 +22,15 @@ _BUFFER_BYTES = 1 << 21
 class Heartbeat(msgspec.Struct, omit_defaults=True):
     """The JSON of a counts frame: what was polled of a symbol since the last one.
 
-    `poll` is the number of its last poll. `failing` is since when its calls fail (the bridge's
-    counter), the code and the text.
+    `poll` is the number of its last poll. `failing` is since when its calls fail, the code and the
+    text; `gap_end` is where a remarkable gap ended, 0 for none. Both times are the bridge's
+    counter's.
     """
 
     counts: PollCounts
     poll: int = 0
     failing: tuple[int, int, str] | None = None
+    gap_end: int = 0
 
 
 class Frame(NamedTuple):

@@ -17,6 +17,7 @@ from ticktape.feeds.mt5.bridge import BridgeTerminal
 from ticktape.feeds.mt5.codes import PIPE_CODES, call_words, disconnected
 from ticktape.feeds.mt5.frames import Frame, FrameReader, Heartbeat, Listener, PushedImage
 from ticktape.feeds.mt5.terminal import Refusal
+from ticktape.feeds.mt5.watch import GAP_NS
 from ticktape.polls import PollCounts, add_counts
 
 _DRAIN_S = 2.0
@@ -98,9 +99,7 @@ class PushedBooks:
                 listener.port,
                 listener.token,
                 self._interval_ns,
-                KEYFRAME_NS,
-                FAILING_NS,
-                _RETRY_NS,
+                (KEYFRAME_NS, FAILING_NS, GAP_NS, _RETRY_NS),
             )[0]
             if words:
                 return _cannot(f"it cannot reach {address}, port {listener.port}: {words}")
@@ -273,6 +272,8 @@ class PushedBooks:
             )
 
     def _beat(self, lane: _Lane, heartbeat: Heartbeat) -> None:
+        if heartbeat.gap_end:
+            heartbeat.counts.gap_end_ns = self._bridge.clock_map.latest_ns(heartbeat.gap_end)
         _add(lane.counts, heartbeat.counts)
         lane.poll = heartbeat.poll
         lane.uncounted.clear()
@@ -311,7 +312,11 @@ def _add(into: PollCounts, counts: PollCounts) -> None:
     into.stored += counts.stored
     into.empty += counts.empty
     into.call_max_ns = max(into.call_max_ns, counts.call_max_ns)
+    if counts.gap_end_ns and counts.gap_max_ns >= into.gap_max_ns:
+        into.gap_end_ns = counts.gap_end_ns
     into.gap_max_ns = max(into.gap_max_ns, counts.gap_max_ns)
+    into.after_one += counts.after_one
+    into.after_two += counts.after_two
     # An untouched PollCounts shares nothing: msgspec copies its empty dicts.
     add_counts(into.errors, counts.errors.items())
     add_counts(into.calls, counts.calls.items())

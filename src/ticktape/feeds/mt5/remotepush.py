@@ -36,7 +36,7 @@ _SECOND = 1000000000
 _pushes = []
 
 
-def push_start(host, port, token, interval_ns, keyframe_ns, failing_ns, retry_ns):
+def push_start(host, port, token, interval_ns, limits):
     received = _now()
     _push_end()
     try:
@@ -46,7 +46,7 @@ def push_start(host, port, token, interval_ns, keyframe_ns, failing_ns, retry_ns
         connection.sendall(token)
     except OSError as error:
         return received, _now(), str(error) or type(error).__name__
-    _pushes.append(_Push(connection, interval_ns, keyframe_ns, failing_ns, retry_ns))
+    _pushes.append(_Push(connection, interval_ns, limits))
     return received, _now(), ""
 
 
@@ -101,6 +101,7 @@ class _Book:
         self.errors, self.calls, self.gaps = {}, {}, {}
         self.rows_min, self.rows_max = -1, 0
         self.call_max = self.gap_max = 0
+        self.after_one = self.after_two = self.gap_end = 0
 
     def heartbeat(self):
         said = {"poll": self.poll, "counts": {
@@ -108,7 +109,10 @@ class _Book:
             "unchanged": self.unchanged, "stored": self.stored, "empty": self.empty,
             "errors": self.errors, "rows_min": max(self.rows_min, 0), "rows_max": self.rows_max,
             "calls": self.calls, "gaps": self.gaps,
-            "call_max_ns": self.call_max, "gap_max_ns": self.gap_max}}
+            "call_max_ns": self.call_max, "gap_max_ns": self.gap_max,
+            "after_one": self.after_one, "after_two": self.after_two}}
+        if self.gap_end:
+            said["gap_end"] = self.gap_end
         if self.failing is not None:
             said["failing"] = self.failing
         self.clear()
@@ -118,10 +122,10 @@ class _Book:
 class _Push:
     # Polls books, and sends those that are news; ends when the recorder does not listen.
 
-    def __init__(self, connection, interval_ns, keyframe_ns, failing_ns, retry_ns):
+    def __init__(self, connection, interval_ns, limits):
         self.connection = connection
         self.interval_ns = interval_ns
-        self.keyframe_ns, self.failing_ns, self.retry_ns = keyframe_ns, failing_ns, retry_ns
+        self.keyframe_ns, self.failing_ns, self.gap_ns, self.retry_ns = limits
         self.wanted = self.applied = ()
         self.books = []
         self.out = []
@@ -218,17 +222,19 @@ class _Push:
         each.calls[bucket] = each.calls.get(bucket, 0) + 1
         if spent > each.call_max:
             each.call_max = spent
-        previous = each.previous
+        if book is None:
+            # This poll saw nothing: what comes next changed after the one before it.
+            self.fail(each, before, after, int(code), str(text))
+            return after
+        previous, each.previous = each.previous, before
         if previous is not None:
             gap = before - previous
             bucket = _bucket(gap)
             each.gaps[bucket] = each.gaps.get(bucket, 0) + 1
             if gap > each.gap_max:
                 each.gap_max = gap
-        if book is None:
-            self.fail(each, before, after, int(code), str(text))
-            return after
-        each.previous = before
+                if gap >= self.gap_ns:
+                    each.gap_end = before
         if each.failed:
             each.failed = each.failing_since = each.retry_at = 0
             each.failing = None
@@ -254,6 +260,9 @@ class _Push:
                 return
         else:
             each.changed += 1
+            # The first one says nothing of how soon a change follows a change.
+            each.after_one += each.unchanged_run == 0 and not is_first
+            each.after_two += each.unchanged_run == 1 and not is_first
         count = len(book)
         each.rows_min = count if each.rows_min < 0 else min(each.rows_min, count)
         each.rows_max = max(each.rows_max, count)
