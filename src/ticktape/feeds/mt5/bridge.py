@@ -276,6 +276,12 @@ class BridgeTerminal:
             raise disconnected(call_words(code, text))
         return Health(*said)
 
+    def market_watch(self) -> list[tuple[str, int]]:
+        """What Market Watch shows; nothing when the terminal cannot say."""
+        shown, code, text = self.ask("market_watch")
+        raise_if_gone(code, text)
+        return [(str(symbol), int(depth)) for symbol, depth in shown]
+
     # For those who let the bridge poll.
 
     def local_address(self) -> tuple[Any, str]:

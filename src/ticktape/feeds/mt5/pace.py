@@ -42,6 +42,18 @@ class Pace:
         self._due_ns = now_ns
 
 
+def wanted_interval_ns(changed: int, polls: int, elapsed_ns: int) -> float:
+    """The interval at which `AUTO_RATIO` of the polls see a change, for changes at random.
+
+    `changed` of `polls` saw one in `elapsed_ns`; neither of the last two may be 0.
+    """
+    # Nothing seen is half a change, not none: the answer is then a guess that is long enough.
+    share = min(max(changed, 0.5) / polls, 1 - 0.5 / polls)
+    # By the polls that there were: a slow terminal makes fewer than were meant.
+    rate = -math.log1p(-share) * polls / elapsed_ns
+    return -math.log1p(-AUTO_RATIO) / rate
+
+
 class AutoPace(Pace):
     """Steers the interval so that `AUTO_RATIO` of the polls see a change, for random changes."""
 
@@ -52,11 +64,7 @@ class AutoPace(Pace):
         """Choose the interval for the rate of changes that `elapsed_ns` of polling showed."""
         if not polls or elapsed_ns <= 0:
             return  # the wall clock was set back meanwhile
-        # Nothing seen in a second is half a change, not none: the interval then grows by steps.
-        share = min(max(changed, 0.5) / polls, 1 - 0.5 / polls)
-        # By the polls that there were: a slow terminal makes fewer than were meant.
-        rate = -math.log1p(-share) * polls / elapsed_ns
-        wanted_ns = -math.log1p(-AUTO_RATIO) / rate
+        wanted_ns = wanted_interval_ns(changed, polls, elapsed_ns)
         wanted_ns = min(max(wanted_ns, self.interval_ns / _STEP), self.interval_ns * _STEP)
         self.interval_ns = int(min(max(wanted_ns, _AUTO_MIN_NS), _AUTO_MAX_NS))
 

@@ -24,6 +24,7 @@ FUNCTIONS = (
     "ticks",
     "last_tick",
     "health",
+    "market_watch",
     "leave",
     "push_start",
     "push_watch",
@@ -178,6 +179,16 @@ def health():
     if info is not None:
         said = (bool(info.connected), int(info.ping_last), int(info.build))
     return received, _now(), said, int(code), str(text)
+
+
+def market_watch():
+    received = _now()
+    with _call():
+        found = _mt5.symbols_get()
+        code, text = (0, "") if found is not None else _last_error()
+    shown = tuple(
+        (str(info.name), int(info.ticks_bookdepth)) for info in found or () if info.visible)
+    return received, _now(), shown, int(code), str(text)
 
 
 def leave(symbols):

@@ -117,6 +117,9 @@ class Terminal(Protocol):
     def health(self) -> Health:
         """Ask how the terminal's own link stands."""
 
+    def market_watch(self) -> Sequence[tuple[str, int]]:
+        """Symbols that Market Watch shows, each with its `ticks_bookdepth`."""
+
     def clock_maps(self) -> Sequence[Any]:
         """Maps from the terminal's clock to ours since the last time, as named tuples."""
 
@@ -266,6 +269,13 @@ class LocalTerminal:
             code, text = self._module.last_error()
             raise disconnected(call_words(code, text))
         return Health(bool(info.connected), int(info.ping_last), int(info.build))
+
+    def market_watch(self) -> list[tuple[str, int]]:
+        """What Market Watch shows; nothing when the terminal cannot say."""
+        found = self._module.symbols_get()
+        if found is None:
+            raise_if_gone(*self._module.last_error())
+        return [(info.name, int(info.ticks_bookdepth)) for info in found or () if info.visible]
 
     def clock_maps(self) -> Sequence[Any]:
         """None: the calls are timed by our own clock."""

@@ -1,0 +1,15 @@
+"""The layout lab: which parallel layout misses least on this machine, at which memory threshold.
+
+    layouts     the layouts as small programs over one set of stages
+    stages      acquire -> pack -> save
+    source      what is captured: a simulated terminal, a real one, a stream
+    cell        one layout at one threshold: run, drained, killed
+    measure     what a cell's files say: gaps, order, loss, duplicates, corruption, missed states
+    machine     facts and stalls of this machine
+    plan        which cells, in which order; resumable
+    results     the words between running and reporting
+    verdict     the fastest layout that is safe, by how much, or no difference
+    report      the page, the pictures, the tables
+
+Nothing here may make one layout better than it is: all of them run the same stages.
+"""
