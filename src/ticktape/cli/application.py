@@ -15,6 +15,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "demo": ("ticktape.cli.demo:demo", "record a real tape from a simulated venue, prove it"),
         "init": ("ticktape.cli.prepare:init", "write a commented config"),
         "doctor": ("ticktape.cli.doctor:doctor", "look at this machine, the config and the keys"),
+        "probe": ("ticktape.cli.probe:probe", "ask a MetaTrader 5 terminal what it can do"),
     },
     "Record": {
         "record": ("ticktape.cli.record:record", "record what a config says, then prove it"),

@@ -175,7 +175,7 @@ def test_an_image_is_repeated_as_a_keyframe_though_nothing_changed(bridge, monke
 
 
 def test_a_symbol_that_fails_is_tried_less_and_the_others_go_on(served, bridge, monkeypatch):
-    monkeypatch.setattr(push, "_RETRY_NS", (50_000_000, 300_000_000))
+    monkeypatch.setattr(push, "RETRY_NS", (50_000_000, 300_000_000))
     books = started(PushedBooks(bridge))
     until(books, lambda found: len(found) == 2)
     served.market.codes["RIZ6"] = -1

@@ -135,7 +135,7 @@ def test_a_millisecond_that_fills_whole_batches_is_got_over(broker):
 
 
 def test_a_long_history_comes_in_portions_and_all_of_it(broker):
-    """The books have their turn between; what is marked comes behind a gap until it is caught up."""
+    """The books have their turns between; all of it is marked as coming from behind a gap."""
     times = [FIRST_MSC + number for number in range(50_000)]
     terminal = FakeTerminal(history(*times))
     cursor = TickCursor("A", (FIRST_MSC - 1, 0))

@@ -23,7 +23,7 @@ FAILING_NS = clock.NS_PER_S
 """A symbol whose calls fail for so long is one that is not recorded."""
 # A plain number: the operators of an enum cost a microsecond each.
 _KEYFRAME = int(mt5.Mark.KEYFRAME)
-_RETRY_NS = (100_000_000, 500_000_000, 2 * clock.NS_PER_S, 10 * clock.NS_PER_S, 30 * clock.NS_PER_S)
+RETRY_NS = (100_000_000, 500_000_000, 2 * clock.NS_PER_S, 10 * clock.NS_PER_S, 30 * clock.NS_PER_S)
 
 
 class Failing(NamedTuple):
@@ -47,6 +47,10 @@ class BookSource(Protocol):
     @property
     def is_self_paced(self) -> bool:
         """Whether `take` waits by itself for what comes next."""
+
+    @property
+    def late(self) -> int:
+        """Passes of a self-paced source that began after their time; only grows."""
 
     def set_interval_ns(self, interval_ns: int) -> None:
         """Change the pace of a source that is self-paced."""
@@ -120,6 +124,7 @@ class PolledBooks:
         self.failing: dict[str, Failing] = {}
         self.refusal: Refusal | None = None
         self.is_self_paced = False
+        self.late = 0
         self._terminal = terminal
         self._marks = marks
         self._monotonic_ns = monotonic_ns
@@ -165,7 +170,7 @@ class PolledBooks:
     def _see(self, state: _Symbol, answer: BookAnswer) -> mt5.Image | None:
         polls, before_ns, raw = state.polls, answer.before_ns, answer.image
         state.poll += 1
-        polls.calls.append(answer.after_ns - before_ns)
+        polls.calls.append(call_ns(answer))
         if raw is None:
             # This poll saw nothing: what comes next changed after the one before it.
             self._failed(state, answer)
@@ -237,7 +242,7 @@ class PolledBooks:
             self._gone = disconnected(said)
             return
         state.failing_since_ns = state.failing_since_ns or answer.before_ns
-        state.retry_at_ns = answer.after_ns + _RETRY_NS[min(state.errors, len(_RETRY_NS) - 1)]
+        state.retry_at_ns = answer.after_ns + RETRY_NS[min(state.errors, len(RETRY_NS) - 1)]
         state.errors += 1
         if answer.after_ns - state.failing_since_ns >= FAILING_NS:
             since_ns = state.previous_ns or state.failing_since_ns
@@ -253,3 +258,11 @@ class PolledBooks:
     def close(self) -> list[mt5.Image]:
         """Nothing runs beside the caller's own thread, and nothing is kept."""
         return []
+
+
+def call_ns(answer: BookAnswer) -> int:
+    """How long the call took: by the bridge's own clock where it was there, ours only encloses."""
+    remote = answer.remote
+    if remote is not None:
+        return remote.after - remote.before
+    return answer.after_ns - answer.before_ns

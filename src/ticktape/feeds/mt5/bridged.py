@@ -32,6 +32,11 @@ class BridgedBooks:
         """Whether the bridge keeps the pace."""
         return self._now is self._pushed
 
+    @property
+    def late(self) -> int:
+        """Passes of the bridge that began after their time."""
+        return self._pushed.late
+
     def resume(self, *, after_gap: bool) -> None:
         """A session begins: find out which way there is.
 

@@ -301,7 +301,8 @@ class PollCapture:
     def _write_polls(self) -> Polls:
         ticks = {symbol: self._cursors[symbol].delivered for symbol in self._cursors}
         polls = self._watch.beat(self._books.counts(), ticks, self._wall.wall_ns())
-        polls.interval_ns, polls.late = self._pace.interval_ns, self._pace.late
+        polls.interval_ns = self._pace.interval_ns
+        polls.late = self._pace.late + self._books.late
         polls.cursors = {s: c.cursor for s, c in self._cursors.items() if c.cursor is not None}
         for counts in polls.books:
             if counts.gap_end_ns:

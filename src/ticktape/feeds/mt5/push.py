@@ -12,7 +12,7 @@ import msgspec
 from ticktape import clock, mt5
 from ticktape.errors import Disconnected, FeedError, ProtocolViolated
 from ticktape.feeds.mt5 import remotepush
-from ticktape.feeds.mt5.books import _RETRY_NS, FAILING_NS, KEYFRAME_NS, Failing
+from ticktape.feeds.mt5.books import FAILING_NS, KEYFRAME_NS, RETRY_NS, Failing
 from ticktape.feeds.mt5.bridge import BridgeTerminal
 from ticktape.feeds.mt5.codes import PIPE_CODES, call_words, disconnected
 from ticktape.feeds.mt5.frames import Frame, FrameReader, Heartbeat, Listener, PushedImage
@@ -99,7 +99,7 @@ class PushedBooks:
                 listener.port,
                 listener.token,
                 self._interval_ns,
-                (KEYFRAME_NS, FAILING_NS, GAP_NS, _RETRY_NS),
+                (KEYFRAME_NS, FAILING_NS, GAP_NS, RETRY_NS),
             )[0]
             if words:
                 return _cannot(f"it cannot reach {address}, port {listener.port}: {words}")
