@@ -104,7 +104,7 @@ def missed_estimate(polls: int, changed: int, after_one: int, after_two: int) ->
     """
     if not changed or not polls:
         return 0.0
-    if changed / polls > CHANGE_RATIO_MAX:
+    if max(changed / polls, after_one / changed) > CHANGE_RATIO_MAX:
         return None
     one = after_one / changed
     two = after_two / max(changed - after_one, 1)

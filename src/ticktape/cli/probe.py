@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 _SECONDS = 30.0
 _SECONDS_MAX = 3_600.0
+_CALL_COLUMNS = ("call p50", "p99", "max")
+_BOOK_COLUMNS = (
+    *("book", "rows after", "asks + bids", "ticks_bookdepth", "polls"),
+    *_CALL_COLUMNS,
+    *("change ratio", "missed", "poll_ms"),
+)
+_TICK_COLUMNS = ("ticks", "newest", "last minute", "same ms", "flags", *_CALL_COLUMNS)
 _SIDES = {1: "sell", 2: "buy", 3: "sell at market", 4: "buy at market"}
 
 
@@ -155,7 +162,6 @@ def _print_books(books: "dict[str, BookFound]") -> None:
     rows, delivered = [], []
     for name, book in books.items():
         polls = book.polls
-        calls = [quantile_ns(polls.calls, share) for share in (0.5, 0.99)]
         missed = "-" if polls.missed is None else f"{polls.missed:,.0f}"
         rows.append(
             (
@@ -164,7 +170,7 @@ def _print_books(books: "dict[str, BookFound]") -> None:
                 f"{book.asks} + {book.bids}",
                 f"{book.depth}",
                 f"{polls.polls:,}",
-                *("-" if ns is None else duration(ns) for ns in (*calls, polls.call_max_ns)),
+                *_call_cells(polls.calls, polls.call_max_ns),
                 f"{book.change_ratio:.3f}",
                 missed,
                 "-" if book.poll_ms is None else f"{book.poll_ms:g}",
@@ -175,14 +181,12 @@ def _print_books(books: "dict[str, BookFound]") -> None:
             f"{flag} {count / book.images:.1%}" for flag, count in sorted(book.flags.items())
         )
         shown = "; ".join(
-            f"{_SIDES.get(kind, kind)} {price:.10g} × {volume:.10g}"
+            f"{_SIDES.get(kind, kind)} {price:.10g} x {volume:.10g}"
             for kind, price, _, volume in book.shown
         )
         delivered.append(f"{name}: volumes {volumes}; {order or 'in order, sells first'}; {shown}")
-    names = ("book", "rows after", "asks + bids", "ticks_bookdepth", "polls", "call p50", "p99")
-    names += ("max", "change ratio", "missed", "poll_ms")
     print_line("")
-    print_rows(names, rows, right=names[1:])
+    print_rows(_BOOK_COLUMNS, rows, right=_BOOK_COLUMNS[1:])
     for line in delivered:
         print_line(printable(line))
 
@@ -193,7 +197,6 @@ def _print_ticks(symbols: "dict[str, SymbolFound]") -> None:
     rows = []
     for name, each in symbols.items():
         ticks = each.ticks
-        calls = [quantile_ns(ticks.calls, share) for share in (0.5, 0.99)]
         stamp = clock.iso_utc(ticks.newest_msc * 1_000_000)[:23].replace("T", " ")
         rows.append(
             (
@@ -202,12 +205,17 @@ def _print_ticks(symbols: "dict[str, SymbolFound]") -> None:
                 ticks.error or f"{ticks.count:,}",
                 f"{ticks.same_ms:,}",
                 " ".join(f"{flags}" for flags in ticks.flags) or "-",
-                *("-" if ns is None else duration(ns) for ns in (*calls, ticks.call_max_ns)),
+                *_call_cells(ticks.calls, ticks.call_max_ns),
             )
         )
-    names = ("ticks", "newest", "last minute", "same ms", "flags", "call p50", "p99", "max")
     print_line("")
-    print_rows(names, rows, right=names[1:])
+    print_rows(_TICK_COLUMNS, rows, right=_TICK_COLUMNS[1:])
+
+
+def _call_cells(calls: "dict[int, int]", max_ns: int) -> list[str]:
+    """As _CALL_COLUMNS; a bucket's middle may lie above the longest that is in it."""
+    found = [quantile_ns(calls, share) for share in (0.5, 0.99)]
+    return [*("-" if ns is None else duration(min(ns, max_ns)) for ns in found), duration(max_ns)]
 
 
 def _print_answers(report: "ProbeReport") -> None:

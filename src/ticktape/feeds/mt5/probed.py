@@ -179,10 +179,11 @@ class ProbeReport(msgspec.Struct):
             book, ticks = content["symbols"][name]["book"], content["symbols"][name]["ticks"]
             book |= {"polls": each.book.polls.to_json(), "poll_ms": each.book.poll_ms}
             del ticks["calls"], ticks["call_max_ns"]
+            calls, max_ns = each.ticks.calls, each.ticks.call_max_ns
             ticks["call_us"] = {
-                "p50": _us(quantile_ns(each.ticks.calls, 0.5)),
-                "p99": _us(quantile_ns(each.ticks.calls, 0.99)),
-                "max": _us(each.ticks.call_max_ns),
+                "p50": min(quantile_ns(calls, 0.5) or 0, max_ns) / 1_000,
+                "p99": min(quantile_ns(calls, 0.99) or 0, max_ns) / 1_000,
+                "max": max_ns / 1_000,
             }
         own = {"books": self.books, "ticks": self.ticks, "poll_ms": self.poll_ms}
         return content | own | {"notes": self.notes()}
@@ -190,10 +191,6 @@ class ProbeReport(msgspec.Struct):
 
 _UNLINKED = "the terminal has no link to its trade server: books stand still. Look at its status."
 _CLOSED = "the market may be closed, or the broker sends none; probe again when it is open"
-
-
-def _us(ns: int | None) -> float | None:
-    return None if ns is None else ns / 1_000
 
 
 def _two_digits(number: float) -> float:
