@@ -92,6 +92,9 @@ CHANGE_RATIO_MAX = 0.8
 """Beyond it nothing can be said of what was missed: nearly every poll sees a change."""
 
 
+_CHAIN = 20  # of fewer changes a share says little
+
+
 def missed_estimate(polls: int, changed: int, after_one: int, after_two: int) -> float | None:
     """States that were probably missed beside `changed` seen ones; None when none can tell.
 
@@ -104,7 +107,9 @@ def missed_estimate(polls: int, changed: int, after_one: int, after_two: int) ->
     """
     if not changed or not polls:
         return 0.0
-    if max(changed / polls, after_one / changed) > CHANGE_RATIO_MAX:
+    # A book that stood still for long has few changes for its polls, however many it then missed.
+    is_chain = changed >= _CHAIN and after_one / changed > CHANGE_RATIO_MAX
+    if is_chain or changed / polls > CHANGE_RATIO_MAX:
         return None
     one = after_one / changed
     two = after_two / max(changed - after_one, 1)
