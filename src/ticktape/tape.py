@@ -145,6 +145,26 @@ class Tape:
         """Bars of every span (`span` is minute, updated or day); arguments as `trades`."""
         return self._rows("bars", symbol, start, end)
 
+    def books(
+        self,
+        symbol: str | None = None,
+        *,
+        start: Instant | None = None,
+        end: Instant | None = None,
+    ) -> pa.Table:
+        """Images of polled books, both sides best first; arguments as `trades`."""
+        return self._rows("books", symbol, start, end)
+
+    def ticks(
+        self,
+        symbol: str | None = None,
+        *,
+        start: Instant | None = None,
+        end: Instant | None = None,
+    ) -> pa.Table:
+        """A terminal's ticks; arguments as `trades`."""
+        return self._rows("ticks", symbol, start, end)
+
     def gaps(self) -> pa.Table:
         """What we were not there to hear: each gap once, as it stands, in order of beginning."""
         return self.sql("SELECT * FROM gaps ORDER BY from_ns, feed, symbol")

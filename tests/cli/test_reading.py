@@ -229,3 +229,13 @@ def test_export_writes_files_that_have_the_rows(said, demo, tmp_path):
 @pytest.mark.parametrize("wrong", [["--kinds", "trade"], ["--where", "nosuch = 1"]])
 def test_export_of_what_is_not_there_ends_with_2(said, demo, tmp_path, wrong):
     assert said("export", demo, tmp_path / "out", *wrong)[0] == 2
+
+
+def test_lists_of_a_book_stand_in_one_cell_of_a_csv_and_short_on_the_terminal(said, demo, tmp_path):
+    query = "select ask_prices from books where len(ask_prices) = 20 limit 1"
+    _, out, _ = said("sql", demo, query, "--format", "csv")
+    name, cell = list(csv.reader(io.StringIO(out)))
+    assert name == ["ask_prices"]
+    assert len(json.loads(cell[0])) == 20
+    _, shown, _ = said("sql", demo, query)
+    assert shown.splitlines()[1].endswith("… 20 in all]")

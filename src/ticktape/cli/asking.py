@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ticktape.cli.figures import plain_number
 from ticktape.errors import ConfigError, TickTapeError
@@ -43,3 +44,16 @@ def _values(column: "pa.ChunkedArray[Any]") -> list[object]:
         # Python's own times stop at microseconds.
         column = column.cast(pa.string())
     return [plain_number(value) for value in column.to_pylist()]
+
+
+def for_csv(rows: pa.Table) -> pa.Table:
+    """The rows with each list as one text, [1.5,2.0]: CSV has no lists."""
+    for at, field in enumerate(rows.schema):
+        if pa.types.is_list(field.type):
+            texts = rows.column(at).combine_chunks().cast(pa.list_(pa.string()))
+            joined: Any = pc.binary_join(texts, ",")
+            bracketed = pc.binary_join_element_wise(
+                pa.scalar("["), joined, pa.scalar("]"), pa.scalar("")
+            )
+            rows = rows.set_column(at, field.name, bracketed)
+    return rows

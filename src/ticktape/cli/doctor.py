@@ -3,6 +3,8 @@
 It asks nothing of a venue and writes nothing but a temporary file beside the run.
 """
 
+import importlib
+import ipaddress
 import os
 import shutil
 import socket
@@ -16,7 +18,8 @@ from ticktape import clock
 from ticktape.cli.figures import duration
 from ticktape.cli.running import keys_of, proxies_of
 from ticktape.cli.terminal import console, print_json, print_line
-from ticktape.config import Config, DecideConfig, FeedConfig, load_config
+from ticktape.config import Config, DecideConfig, FeedConfig, Keys, bridge_of, load_config
+from ticktape.config.terminal import MODULE
 from ticktape.errors import EXIT_CONFIG, ConfigError, DecisionError
 from ticktape.journal.disk import Disk
 
@@ -87,7 +90,8 @@ def _faults(what: str, error: ConfigError) -> list[Finding]:
 def _of_config(config: Config) -> list[Finding]:
     findings = _keys(config)
     proxies = proxies_of(config)
-    findings += [_reachable(feed, proxies[feed.name]) for feed in config.feed]
+    for feed in config.feed:
+        findings += _terminal(feed) if feed.kind == "mt5" else [_venue(feed, proxies[feed.name])]
     findings += [_strategy(each) for each in config.decide]
     if config.journal.sync == "os":
         cure = 'sync = "group" costs no speed and loses at most commit_ms of data.'
@@ -140,21 +144,79 @@ def _keys(config: Config) -> list[Finding]:
         found = keys_of(config)
     except ConfigError as error:
         return _faults("keys", error)
-    return [Finding("ok", "keys", f"feed {feed!r} has a key and a secret") for feed in found]
+    return [
+        Finding("ok", "keys", f"feed {feed.name!r} {_keys_words(feed, found[feed.name])}")
+        for feed in config.feed
+    ]
 
 
-def _reachable(feed: FeedConfig, proxy: str) -> Finding:
+def _keys_words(feed: FeedConfig, keys: Keys) -> str:
+    if feed.kind != "mt5":
+        return "has a key and a secret"
+    if keys.key:
+        return "has a login and a password"
+    return "has no login, which it needs not where the terminal is logged in"
+
+
+def _venue(feed: FeedConfig, proxy: str) -> Finding:
     """Whether the venue, or the proxy before it, takes a connection."""
     parts = urlsplit(proxy or feed.url)
     port = parts.port or (443 if parts.scheme in ("wss", "https") else 80)
     place = f"{'the proxy ' if proxy else ''}{parts.hostname}:{port}"
+    cure = "Look at the network and the firewall; behind a proxy set proxy = … for this feed."
+    return _reachable(feed, parts.hostname or "", port, place, cure)
+
+
+def _reachable(feed: FeedConfig, host: str, port: int, place: str, cure: str) -> Finding:
     try:
-        with socket.create_connection((parts.hostname or "", port), timeout=3):
+        with socket.create_connection((host, port), timeout=3):
             return Finding("ok", "network", f"feed {feed.name!r}: {place} answers")
     except OSError as error:
-        cure = "Look at the network and the firewall; behind a proxy set proxy = … for this feed."
         words = f"feed {feed.name!r}: {place} does not answer ({error.strerror or error})"
         return Finding("fault", "network", words, cure)
+
+
+def _terminal(feed: FeedConfig) -> list[Finding]:
+    """What a terminal needs, without opening it: `ticktape probe` does that."""
+    bridge = bridge_of(feed.terminal)
+    if bridge is None:
+        found = [_package(feed, "MetaTrader5", _NO_PACKAGE)]
+        if feed.terminal != MODULE and not Path(feed.terminal).exists():
+            words = f"feed {feed.name!r}: there is no {feed.terminal}"
+            cure = "Name terminal64.exe where it is installed, or leave terminal out."
+            found.append(Finding("fault", "terminal", words, cure))
+        return found
+    host, port = bridge
+    found = [_package(feed, "rpyc", "pip install 'ticktape[mt5-linux]'")]
+    found.append(_reachable(feed, host, port, f"the bridge {host}:{port}", _NO_BRIDGE))
+    if not _is_loopback(host):
+        words = f"feed {feed.name!r}: the bridge is not on this machine, and its port asks nobody"
+        cure = "Whoever reaches it may run programs there: come through a tunnel (ssh -L)."
+        found.append(Finding("note", "network", words, cure))
+    return found
+
+
+_NO_PACKAGE = (
+    "On Windows: pip install 'ticktape[mt5]'. Elsewhere: terminal = \"rpyc://127.0.0.1:18812\","
+    " see docs/how-to/record-mt5-wine.md."
+)
+_NO_BRIDGE = "Start it where the terminal runs, see docs/how-to/record-mt5-wine.md."
+
+
+def _package(feed: FeedConfig, name: str, cure: str) -> Finding:
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        words = f"feed {feed.name!r}: the package {name} cannot be imported ({error})"
+        return Finding("fault", "terminal", words, cure)
+    return Finding("ok", "terminal", f"feed {feed.name!r}: the package {name} is there")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _strategy(decide: DecideConfig) -> Finding:

@@ -7,7 +7,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from cyclopts import Parameter
 
-from ticktape.cli.asking import ask
+from ticktape.cli.asking import ask, for_csv
 from ticktape.cli.terminal import print_json, print_line
 from ticktape.errors import ConfigError, TableError
 from ticktape.replay.places import open_run
@@ -63,7 +63,7 @@ def export(
             path = target / f"{kind}.{format}"
             fresh = path.with_name(path.name + ".new")
             if format == "csv":
-                pyarrow.csv.write_csv(rows, fresh)
+                pyarrow.csv.write_csv(for_csv(rows), fresh)
             else:
                 pyarrow.parquet.write_table(rows, fresh)
             fresh.replace(path)

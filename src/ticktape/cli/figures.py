@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from ticktape.clock import NS_PER_S, iso_utc
 
+_LIST_SHOWN = 3
 _UNITS = (("ns", 1), ("µs", 1_000), ("ms", 1_000_000), ("s", NS_PER_S))
 _AGES = (
     ("s", 1, 120),
@@ -54,11 +55,19 @@ def cell(value: object) -> str:
     """A value of a table as text on one line; nothing in it can steer the terminal."""
     if value is None:
         return "NULL"
+    if isinstance(value, list):
+        return _list(value)
     if isinstance(value, float):
         return _float(value)
     if isinstance(value, datetime):
         return str(value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value)
     return printable(str(value))
+
+
+def _list(values: list[object]) -> str:
+    """A list in brackets; of a long one the beginning, and how many there are."""
+    shown = ", ".join(cell(value) for value in values[:_LIST_SHOWN])
+    return f"[{shown}, … {len(values)} in all]" if len(values) > _LIST_SHOWN else f"[{shown}]"
 
 
 def _float(value: float) -> str:

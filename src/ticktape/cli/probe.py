@@ -121,6 +121,7 @@ class _Tools:
             return None, "not asked: all who use a bridge share its one process"
         from ticktape.cli.probe_child import ask_second_process
 
+        self.say(f"asking whether a second process may hold the book of {symbol}")
         answer = ask_second_process(self._account, symbol)
         return answer.is_held, answer.words
 
@@ -243,9 +244,7 @@ def _print_verdict(report: "ProbeReport", terminal: str) -> None:
         print_line("nothing can be recorded here now: see above", style="bold red")
         return
     more = ", with legs = 2 if you like" if report.can_share and report.books else ""
-    print_line(
-        f"{len(report.books)} books and {len(report.ticks)} symbols' ticks can be recorded{more}:",
-        style="bold green",
-    )
+    counts = f"books: {len(report.books)}, ticks: {len(report.ticks)} of {len(report.symbols)}"
+    print_line(f"can be recorded{more} ({counts} symbols):", style="bold green")
     print_line("")
     print_line(text)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from ticktape.cli.asking import ask, values
+from ticktape.cli.asking import ask, for_csv, values
 from ticktape.cli.terminal import print_json, print_line, print_rows
 from ticktape.replay.places import open_run
 from ticktape.replay.tail import connect_run
@@ -74,7 +74,7 @@ def _print_table(found: pa.Table) -> None:
 def _write_rows(rows: pa.Table, format: str) -> None:
     sink = sys.stdout.buffer
     if format == "csv":
-        pyarrow.csv.write_csv(rows, sink)
+        pyarrow.csv.write_csv(for_csv(rows), sink)
     elif format == "parquet":
         pyarrow.parquet.write_table(rows, sink)
     else:

@@ -34,20 +34,36 @@ _FEED_TEST = _FEED | {
     "bars": ["FAKEPACA"],
 }
 
+# The symbols are examples: every broker has its own names.
+_FEED_MT5 = {
+    "name": "mt5",
+    "kind": "mt5",
+    "terminal": "module",
+    "books": ["EURUSD"],
+    "ticks": ["EURUSD"],
+    "poll_ms": "auto",
+}
 
-def default_toml(*, directory: str = "tape", test: bool = False) -> str:
+_KEYS = "# Keys stand in the environment, not here: APCA_API_KEY_ID and APCA_API_SECRET_KEY."
+_LOGIN = """\
+# The terminal is best logged in by hand; else MT5_LOGIN and MT5_PASSWORD stand in the environment.
+# Put your symbols in as Market Watch shows them; `ticktape probe mt5` says which have a book."""
+
+
+def default_toml(*, directory: str = "tape", test: bool = False, mt5: bool = False) -> str:
     """Write a config that works as it is: what must be set, and every other key as a comment.
 
-    With `test` it records Alpaca's test stream, else the free IEX feed.
+    With `test` it records Alpaca's test stream, with `mt5` the MetaTrader 5 terminal of this
+    machine, else Alpaca's free IEX feed.
     """
     lines = [
         "# What ticktape records, and how. A line that begins with # shows a default.",
-        "# Keys stand in the environment, not here: APCA_API_KEY_ID and APCA_API_SECRET_KEY.",
+        _LOGIN if mt5 else _KEYS,
         "",
     ]
     shown: dict[str, dict[str, object]] = {
         "": {"directory": directory},
-        "[[feed]]": dict(_FEED_TEST if test else _FEED),
+        "[[feed]]": dict(_FEED_MT5 if mt5 else _FEED_TEST if test else _FEED),
     }
     for head, kind in TABLES.items():
         given = shown.get(head, {})

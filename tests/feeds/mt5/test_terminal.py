@@ -169,7 +169,7 @@ def test_a_terminal_that_says_nothing_of_itself_is_tried_again_with_its_own_erro
 
 def test_only_what_is_given_is_asked_for():
     assert initialize_arguments(Account()) == {"timeout": 60_000}
-    # Without a login the package would log in at the server with an account of nobody.
+    # Without a login the server is only compared with what the terminal says.
     assert initialize_arguments(Account(server="S")) == {"timeout": 60_000}
     assert initialize_arguments(Account("p", "S", "12", "pw", 5, True)) == {
         "timeout": 5,

@@ -170,7 +170,7 @@ class Probe:
     def _poll(self, seconds: float) -> float:
         """Poll all books as fast as possible, and look for ticks; how many seconds it took."""
         if self._booked:
-            self._tools.say(f"polling {len(self._booked)} books for {seconds:g} s")
+            self._tools.say(f"polling {', '.join(self._booked)} for {seconds:g} s")
         else:
             self._tools.say(f"no book to poll; looking for ticks for {seconds:g} s")
         books = PolledBooks(self._terminal, monotonic_ns=self._clock.monotonic_ns)
@@ -273,7 +273,6 @@ class Probe:
                 report.after_reopen = str(error.args[0])
 
     def _share(self, report: ProbeReport, symbol: str) -> None:
-        self._tools.say(f"asking whether a second process may hold the book of {symbol}")
         report.can_share, report.second = self._tools.hold(symbol)
         if report.can_share is None:
             return
