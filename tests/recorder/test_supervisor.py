@@ -167,6 +167,8 @@ def test_lost_frames_are_summed_by_feed(supervise):
 class FakeChild:
     """A child that is gone at once, or never."""
 
+    task = None
+
     def __init__(self, name, code=0, *, stays=False, restarts=0):
         self.name, self.exit_code, self.stays, self.restarts = name, code, stays, restarts
         self.leaving = self.final = False
@@ -238,7 +240,9 @@ def test_feeds_leave_before_readers(supervise):
 
 def test_a_run_whose_feeds_are_all_final_is_over(supervise):
     made = supervise()
-    made.captures = [SimpleNamespace(final=True, poll=lambda: None, kill=lambda: None)]
+    made.captures = [
+        SimpleNamespace(final=True, task=None, poll=lambda: None, kill=lambda: None)
+    ]
 
     assert not made.poll(0.0)
 

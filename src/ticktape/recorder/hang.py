@@ -36,16 +36,15 @@ class HangWatch:
     def look(self, child: ChildProcess) -> str:
         """End the child if it hangs; what to say of that, "" for nothing."""
         task = child.task
-        pid = child.pid
-        if not isinstance(task, CaptureTask) or task.feed.kind != "mt5" or pid is None:
+        if not isinstance(task, CaptureTask) or task.feed.kind != "mt5" or child.pid is None:
             return ""
         patience_s = task.feed.hang_s if child.name in self._open else self._opening_s
         silent_s = (clock.monotonic_ns() - child.heard_ns) / clock.NS_PER_S
         if silent_s <= patience_s or "://" in task.feed.terminal or child.leaving:
             return ""
-        if self._ended.get(child.name) == pid:
+        if self._ended.get(child.name) == child.pid:
             return ""  # told already; the system takes its time
-        self._ended[child.name] = pid
+        self._ended[child.name] = child.pid
         words = f"the terminal has not answered for {silent_s:.0f} s"
         child.end(msgspec.structs.replace(task, killed=words))
         return words

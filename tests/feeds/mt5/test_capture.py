@@ -718,7 +718,7 @@ def test_a_slow_pace_is_neither_a_stall_nor_a_gap_and_the_rest_goes_on(run, poll
     assert sum(each.books[0].polls for each in polls) == pytest.approx(60_500 / poll_ms, abs=2)
     arrived = sorted({at(tick.recv_ns) for tick in run.records("ticks")})
     assert max(b - a for a, b in itertools.pairwise(arrived)) < 0.25
-    assert run.ticked > 500
+    assert run.ticked > 350
 
 
 def test_a_stop_is_heard_in_a_long_wait(run):
