@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -17,6 +18,27 @@ def test_init_writes_a_config_that_loads_and_says_what_comes_next(said, tmp_path
     assert code == 0
     assert load_config(path).feed[0].trades == ("FAKEPACA",)
     assert f"ticktape record {path}" in out
+
+
+@pytest.mark.parametrize("platform", ["win32", "linux"])
+def test_init_for_a_terminal_says_what_comes_next_on_this_system(
+    said, tmp_path, monkeypatch, platform
+):
+    monkeypatch.setattr("ticktape.cli.prepare.sys.platform", platform)
+    path = tmp_path / "mine.toml"
+    code, out, _ = said("init", path, "--mt5")
+    assert code == 0
+    assert load_config(path).feed[0].books == ("EURUSD",)
+    assert "ticktape probe mt5" in out
+    assert "APCA" not in out
+    assert ("rpyc://" in out) == (platform != "win32")
+
+
+def test_init_refuses_two_venues_at_once(said, tmp_path):
+    code, _, err = said("init", tmp_path / "mine.toml", "--mt5", "--test")
+    assert code == 2
+    assert "two venues" in err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_init_never_replaces_a_file(said, tmp_path):
@@ -56,6 +78,57 @@ def test_doctor_finds_missing_keys_a_closed_port_and_a_broken_strategy(said, tmp
     assert levels["journal"] == ["note"]
     _, out, _ = said("doctor", path)
     assert "4 faults to mend before recording" in out.splitlines()[-1]
+
+
+@pytest.fixture
+def of_terminal(said, tmp_path, monkeypatch):
+    """What doctor finds of a feed whose terminal is `terminal`: (what, level) -> words."""
+    for name in ("MT5_LOGIN", "MT5_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+
+    def ask(terminal):
+        path = tmp_path / "mine.toml"
+        text = f'[[feed]]\nname = "a"\nkind = "mt5"\nterminal = {json.dumps(str(terminal))}\n'
+        path.write_text(text + 'books = ["RIZ6"]\n')
+        _, out, _ = said("doctor", path, "--json")
+        findings = json.loads(out.splitlines()[-1])["findings"]
+        wanted = ("keys", "terminal", "network")
+        return {(f["what"], f["level"]): f["words"] for f in findings if f["what"] in wanted}
+
+    return ask
+
+
+def test_doctor_misses_the_terminals_package_and_program(of_terminal, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "MetaTrader5", None)
+    found = of_terminal("module")
+    assert "cannot be imported" in found["terminal", "fault"]
+    monkeypatch.setitem(sys.modules, "MetaTrader5", sys)
+    assert ("terminal", "fault") not in of_terminal("module")
+    assert "there is no" in of_terminal(tmp_path / "terminal64.exe")["terminal", "fault"]
+    (tmp_path / "terminal64.exe").touch()
+    assert ("terminal", "fault") not in of_terminal(tmp_path / "terminal64.exe")
+
+
+def test_doctor_tries_the_port_of_a_bridge_and_wants_it_on_this_machine(of_terminal, monkeypatch):
+    pytest.importorskip("rpyc")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        found = of_terminal(f"rpyc://127.0.0.1:{port}")
+    assert found.keys() == {("keys", "ok"), ("terminal", "ok"), ("network", "ok")}
+    assert "does not answer" in of_terminal(f"rpyc://127.0.0.1:{port}")["network", "fault"]
+    monkeypatch.setattr("ticktape.cli.doctor.socket.create_connection", lambda *_, **__: server)
+    found = of_terminal("rpyc://192.0.2.1:18812")
+    assert "not on this machine" in found["network", "note"]
+
+
+def test_doctor_says_whether_a_terminal_is_logged_in_by_us(of_terminal, monkeypatch):
+    assert "has no login" in of_terminal("module")["keys", "ok"]
+    monkeypatch.setenv("MT5_LOGIN", "4711")
+    assert "MT5_PASSWORD" in of_terminal("module")["keys", "fault"]
+    monkeypatch.setenv("MT5_PASSWORD", "s3cr3t")
+    words = of_terminal("module")["keys", "ok"]
+    assert "has a login" in words
+    assert "4711" not in words and "s3cr3t" not in words
 
 
 def test_record_reports_all_faults_of_a_config_together(said, tmp_path):

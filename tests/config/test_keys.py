@@ -8,7 +8,7 @@ import types
 import pytest
 from rich.console import Console
 
-from ticktape.config import Keys, read_keys
+from ticktape.config import Keys, read_keys, read_login
 from ticktape.errors import ConfigError
 
 KEY = "PK7PLANTEDKEY0123456"
@@ -151,3 +151,54 @@ def test_keys_show_nothing_of_themselves():
 
 def test_keys_survive_the_pipe_to_a_child():
     assert pickle.loads(pickle.dumps(Keys(KEY, SECRET))) == Keys(KEY, SECRET)
+
+
+# The account of a terminal.
+
+LOGIN = {"MT5_LOGIN": "5000001", "MT5_PASSWORD": " pass wörd "}
+
+
+def refused_login(spec, environ=None):
+    with pytest.raises(ConfigError) as caught:
+        read_login(spec, environ or {}, label='feed[1] "rts"')
+    text = f"{caught.value} {caught.value.faults}"
+    assert "PLANTED" not in text and "5000001" not in text and "wörd" not in text
+    assert 'feed[1] "rts"' in text
+    return text
+
+
+def test_a_login_comes_from_the_given_environment():
+    assert read_login("env", LOGIN) == Keys("5000001", "pass wörd")
+
+
+def test_where_the_terminal_is_logged_in_no_login_is_needed():
+    assert read_login("env", {}) == Keys("", "")
+    assert read_login("env", {"MT5_LOGIN": " ", "APCA_API_KEY_ID": KEY}) == Keys("", "")
+
+
+@pytest.mark.parametrize("name", LOGIN)
+def test_half_a_login_is_refused_by_the_name_of_what_is_missing(name):
+    (missing,) = LOGIN.keys() - {name}
+    text = refused_login("env", {name: LOGIN[name]})
+    assert f"the environment has no {missing}" in text and f"no {name}" not in text
+    assert "or neither" in text
+
+
+@pytest.mark.parametrize("login", ["investor", "5000001x", "-5", "12.5", "PLANTED"])
+def test_a_login_that_is_no_number_is_refused_without_repeating_it(login):
+    assert "the login is no number" in refused_login("env", LOGIN | {"MT5_LOGIN": login})
+
+
+def test_a_login_comes_from_a_file_of_two_lines(tmp_path):
+    assert read_login(write(tmp_path / "keys", "5000001\nsecret"), {}) == Keys("5000001", "secret")
+    assert "login is no number" in refused_login(write(tmp_path / "swapped", "secret\n5000001"))
+
+
+def test_alpacas_variables_are_no_login_and_a_login_is_no_key():
+    assert read_login("env", ENVIRON) == Keys("", "")
+    assert "no APCA_API_KEY_ID" in refused("env", LOGIN)
+
+
+@pytest.mark.usefixtures("keyring")
+def test_a_login_that_a_keyring_has_not_is_refused_like_a_key():
+    assert "keyring set half secret" in refused_login("keyring:half")

@@ -86,9 +86,9 @@ def test_several_mistakes_in_one_table_are_all_reported():
     assert [fault.split()[0] for fault in found] == [
         "feed[1].ping",
         "feed[1].name",
-        "feed[1].url",
         "feed[1].quiet_s",
         "feed[1].kind",
+        "feed[1].url",
         "feed[1].trades[1]",
     ]
 
@@ -112,10 +112,8 @@ def test_brackets_are_told_apart():
     assert faults("journal = 3\n" + FEED) == ["journal must be a table"]
     assert faults('feed = ["sip"]') == [
         "feed[1] must be a table",
-        *[
-            f"feed[1].{key} is missing; it must be a text in quotes"
-            for key in ("name", "kind", "url")
-        ],
+        *[f"feed[1].{key} is missing; it must be a text in quotes" for key in ("name", "kind")],
+        "feed[1].url is missing; it must begin with ws:// or wss://",
         'feed[1] asks for nothing; give it symbols, like trades = ["AAPL"]',
     ]
 
@@ -162,7 +160,13 @@ def test_names_that_collide_are_refused():
     ("keys", "cure"),
     [
         ({"kind": '"alpacca"'}, 'did you mean "alpaca"?'),
-        ({"kind": '"mt5"'}, "comes in a later version"),
+        ({"kind": '"mt6"'}, 'must be "alpaca" or "alpaca_v1" or "mt5"; did you mean "mt5"?'),
+        ({"kind": '"MT5"'}, 'did you mean "mt5"?'),
+        ({"books": '["AAPL"]'}, "books is not for kind alpaca; leave it out"),
+        ({"ticks": '["AAPL"]'}, "ticks is not for kind alpaca; leave it out"),
+        ({"legs": "2"}, "legs is for kind mt5; make a second [[feed]] instead"),
+        ({"name": '"sip.b"'}, "must not end in .b: that is a second leg's journal"),
+        ({"url": None}, "url is missing; it must begin with ws:// or wss://"),
         ({"kind": None}, "is missing"),
         ({"url": '"http://host"'}, "must begin with ws:// or wss://"),
         ({"url": '"stream.host/v2"'}, "must begin with ws:// or wss://"),
@@ -262,6 +266,102 @@ def test_text_that_is_not_toml_says_the_line():
     assert "line 7" in fault
 
 
+TERMINAL = """
+[[feed]]
+name = "rts"
+kind = "mt5"
+books = ["RIZ6"]
+"""
+
+
+def terminal_fault(**keys):
+    """The one fault of a terminal's feed that is right but for `keys`, given as TOML."""
+    given = {"name": '"rts"', "kind": '"mt5"', "books": '["RIZ6"]'}
+    lines = [f"{key} = {value}" for key, value in (given | keys).items() if value is not None]
+    found = faults("[[feed]]\n" + "\n".join(lines))
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_smallest_config_of_a_terminal_has_every_default():
+    (feed,) = parse(TERMINAL).feed
+    assert (feed.terminal, feed.server, feed.url, feed.keys) == ("module", "", "", "env")
+    assert (feed.poll_ms, feed.tick_ms, feed.legs, feed.push, feed.hang_s) == (
+        "auto",
+        100.0,
+        1,
+        True,
+        30.0,
+    )
+    assert feed.channels() == {"books": ("RIZ6",)}
+    assert feed.journals() == ("rts",)
+
+
+def test_a_terminals_feed_may_ask_for_ticks_alone_and_for_names_of_any_kind():
+    text = TERMINAL.replace('books = ["RIZ6"]', 'ticks = ["GOLD.i#", "eurusd", "Öl", "DE 40"]')
+    assert parse(text).feed[0].ticks == ("GOLD.i#", "eurusd", "Öl", "DE 40")
+
+
+def test_two_legs_write_two_journals():
+    (feed,) = parse(TERMINAL + "legs = 2").feed
+    assert feed.journals() == ("rts", "rts.b")
+
+
+@pytest.mark.parametrize("pace", [0, 0.5, 2, 60_000, '"auto"'])
+def test_a_pace_is_a_number_or_auto(pace):
+    (feed,) = parse(TERMINAL + f"poll_ms = {pace}").feed
+    assert feed.poll_ms == (pace if pace != '"auto"' else "auto")
+
+
+@pytest.mark.parametrize(
+    ("keys", "cure"),
+    [
+        ({"url": '"wss://host/v2"'}, "url is not for kind mt5; terminal = … says where it is"),
+        ({"ca_file": '"nowhere.pem"'}, "ca_file is not for kind mt5"),
+        ({"proxy": '"host"'}, "proxy is not for kind mt5"),
+        ({"trades": '["AAPL"]'}, "trades is not for kind mt5; leave it out"),
+        ({"books": None}, 'asks for nothing; give it symbols, like books = ["EURUSD"]'),
+        ({"books": "[]"}, "asks for nothing"),
+        ({"books": '["*"]'}, "books[1] must be a symbol as Market Watch shows it"),
+        ({"books": '[" "]'}, "books[1] must be a symbol as Market Watch shows it"),
+        ({"books": '["A", "A"]'}, "books[2] stands in the list twice"),
+        ({"ticks": f'["{"A" * 31}"]'}, "longer than the 30 characters that a terminal takes"),
+        ({"books": '"RIZ6"'}, "must be a list of texts"),
+        ({"poll_ms": "-1"}, 'is -1; it must be a number from 0 to 60000 or "auto"'),
+        ({"poll_ms": "60_001"}, 'is 60001; it must be a number from 0 to 60000 or "auto"'),
+        ({"poll_ms": "nan"}, "is nan; it must be a number"),
+        ({"poll_ms": '"fast"'}, 'must be a number from 0 to 60000 or "auto"'),
+        ({"poll_ms": '"atuo"'}, 'did you mean "auto"?'),
+        ({"tick_ms": "0"}, "is 0; it must be a number from 1 to 60000"),
+        ({"legs": "3"}, "is 3; it must be a whole number from 1 to 2"),
+        ({"hang_s": "0"}, "is 0; it must be a number from 1 to 3600"),
+        ({"push": "1"}, "push must be"),
+        ({"terminal": '""'}, 'must be "module", a path or rpyc://host:port'),
+        ({"terminal": '"  "'}, 'must be "module", a path or rpyc://host:port'),
+        ({"terminal": "5"}, "must be a text in quotes"),
+        ({"terminal": '"rpyc://127.0.0.1"'}, "must be like rpyc://127.0.0.1:18812"),
+        ({"terminal": '"rpc://127.0.0.1:18812"'}, "must be like rpyc://127.0.0.1:18812"),
+        ({"terminal": '"rpyc://me:secret@127.0.0.1:18812"'}, "must be like rpyc://"),
+        ({"name": '"a234567890123456"', "legs": "2"}, "must be at most 14 long with legs = 2"),
+        ({"name": '"rts.b"'}, "that is a second leg's journal"),
+        ({"keys": '"123456"'}, "secrets never stand in this file"),
+    ],
+)
+def test_each_fault_of_a_terminals_feed_names_its_cure(keys, cure):
+    assert cure in terminal_fault(**keys)
+
+
+def test_paths_of_terminals_count_from_the_configs_folder(tmp_path):
+    for given_as, wanted in [
+        ("module", "module"),
+        ("rpyc://127.0.0.1:18812", "rpyc://127.0.0.1:18812"),
+        ("C:/Program Files/MetaTrader 5/terminal64.exe", None),
+        ("mt5/terminal64.exe", str(tmp_path / "mt5" / "terminal64.exe")),
+    ]:
+        text = TERMINAL + f'terminal = "{given_as}"'
+        assert parse(text, tmp_path).feed[0].terminal == (wanted or given_as)
+
+
 # Every place in which a person might put a secret, with the secret as {}.
 LEAKS = [
     FEED + 'key = "{}"',
@@ -289,6 +389,14 @@ LEAKS = [
     FEED.replace("wss://", "wss://user:{}@"),
     FEED.replace("/v2/sip", "/v2/sip?secret={}"),
     FEED.replace("wss://", "{}://"),
+    TERMINAL + 'terminal = "rpyc://{}@host:1"',
+    TERMINAL + 'terminal = "http://{}"',
+    TERMINAL + 'server = ["{}"]',
+    TERMINAL + 'poll_ms = "{}"',
+    TERMINAL + 'url = "{}"',
+    TERMINAL + 'ticks = ["{}"]',
+    TERMINAL + 'keys = "{}"',
+    TERMINAL + 'password = "{}"',
     'directory = {}\nfeed = "{}"',
     'feed = "{}"',
     'journal = "{}"\n' + FEED,

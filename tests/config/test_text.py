@@ -54,6 +54,18 @@ def rich_config(tmp_path):
         kind = "alpaca_v1"
         url = "ws://localhost:8080/stream"
         bars = ["*"]
+        [[feed]]
+        name = "three"
+        kind = "mt5"
+        terminal = "mt5/terminal64.exe"
+        server = "Demo-Server"
+        books = ["GOLD.i#"]
+        ticks = ["Öl"]
+        poll_ms = 2.5
+        tick_ms = 50
+        legs = 2
+        push = false
+        hang_s = 20
         [journal]
         sync = "each"
         commit_ms = 7
@@ -112,22 +124,32 @@ def test_test_template_records_the_stream_of_made_up_prices():
     assert feed.channels() == dict.fromkeys(("trades", "quotes", "bars"), ("FAKEPACA",))
 
 
-def test_template_shows_every_key_with_its_true_default(tmp_path):
+def test_terminals_template_records_books_and_ticks_of_this_machines_terminal():
+    (feed,) = parse_config(default_toml(mt5=True), "tape.toml", BASE).feed
+    assert (feed.kind, feed.terminal, feed.url) == ("mt5", "module", "")
+    assert feed.channels() == dict.fromkeys(("books", "ticks"), ("EURUSD",))
+    assert feed.poll_ms == "auto"
+    assert "APCA" not in default_toml(mt5=True).partition("[[feed]]")[0]
+
+
+@pytest.mark.parametrize("mt5", [False, True])
+def test_template_shows_every_key_with_its_true_default(tmp_path, mt5):
     (tmp_path / "strategy.py").touch()
-    shown = uncommented(default_toml())
+    shown = uncommented(default_toml(mt5=mt5))
     document = tomllib.loads(shown)
     for head, kind in TABLES.items():
         name = head.strip("[]")
         table = document[name][0] if head.startswith("[[") else document.get(name, document)
         assert {field.name for field in fields_of(kind)} <= table.keys()
     written_out = parse_config(shown, "tape.toml", tmp_path)
-    as_it_is = parse_config(default_toml(), "tape.toml", tmp_path)
+    as_it_is = parse_config(default_toml(mt5=mt5), "tape.toml", tmp_path)
     assert len(written_out.decide) == 1
     assert msgspec.structs.replace(written_out, decide=()) == as_it_is
 
 
-def test_template_fits_the_page():
-    assert max(len(line) for line in default_toml().splitlines()) <= 100
+@pytest.mark.parametrize("mt5", [False, True])
+def test_template_fits_the_page(mt5):
+    assert max(len(line) for line in default_toml(mt5=mt5).splitlines()) <= 100
 
 
 def test_reference_page_is_what_the_tables_say():

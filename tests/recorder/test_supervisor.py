@@ -240,9 +240,7 @@ def test_feeds_leave_before_readers(supervise):
 
 def test_a_run_whose_feeds_are_all_final_is_over(supervise):
     made = supervise()
-    made.captures = [
-        SimpleNamespace(final=True, task=None, poll=lambda: None, kill=lambda: None)
-    ]
+    made.captures = [SimpleNamespace(final=True, task=None, poll=lambda: None, kill=lambda: None)]
 
     assert not made.poll(0.0)
 

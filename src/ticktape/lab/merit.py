@@ -28,8 +28,6 @@ class Measure:
     sample: Callable[[CellResult, np.random.Generator], Sample]
     text: Callable[[float], str]
     sentence: str  # with {} for the figure
-    plural: str
-    lower_is_better: bool = True
 
 
 def _missed(cell: CellResult, random: np.random.Generator) -> Sample:
@@ -68,7 +66,6 @@ MISSED = Measure(
     _missed,
     share,
     "misses {} of the states",
-    "miss {} of the states",
 )
 GAP = Measure(
     "p99.9 gap",
@@ -76,7 +73,6 @@ GAP = Measure(
     _p999,
     duration,
     "has a p99.9 gap of {}",
-    "have p99.9 gaps of {}",
 )
 RATE = Measure(
     "captures/s",
@@ -84,8 +80,6 @@ RATE = Measure(
     _rate,
     rate,
     "takes {}",
-    "take {}",
-    lower_is_better=False,
 )
 
 
@@ -124,12 +118,12 @@ def compared(
 
 def compared_thresholds(measure: Measure, first: Entry, second: Entry, seed: int) -> Interval:
     """The same of one layout at two thresholds, repeat by repeat."""
-    both = [
+    low, high = (
         {("", repeat): sample for (_, repeat), sample in samples(measure, [entry], seed).items()}
         for entry in (first, second)
-    ]
+    )
     random = generator(seed, measure.name, first.threshold.name, second.threshold.name)
-    return compare(*both, random) or Interval(0.0)
+    return compare(low, high, random) or Interval(0.0)
 
 
 def kill_losses(entries: Iterable[Entry]) -> dict[Place, Sample]:
@@ -165,10 +159,10 @@ def primary(lineup: Lineup, layouts: Iterable[str], thresholds: list[Threshold])
 
 
 def ratio_text(apart: Interval | None) -> str:
-    """`ratio 0.52, 95 % 0.45–0.60`, of a difference of logarithms."""
+    """`ratio 0.52, 95 % 0.45 to 0.60`, of a difference of logarithms."""
     if apart is None:
         return "no repeat in common, so no ratio"
     times = apart.to_ratio()
     if times.low is None or times.high is None:
         return f"ratio {ratio(times.middle)}; one repeat, so no interval"
-    return f"ratio {ratio(times.middle)}, 95 % {ratio(times.low)}–{ratio(times.high)}"
+    return f"ratio {ratio(times.middle)}, 95 % {ratio(times.low)} to {ratio(times.high)}"

@@ -5,7 +5,7 @@ from ticktape.clock import NS_PER_S
 _TIMES = (("ns", 1), ("µs", 1_000), ("ms", 1_000_000), ("s", NS_PER_S))
 _SIZES = (("B", 1), ("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000))
 
-UNKNOWN = "–"
+UNKNOWN = "-"
 
 
 def duration(ns: float) -> str:

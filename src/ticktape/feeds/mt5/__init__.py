@@ -10,7 +10,7 @@
     bridge      a terminal over RPyC, under Wine or on another machine: `remote`, `remotepush` run
                 there, `stream` and `clockmap` bring its clock to ours
     push        books that the bridge polls and sends in `frames`; `bridged` chooses the way
-    probe       what a terminal can do, asked in a minute
+    probe       what a terminal can do, asked in a minute; what was found is in `probed`
 
 Nothing here may fail on what a book holds, and no call may be made from a second thread.
 """

@@ -131,6 +131,7 @@ class PolledBooks:
         self._symbols: dict[str, _Symbol] = {}
         self._order: list[str] = []
         self._first_marks = 0
+        self._has_errors = False
         self._gone: Disconnected | None = None
 
     def watch(self, symbols: Sequence[str]) -> None:
@@ -144,6 +145,7 @@ class PolledBooks:
         """A session begins: nothing that was known before says how a book stands now."""
         self._gone = None
         self._symbols, self._order, self.failing = {}, [], {}
+        self._has_errors = False
         self._first_marks = int(mt5.Mark.AFTER_GAP) if after_gap else 0
 
     def take(self, wait_s: float = 0.0) -> list[mt5.Image]:
@@ -155,7 +157,7 @@ class PolledBooks:
         if self._gone is not None:
             raise self._gone
         order = self._order
-        if self.failing or any(each.errors for each in self._symbols.values()):
+        if self._has_errors:
             now_ns = self._monotonic_ns()
             order = [each for each in order if self._symbols[each].retry_at_ns <= now_ns]
         images = []
@@ -184,6 +186,7 @@ class PolledBooks:
         if state.errors:
             state.errors = state.failing_since_ns = state.retry_at_ns = 0
             self.failing.pop(answer.symbol, None)
+            self._has_errors = any(each.errors for each in self._symbols.values())
         if not raw:
             polls.empty += 1
         if raw == state.raw and before_ns < state.keyframe_at_ns:
@@ -244,6 +247,7 @@ class PolledBooks:
         state.failing_since_ns = state.failing_since_ns or answer.before_ns
         state.retry_at_ns = answer.after_ns + RETRY_NS[min(state.errors, len(RETRY_NS) - 1)]
         state.errors += 1
+        self._has_errors = True
         if answer.after_ns - state.failing_since_ns >= FAILING_NS:
             since_ns = state.previous_ns or state.failing_since_ns
             self.failing.setdefault(answer.symbol, Failing(since_ns, said[0]))
