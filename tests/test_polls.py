@@ -164,6 +164,19 @@ def regular(rate, seconds, seed):
     return random.Random(seed).random() * S + np.arange(int(rate * seconds)) * S / rate
 
 
+def half_regular(rate, seconds, seed):
+    rng = np.random.default_rng(seed)
+    return np.cumsum(rng.gamma(4, S / rate / 4, int(rate * seconds)))
+
+
+def bursts(rate, seconds, seed):
+    """Three in ten follow at once, the others take longer."""
+    rng = np.random.default_rng(seed)
+    count = int(rate * seconds)
+    soon, late = (rng.exponential(each * S / rate, count) for each in (0.1, 1.39))
+    return np.cumsum(np.where(rng.random(count) < 0.3, soon, late))
+
+
 def real(rate, seconds, seed):
     """When the book changed that ships with the package, over and over at another pace."""
     name = "book20_usdm_btcusdt_20240808_cut.parquet"
@@ -183,6 +196,7 @@ def real(rate, seconds, seed):
     [
         *[(poisson, interval_ms) for interval_ms in (0.5, 1, 2, 4, 6, 7)],
         *[(regular, interval_ms) for interval_ms in (0.5, 1, 2, 3.5, 5, 5.5)],
+        *[(half_regular, interval_ms) for interval_ms in (1, 2, 4)],
         *[(real, interval_ms) for interval_ms in (0.5, 1, 2, 3.5, 4.5, 5)],
     ],
 )
@@ -201,6 +215,13 @@ def test_the_estimate_tells_much_from_little():
     totals, states = poll(regular(90, 400, 7), 5 * MS, 11)
     assert states == totals.changed
     assert totals.missed < 0.01 * totals.changed
+
+
+@pytest.mark.parametrize("interval_ms", [1, 2, 4, 6])
+def test_of_bursts_the_estimate_tells_at_least_two_fifths_and_never_too_much(interval_ms):
+    totals, states = poll(bursts(90, 400, 7), interval_ms * MS, 11)
+    missed = states - totals.changed
+    assert 0.4 * missed < totals.missed < 1.1 * missed
 
 
 def test_beyond_its_bound_nothing_is_said():

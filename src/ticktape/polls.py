@@ -103,7 +103,8 @@ def missed_estimate(polls: int, changed: int, after_one: int, after_two: int) ->
     itself, that gives the share h0 of changes which follow within one interval and are not seen:
     h0 = h1 - 2/3 (h2 - h1), and -ln(1-h0)/h0 - 1 missed ones for each seen. Changes at random give
     h1 = h2, regular ones h1 = 0. Measured over both and a real book: while `changed` / `polls` is
-    at most 0.5, within 0.05 for each seen one of the truth (tests/test_polls.py).
+    at most 0.5, within 0.05 for each seen one of the truth (tests/test_polls.py). Of changes that
+    come in bursts it tells about half.
     """
     if not changed or not polls:
         return 0.0

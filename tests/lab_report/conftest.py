@@ -1,7 +1,12 @@
 """Labs that were never run: a folder with a plan and the cells that a test wants in it."""
 
+import json
 import math
+import re
+import shutil
+import subprocess
 import zlib
+from html import unescape
 
 import numpy as np
 import pytest
@@ -84,7 +89,10 @@ def made_up(key, *, missed, typical_ms, captures_per_s, noise=0.03, truth=True, 
         gaps=gaps_of(random, typical_ms * scale * random.lognormal(0, noise), acquired),
         cpu_s={"acquirer": 19.0, "writer": 4.0},
         peak_bytes={"acquirer": 60 * MB, "writer": 40 * MB + key.threshold.bytes},
-        memory=[(s, int(80 * MB + (s % 7) / 7 * key.threshold.bytes)) for s in range(20)],
+        memory=[
+            (s, int((60 + 5 * len(key.layout)) * MB + (s % 7) / 7 * key.threshold.bytes))
+            for s in range(20)
+        ],
         written_bytes=acquired * 1_800,
         files=3,
         stalls=gaps_of(random, 0.02, 100_000),
@@ -164,3 +172,84 @@ class Lab:
 @pytest.fixture
 def lab(tmp_path):
     return Lab(tmp_path / "lab")
+
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+
+# What the page looks like from inside; written where the dumped document shows it.
+PROBE = """
+<script>
+  const seen = {
+    width: innerWidth,
+    scroll_width: document.documentElement.scrollWidth,
+    requests: performance.getEntriesByType("resource").map((entry) => entry.name),
+    dark: matchMedia("(prefers-color-scheme: dark)").matches,
+    ground: getComputedStyle(document.body).backgroundColor,
+    ink: getComputedStyle(document.body).color,
+    elements: [...new Set([...document.body.querySelectorAll("*")].map((each) => each.localName))],
+    ids: [...document.querySelectorAll("[id]")].map((each) => each.id),
+    pictures: [...document.querySelectorAll("figure > svg")].map((svg) => {
+      const box = svg.getBoundingClientRect();
+      return {
+        width: box.width, height: box.height,
+        paths: [...svg.querySelectorAll("path")].filter((path) => path.getTotalLength() > 0).length,
+        words: [...svg.querySelectorAll("text")].map((text) => text.textContent),
+      };
+    }),
+    more: MORE,
+  };
+  const shown = document.createElement("pre");
+  shown.id = "seen";
+  shown.textContent = JSON.stringify(seen);
+  document.body.append(shown);
+</script></body>"""
+
+
+class Browser:
+    """A real one, without a window; it may not reach the network."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def look(self, page, *, dark=False, width=1200, more="null"):
+        """What the page is like once it is drawn, and `more`, which is JavaScript; its complaints."""
+        probed = self.folder / "probed.html"
+        html = page.read_text("utf-8")
+        assert html.count("</body>") == 1
+        probed.write_text(html.replace("</body>", PROBE.replace("MORE", more)), "utf-8")
+        ran = subprocess.run(
+            [
+                CHROMIUM,
+                *(
+                    "--headless",
+                    "--no-sandbox",
+                    "--disable-gpu",
+                    "--disable-quic",
+                    "--no-first-run",
+                ),
+                *("--disable-background-networking", "--disable-component-update"),
+                *("--disable-sync", "--proxy-server=127.0.0.1:9", "--enable-logging=stderr"),
+                f"--user-data-dir={self.folder / 'profile'}",
+                f"--window-size={width},900",
+                f"--blink-settings=preferredColorScheme={0 if dark else 1}",
+                *("--virtual-time-budget=2000", "--dump-dom", probed.as_uri()),
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=True,
+        )
+        seen = re.search(r'<pre id="seen">(.*?)</pre>', ran.stdout, re.S)
+        assert seen, ran.stdout[-2000:] + ran.stderr
+        complaints = [line for line in ran.stderr.splitlines() if "CONSOLE" in line]
+        return json.loads(unescape(seen[1])), complaints
+
+
+@pytest.fixture
+def browser(tmp_path):
+    if not CHROMIUM:
+        pytest.skip("needs a browser: install Chromium (on Debian: apt-get install chromium)")
+    return Browser(tmp_path)

@@ -121,6 +121,7 @@ class CellRun:
         self._told: set[str] = set()
         self._sample_ns = 0
         self._broken = False
+        self._flushes_before = 0
         slots = dict(zip(processes.task.roles, processes.tally.slots, strict=True))
         self.slots = slots
         self._acquirers = [slots[role] for role in self.layout.acquirers]
@@ -147,7 +148,8 @@ class CellRun:
         # A kill needs no warm-up: nothing is timed.
         self._wait(0.0 if self.key.victim else warm_s, lambda: False)
         self.ran.from_ns = clock.monotonic_ns()
-        self.ran.warm = [slot.acquired for slot in self._acquirers]
+        # The last one of the warm-up counts, so that the gap behind it has its beginning.
+        self.ran.warm = [max(slot.acquired - 1, 0) for slot in self._acquirers]
         self._flushes_before = self._sum("flushes")
 
     def _sum(self, name: str) -> int:
@@ -213,23 +215,21 @@ class CellRun:
             self._broken = True
 
     def _note_deaths(self, *, stopped: bool) -> None:
+        self._mind_disk()
         for role, code in self.processes.dead().items():
             if role in self._told or (stopped and code == 0):
                 continue
             self._told.add(role)
             slot = self.slots[role]
-            if slot.failed == errno.ENOSPC:
-                raise DiskFull(
-                    f"{self.key.name}: the disk has no room left ({slot.failure})",
-                    hint="Make room; the cells that are done stay, the same command goes on.",
-                )
-            if slot.failed == errno.EPIPE and self._broken | bool(self.key.victim):
+            if slot.failed == errno.EPIPE and (self._broken or self.key.victim):
                 continue  # who took from it is dead, as was said
             self.ran.notes.append(f"{role} {_ending(code)}{slot.failure and f': {slot.failure}'}")
             self.processes.mourn(role)
             self._broken = True
-        for role, slot in self.slots.items():
-            if slot.failed == errno.ENOSPC and role not in self._told:
+
+    def _mind_disk(self) -> None:
+        for slot in self.slots.values():
+            if slot.failed == errno.ENOSPC:
                 raise DiskFull(
                     f"{self.key.name}: the disk has no room left ({slot.failure})",
                     hint="Make room; the cells that are done stay, the same command goes on.",

@@ -223,11 +223,11 @@ def _memory(sheet: "Figure", axes: "Axes", entries: list[Entry]) -> str:
         points = [(at, used / 1e6) for at, used in entry.cells[0].memory]
         if points:
             axes.plot(*zip(*points, strict=True), label=entry.layout, **styles[entry.layout])
-    axes.set(xlabel="s since the cell began", ylabel="resident memory of all processes, MB")
+    axes.set(xlabel="s since the cell began", ylabel="resident memory, MB")
     axes.set_ylim(bottom=0)
     axes.grid(visible=True)
     _legend(sheet, axes)
-    return "The first repeat of each layout."
+    return "All processes together; the first repeat of each layout."
 
 
 def _heat(
@@ -244,7 +244,8 @@ def _heat(
     }
     values = {place: of(entry) for place, entry in entries.items() if entry.cells}
     known = [value for value in values.values() if value]
-    norm = LogNorm(min(known, default=1), max([*known, 2]))
+    least = min(known, default=1)
+    norm = LogNorm(least, max([*known, 2 * least]))
     for (row, column), entry in entries.items():
         value = values.get((row, column))
         text = f"{duration(value)}{'' if entry.is_safe else ' *'}" if value else "not run"

@@ -79,6 +79,8 @@ class Stage:
     def captures(self, leg: int = 0) -> Iterator[Capture]:
         """Acquire until the stop; the first one waits for the word to go.
 
+        One more follows the stop, so that the gap in which it came has its end.
+
         Raises:
             TickTapeError: the source cannot be opened, or is gone.
         """
@@ -88,8 +90,10 @@ class Stage:
         while not (tally.go or tally.stop):
             clock.sleep_s(_WAIT_S)
         sequence = 0
+        stopping = False
         try:
-            while not tally.stop:
+            while not stopping:
+                stopping = tally.stop
                 polled = source.poll()
                 if polled is None:
                     continue

@@ -11,6 +11,7 @@ from ticktape.feeds.capture import Capture, CaptureConfig
 from ticktape.feeds.socket import SocketConfig
 from ticktape.feeds.states import SessionState
 from ticktape.recorder.parent import EXIT_REFUSED, Parent
+from ticktape.recorder.priority import CAPTURE, take_place
 from ticktape.recorder.rig import Rig
 from ticktape.recorder.task import CaptureTask
 from ticktape.recorder.turn import turn
@@ -87,6 +88,7 @@ def _pin(cpu: int) -> None:
 def main(task: CaptureTask, parent: Parent) -> int:
     """Run the capture child; its exit code."""
     _pin(task.feed.pin_cpu)
+    take_place(CAPTURE)
     with turn(RunDirectory(Path(task.directory)), f"capture-{task.name}", parent):
         return _capture(task, parent)
 

@@ -11,7 +11,7 @@ from ticktape.lastvalue import LastValueWriter
 from ticktape.latency import PauseLog, RunId, StageLog
 from ticktape.recorder.following import Following, ranges
 from ticktape.recorder.parent import Parent
-from ticktape.recorder.priority import step_back
+from ticktape.recorder.priority import LAST, take_place
 from ticktape.recorder.task import LastTask
 from ticktape.recorder.turn import has_successor, turn
 from ticktape.records import Position, Record
@@ -97,7 +97,7 @@ class LastChild:
 
 def main(task: LastTask, parent: Parent) -> int:
     """Run the last-value child; its exit code."""
-    step_back(5)
+    take_place(LAST)
     parent.listen()
     with turn(RunDirectory(Path(task.directory)), "last", parent) as ours:
         if not ours:

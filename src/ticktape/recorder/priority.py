@@ -1,12 +1,20 @@
 """Who runs first when there are fewer CPUs than processes: capture, and then the rest.
 
-A reader that waits costs time; a poll that comes late costs what it would have seen.
+A reader that waits costs time; a poll that comes late costs what it would have seen. Readers step
+back, which anybody may; captures step forward, which the system allows to few (root, or
+CAP_SYS_NICE), and which they do without elsewhere.
 """
 
+import contextlib
 import os
 
+CAPTURE = -10
+LAST = 5
+TABLE = 10
 
-def step_back(steps: int) -> None:
-    """Let captures go first: by so many steps of niceness, where the system knows them."""
+
+def take_place(niceness: int) -> None:
+    """Change this process's niceness by so much, where the system knows it and allows it."""
     if hasattr(os, "nice"):
-        os.nice(steps)
+        with contextlib.suppress(PermissionError):
+            os.nice(niceness)

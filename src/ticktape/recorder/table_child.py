@@ -19,7 +19,7 @@ from ticktape.journal.position_file import load_positions, save_positions
 from ticktape.latency import PauseKind, PauseLog, RunId, StageLog
 from ticktape.recorder.following import Following, Range, ranges
 from ticktape.recorder.parent import Parent
-from ticktape.recorder.priority import step_back
+from ticktape.recorder.priority import TABLE, take_place
 from ticktape.recorder.task import TableTask
 from ticktape.recorder.turn import has_successor, turn
 from ticktape.table.builder import BlockDecoder as MakesTables
@@ -187,7 +187,7 @@ class TableChild:
 
 def main(task: TableTask, parent: Parent) -> int:
     """Run the table's child; its exit code."""
-    step_back(10)
+    take_place(TABLE)
     parent.listen()
     with turn(RunDirectory(Path(task.directory)), "table", parent) as ours:
         if not ours:

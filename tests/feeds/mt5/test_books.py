@@ -99,6 +99,7 @@ def test_an_empty_book_is_an_image_and_no_error(polling):
     assert empty.rows == b"" and empty.previous_ns is not None
     counts = polling.counts()
     assert (counts.empty, counts.errors, counts.stored) == (3, {}, 3)
+    assert (counts.changed, counts.unchanged) == (3, 1)
 
 
 def test_a_price_that_is_no_number_is_not_news_each_time(polling):

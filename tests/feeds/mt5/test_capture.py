@@ -105,6 +105,7 @@ class FakeTerminal:
         self.changes_ns = {"A": 50 * MS, "B": 0}
         self.empty = set()
         self.stall_ns = 0
+        self.stalling = ""
         self.ticks_s = 0.0
         self.frozen_ns = None
         self.opened = 0
@@ -155,6 +156,8 @@ class FakeTerminal:
         answers = []
         for symbol in symbols:
             before_ns, code, image = self.clock.now_ns, self.codes.get(symbol, 0), ()
+            if symbol == self.stalling:
+                self.stall_ns, self.stalling = 20 * S, ""
             try:
                 self._call()
             except Disconnected as error:
@@ -473,6 +476,20 @@ def test_a_gap_begins_before_the_call_that_met_the_end(run, stalled_s):
     assert 4.97 <= from_s <= 5.01 and to_s >= 60
 
 
+def test_a_gap_begins_before_the_call_also_when_others_of_its_pass_brought_news(run):
+    run.terminal.changes_ns["A"] = MS
+
+    def stall():
+        run.terminal.stalling = "B"
+        run.clock.at(10, run.terminal.die)
+
+    run.clock.at(5, stall)
+    run.clock.at(60, run.terminal.revive)
+    run.start(books=("A", "B")).until(70)
+    ((_, from_s, to_s, _),) = run.gaps()
+    assert 4.97 <= from_s <= 5.01 and to_s >= 60
+
+
 def test_a_terminal_that_is_not_there_at_first_is_a_gap_from_the_start(run):
     run.terminal.die()
     run.clock.at(7, run.terminal.revive)
@@ -777,6 +794,25 @@ def test_ticks_are_exactly_once_over_deaths_stops_and_kills(run):
     assert len(run.gaps()) == 2
 
 
+def marks_of_ticks(run):
+    return [
+        mt5.unpack_ticks(payload, 0).marks
+        for block in run.blocks()
+        for kind, payload in block.entries()
+        if kind == EntryKind.BINARY and payload[0] == mt5.Form.TICKS
+    ]
+
+
+def test_ticks_that_fill_the_hole_before_a_session_are_marked(run):
+    run.terminal.ticks_s = 0.05
+    run.clock.at(4, run.terminal.die)
+    run.clock.at(6, run.terminal.revive)
+    run.start(ticks=("A",)).until(10)
+    marks = marks_of_ticks(run)
+    assert marks.count(mt5.Mark.AFTER_GAP) == 1 == len(marks) - marks.count(0)
+    assert 30 < marks.index(mt5.Mark.AFTER_GAP) < 50
+
+
 def test_heartbeats_carry_the_ticks_and_the_cursors(run):
     run.terminal.ticks_s = 0.05
     run.start(ticks=("A",), books=()).until(10)
@@ -813,12 +849,7 @@ def test_a_book_that_comes_later_does_not_mark_ticks_that_were_there(run):
     run.terminal.refused[("A", True)] = refusal("A")
     run.clock.at(1.5, run.terminal.refused.clear)
     run.start(ticks=("A",)).until(10)
-    marks = [
-        mt5.unpack_ticks(payload, 0).marks
-        for block in run.blocks()
-        for kind, payload in block.entries()
-        if kind == EntryKind.BINARY and payload[0] == mt5.Form.TICKS
-    ]
+    marks = marks_of_ticks(run)
     assert len(marks) > 80 and set(marks) == {0}
 
 

@@ -244,6 +244,12 @@ def test_history_that_was_rewritten_is_said_and_nothing_is_made_up(broker):
     assert seen == 1
 
 
+def test_a_full_batch_does_not_hide_that_history_was_rewritten(broker):
+    terminal = FakeTerminal(history(FIRST_MSC, *range(FIRST_MSC + 1, FIRST_MSC + BATCH + 9)))
+    batches = TickCursor("A", (FIRST_MSC, 3)).take(terminal, broker)
+    assert [bool(batch.marks & Mark.REGRESS) for batch in batches] == [True, False]
+
+
 def test_a_full_batch_that_ends_within_the_millisecond_is_no_rewritten_history(broker):
     terminal = FakeTerminal(history(*[FIRST_MSC] * (BATCH + 10)))
     cursor = TickCursor("A", (FIRST_MSC, BATCH + 5))
@@ -273,6 +279,43 @@ def test_errors_that_come_and_go_are_not_added_up(broker):
         cursor.take(terminal, broker)
         terminal.now_ns += FAILING_NS
         assert cursor.failing == ""
+
+
+def test_a_brokers_clock_that_is_set_back_is_told_until_it_is_where_it_was(broker):
+    """In autumn, where a market is open: the package cannot be asked for what is new then."""
+    terminal = FakeTerminal(history(FIRST_MSC, FIRST_MSC + 3_600_000, FIRST_MSC + 3_600_009), 2)
+    cursor = TickCursor("A", (FIRST_MSC, 1))
+    cursor.take(terminal, broker)
+    cursor.take(terminal, broker)
+    assert cursor.failing == ""
+    terminal.newest = FIRST_MSC + 5_000
+    for _ in range(3):
+        terminal.now_ns += 6 * S
+        assert cursor.take(terminal, broker) == []
+        assert "clock was set back" in cursor.failing
+    terminal.newest, terminal.shown = None, 3
+    assert numbers(cursor.take(terminal, broker)) == [2] and cursor.failing == ""
+    terminal.now_ns += 6 * S
+    assert cursor.take(terminal, broker) == [] and cursor.failing == ""
+
+
+@pytest.mark.parametrize("newest", [0, FIRST_MSC - 500_000, FIRST_MSC, FIRST_MSC + 9])
+def test_a_newest_tick_that_lags_or_is_not_known_is_no_clock_set_back(broker, newest):
+    terminal = FakeTerminal(history(FIRST_MSC))
+    terminal.newest = newest
+    cursor = TickCursor("A", (FIRST_MSC, 1))
+    assert cursor.take(terminal, broker) == [] and cursor.failing == ""
+
+
+def test_the_newest_tick_is_asked_for_seldom(broker):
+    terminal, looks = FakeTerminal(history(FIRST_MSC)), []
+    last_tick_msc = terminal.last_tick_msc
+    terminal.last_tick_msc = lambda symbol: looks.append(symbol) or last_tick_msc(symbol)
+    cursor = TickCursor("A", (FIRST_MSC, 1))
+    for _ in range(200):
+        cursor.take(terminal, broker)
+        terminal.now_ns += S // 10
+    assert 3 <= len(looks) <= 5
 
 
 def test_a_new_session_does_not_inherit_a_failure(broker):

@@ -7,6 +7,7 @@ millisecond are two ticks: nothing is ever left out for looking alike.
 import numpy as np
 
 from ticktape import mt5
+from ticktape.clock import NS_PER_S
 from ticktape.errors import Disconnected
 from ticktape.feeds.mt5.books import FAILING_NS
 from ticktape.feeds.mt5.broker import BrokerClock
@@ -16,6 +17,8 @@ BATCH = 4_096
 """What a terminal keeps at hand of a symbol without a book; more is asked for when that is full."""
 _BATCH_MAX = 1 << 20
 _ROUNDS_MAX = 8  # calls for one symbol before the books have their turn again
+_BACK_MS = 600_000  # no tick is so much older than one before it, but by the broker's clock
+_BACK_NS = 5 * NS_PER_S  # how often that is looked for while no ticks come
 _FIRST_MS = 1_000  # between two looks a symbol's very first ticks may span as much
 _TIMES = np.dtype({"names": ["time_msc"], "formats": ["<i8"], "offsets": [40], "itemsize": 60})
 
@@ -35,6 +38,8 @@ class TickCursor:
         self.delivered = 0
         self.failing = ""
         self._failing_since_ns = 0
+        self._set_back = ""
+        self._look_at_ns = 0
         self._marks = marks
         self._after_gap = cursor is not None
 
@@ -60,7 +65,8 @@ class TickCursor:
     def resume(self) -> None:
         """A session begins: what comes next fills the hole before it from the history."""
         self._after_gap = self.cursor is not None
-        self.failing, self._failing_since_ns = "", 0
+        self.failing = self._set_back = ""
+        self._failing_since_ns = self._look_at_ns = 0
 
     def take(self, terminal: Terminal, broker: BrokerClock) -> list[mt5.TickBatch]:
         """All ticks since the last call, or as many as a few calls bring.
@@ -102,18 +108,21 @@ class TickCursor:
             if answer.after_ns - self._failing_since_ns >= FAILING_NS:
                 self.failing = f"copy_ticks_from fails ({answer.code} {answer.text!r})"
             return None, False
-        self.failing, self._failing_since_ns = "", 0
+        self.failing, self._failing_since_ns = self._set_back, 0
         times = _times(answer.rows)
         low = int(times.searchsorted(newest, "left"))
         high = int(times.searchsorted(newest, "right"))
         is_full = len(times) == count
         marks = self._marks
-        if high - low < seen and not is_full:
+        if high - low < seen:
             marks |= mt5.Mark.REGRESS  # of that millisecond there were more: history was rewritten
         first = low + min(seen, high - low)
         rows = answer.rows[first * mt5.TICK_BYTES :]
         if not rows:
+            if not is_full:
+                self._look_back(terminal, newest, answer.after_ns)
             return None, is_full
+        self.failing = self._set_back = ""
         if self._after_gap:
             marks |= mt5.Mark.AFTER_GAP
         tail = int(times[-1])
@@ -132,6 +141,20 @@ class TickCursor:
             rows,
         )
         return batch, is_full
+
+    def _look_back(self, terminal: Terminal, newest: int, now_ns: int) -> None:
+        """See whether the broker's clock was set back: its ticks hide behind those that we have.
+
+        They cannot be told from the ones of the hour before; that they are missing can be said.
+        """
+        if now_ns < self._look_at_ns:
+            return
+        self._look_at_ns = now_ns + _BACK_NS
+        last = terminal.last_tick_msc(self.symbol)
+        if 0 < last < newest - _BACK_MS:
+            self.failing = self._set_back = (
+                "the broker's clock was set back: ticks are lost until it is where it was"
+            )
 
 
 def _second_of(msc: int) -> int:
