@@ -241,3 +241,15 @@ def test_same_symbols_missing_again_after_an_outage_are_still_the_same_gap(journ
 def test_stop_ends_the_gaps_of_symbols(journal, cause):
     Run(journal, 100).ready(200, "x", trades=["A"]).stop(600, cause)
     assert journal.gaps()[0] == ("A", 200, 600, False, "trades not subscribed: x")
+
+
+def test_gap_of_a_symbol_that_fails_begins_where_it_was_last_seen(journal):
+    run = Run(journal, 100).ready(200)
+    for now_ns, words in ((500, "x"), (600, "y"), (700, "")):
+        missing = {"books": ["A"]} if words else None
+        content = Content("subscribed", words=words, missing=missing)
+        journal.write(run.keeper.ready(content, now_ns, {"A": 440}), now_ns)
+    assert journal.gaps() == [
+        ("A", 440, 600, False, "books not subscribed: x"),
+        ("A", 600, 700, False, "books not subscribed: y"),
+    ]

@@ -214,7 +214,7 @@ class Browser:
         self.folder = folder
 
     def look(self, page, *, dark=False, width=1200, more="null"):
-        """What the page is like once it is drawn, and `more`, which is JavaScript; its complaints."""
+        """What the page is like, and what `more` (JavaScript) gives; what it complained of."""
         probed = self.folder / "probed.html"
         html = page.read_text("utf-8")
         assert html.count("</body>") == 1

@@ -49,7 +49,9 @@ def test_who_is_behind_those_that_overlap_is_said(lab):
     even = {"pipe-2": (0.04, 0.12, 8000)}
     verdict = load_verdict(lab.make(("pipe-2", "queue-2", "journal"), figures=even))
     assert set(verdict.overall.tied) == {"pipe-2", "journal"}
-    assert re.search(r"overlap.*; the next has 2\d % for queue-2 \(ratio", verdict.overall.sentence)
+    assert re.search(
+        r"overlap.*; behind them come 2\d % for queue-2 \(ratio", verdict.overall.sentence
+    )
 
 
 def test_an_unsafe_layout_does_not_win_however_fast_it_is(lab):

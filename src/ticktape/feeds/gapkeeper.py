@@ -4,6 +4,7 @@ Each entry of our own carries whether we are down and since when, so that after 
 journal's last block alone says where the gap began. No file, no socket and no clock here.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -102,18 +103,25 @@ class GapKeeper:
             content.gap = self._gap(None)
         return self._stamped(content)
 
-    def ready(self, content: Content, now_ns: int) -> Content:
-        """Data is coming: the gap, if there was one, ends here."""
+    def ready(
+        self, content: Content, now_ns: int, since_ns: Mapping[str, int] | None = None
+    ) -> Content:
+        """Data is coming: the gap, if there was one, ends here.
+
+        `since_ns` says of missing symbols since when, where that was before `now_ns`.
+        """
         gaps = []
         if self.down_since_ns:
             if self.cause != _STARTING:
                 gaps.append(self._gap(now_ns))
             self.down_since_ns, self.cause, self.planned = 0, "", False
-        gaps += self._symbols(content, now_ns)
+        gaps += self._symbols(content, now_ns, since_ns or {})
         content.gaps = gaps or None
         return self._stamped(content)
 
-    def _symbols(self, content: Content, now_ns: int) -> list[dict[str, Any]]:
+    def _symbols(
+        self, content: Content, now_ns: int, since_ns: Mapping[str, int]
+    ) -> list[dict[str, Any]]:
         """Gaps of symbols that were asked for and not acknowledged, one per symbol."""
         channels: dict[str, list[str]] = {}
         for channel, symbols in (content.missing or {}).items():
@@ -123,13 +131,13 @@ class GapKeeper:
             symbol: f"{', '.join(sorted(found))} not subscribed: {content.words}"
             for symbol, found in channels.items()
         }
-        gaps = self._close_symbols(
-            [symbol for symbol, gap in self._symbol_gaps.items() if missing.get(symbol) != gap[1]],
-            now_ns,
-        )
+        ended = [s for s, gap in self._symbol_gaps.items() if missing.get(s) != gap[1]]
+        gaps = self._close_symbols(ended, now_ns)
         for symbol in sorted(missing.keys() - self._symbol_gaps.keys()):
-            self._symbol_gaps[symbol] = (now_ns, missing[symbol])
-            gaps.append(_symbol_gap(symbol, now_ns, None, missing[symbol]))
+            # One with another cause goes on from here.
+            from_ns = now_ns if symbol in ended else since_ns.get(symbol, now_ns)
+            self._symbol_gaps[symbol] = (from_ns, missing[symbol])
+            gaps.append(_symbol_gap(symbol, from_ns, None, missing[symbol]))
         return gaps
 
     def _close_symbols(self, symbols: list[str], now_ns: int) -> list[dict[str, Any]]:

@@ -46,6 +46,8 @@ th[scope=row] { font-weight: 600; position: sticky; left: 0; background: var(--g
 td.long { white-space: normal; min-width: 16rem; }
 .good { color: var(--good); } .bad { color: var(--bad); font-weight: 600; }
 .unknown { color: var(--soft); }
+.cells .wide { max-height: 80vh; overflow: auto; }
+.cells thead th { position: sticky; top: 0; background: var(--ground); z-index: 1; }
 th button { all: unset; cursor: pointer; text-decoration: underline dotted; }
 th button:focus-visible { outline: 2px solid var(--focus); }
 th[aria-sort=ascending] button::after { content: " ▲"; }
@@ -54,7 +56,7 @@ th[aria-sort=descending] button::after { content: " ▼"; }
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); }
 figure { margin: 0; } figure svg { width: 100%; height: auto; max-width: 34rem; display: block; }
 dt { font-weight: 600; } dd { margin: 0 0 .75rem; }
-@media print { nav { display: none; } }
+@media print { nav { display: none; } .cells .wide { max-height: none; } }
 """
 
 _SCRIPT = """

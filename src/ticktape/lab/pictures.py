@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 INK = "#1a1b1c"  # no other colour of ours may be this one
 _BLUE, _ORANGE, _RED, _PINK, _GREEN, _SKY = (
-    *("#0072b2", "#e69f00", "#d55e00", "#cc79a7", "#009e73", "#56b4e9"),
+    *("#1f86c7", "#e69f00", "#d55e00", "#cc79a7", "#009e73", "#56b4e9"),
 )
 
 STYLES: dict[str, tuple[str, str]] = {

@@ -161,7 +161,7 @@ class _Field:
             )
         behind = [name for name in rest if name not in equal]
         head = "the fastest of the safe layouts" if behind else "the layouts that are safe"
-        then = f"; the next has {against[behind[0]]}" if behind else ""
+        then = f"; behind them come {against[behind[0]]}" if behind else ""
         tied = [best, *equal]
         return tied, (
             f"No difference {self._where} between {head}: {listed(tied)} overlap. "

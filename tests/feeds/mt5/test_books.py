@@ -202,7 +202,7 @@ def test_a_failing_symbol_is_asked_ever_less_often_and_others_go_on(polling):
 def test_gaps_between_polls_never_overlap_whatever_failed(polling):
     """Their sum is the time that was watched; a failed poll watched nothing."""
     for number in range(400):
-        polling.see(-1 if 100 <= number < 200 else ONE)
+        polling.see(-1 if 100 <= number < 160 else ONE)
     counts = polling.counts()
     assert sum(counts.gaps.values()) == counts.polls - counts.errors["-1"] - 1
     assert counts.gap_max_ns > 500 * MS

@@ -178,7 +178,8 @@ class PolledBooks:
             self._failed(state, answer)
             return None
         previous_ns, state.previous_ns = state.previous_ns, before_ns
-        if previous_ns is not None:
+        if previous_ns is not None and answer.symbol not in self.failing:
+            # What a failing symbol missed is a gap of its own.
             gap_ns = before_ns - previous_ns
             polls.gaps.append(gap_ns)
             if gap_ns >= GAP_NS:

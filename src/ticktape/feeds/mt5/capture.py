@@ -228,7 +228,9 @@ class PollCapture:
         content = Content(
             "subscribed", channels=channels, missing=missing or None, words=words, hint=hint
         )
-        return self._gaps.ready(content, self._wall.wall_ns())
+        failing = self._books.failing.items()
+        since_ns = {symbol: self._wall.wall_at(why.since_ns) for symbol, why in failing}
+        return self._gaps.ready(content, self._wall.wall_ns(), since_ns)
 
     def _failing(self) -> dict[tuple[str, str], str]:
         found = {("books", symbol): why.words for symbol, why in self._books.failing.items()}
