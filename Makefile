@@ -11,7 +11,7 @@ RUNTIME := .venv/.ticktape-runtime
 TESTING := .venv/.ticktape-test
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test check bench lock clean browser
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -19,8 +19,17 @@ help: ## this list
 demo: $(RUNTIME) ## record a real tape from a simulated venue, decide, prove it; no key, no network
 	@$(BIN)/ticktape demo $(ARGS)
 
-test: $(TESTING) ## all tests and all checkers, as CI runs them
+test: $(TESTING) browser ## all tests and all checkers, as CI runs them
 	@$(BIN)/python -m pytest -q -n $(JOBS) $(ARGS)
+
+browser: ## Chromium, in which the tests open pages: installed where that is possible, else said
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
+	command -v google-chrome >/dev/null || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing Chromium for the tests of pages …"; \
+		{ apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null 2>&1 || \
+		echo "Chromium could not be installed: pages are not tested in a browser." >&2; \
+	else echo "For the tests of pages install Chromium (apt-get install chromium)." >&2; fi
 
 check: $(TESTING) ## the checkers alone: format, lint, types, import direction, shape, documents
 	@$(BIN)/ruff format --check .

@@ -4,7 +4,7 @@ from collections import Counter
 
 from ticktape.lab.report import write_report
 
-EVIL = "<b>bold & <script>alert(1)</script>"
+EVIL = "<b>bold & $x^2$ <script>alert(1)</script>"
 
 SORT = """(() => {
   const table = document.querySelector("table.sortable");

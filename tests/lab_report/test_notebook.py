@@ -41,7 +41,6 @@ def test_the_notebook_is_kept_without_its_outputs():
 
 @pytest.mark.usefixtures("own_kernel")
 def test_the_notebook_shows_how_seconds_vanish_and_what_a_lab_found(lab, tmp_path):
-    lab.folder = tmp_path / "runs" / "lab"
     folder = lab.make(("pipe-2", "queue-2", "journal"), repeats=2)
     cells = run(tmp_path)
     (seconds,) = [cell for cell in cells if "gaps that its way" in cell.source]

@@ -31,6 +31,9 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "trace": ("ticktape.cli.tracing:trace", "one trade's way through every stage"),
         "replay": ("ticktape.cli.replaying:replay", "decide again, and compare with live"),
     },
+    "Measure": {
+        "lab": ("ticktape.cli.lab:lab_app", "which layout of processes misses least here"),
+    },
     "Simulate": {
         "sim": ("ticktape.cli.sim:sim_app", "a venue on this machine, with the real protocol"),
     },
@@ -73,5 +76,5 @@ app["--help"].show = app["--version"].show = False
 for _verbs in VERBS.values():
     for _verb, (_place, _) in _verbs.items():
         # The groups above list them, without loading them.
-        _own = {} if _verb == "sim" else {"help_format": "markdown"}
+        _own = {} if _place.endswith("_app") else {"help_format": "markdown"}
         app.command(_place, name=_verb, show=False, **_own)

@@ -8,8 +8,11 @@
     machine     facts and stalls of this machine
     plan        which cells, in which order; resumable
     results     the words between running and reporting
+    lineup      results in order; `merit` what is compared, `bootstrap` how sure a difference is,
+                `standing` journal against the notebook's five
     verdict     the fastest layout that is safe, by how much, or no difference
-    report      the page, the pictures, the tables
+    report      the page and its files: `pictures`, `tables`, `page`; `wording` puts figures
+                into text
 
 Nothing here may make one layout better than it is: all of them run the same stages.
 """

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ticktape import clock
+from ticktape.config import Keys
 from ticktape.errors import TickTapeError
 from ticktape.lab.layouts import LAYOUTS, Layout
 from ticktape.lab.machine import can_tell_usage, memory_bytes, usage_of
@@ -65,13 +66,13 @@ class Ran:
         return (self.stop_ns - self.from_ns) / clock.NS_PER_S
 
 
-def task_of(plan: Plan, key: CellKey, folder: Path, defect: str = "") -> Task:
+def task_of(plan: Plan, key: CellKey, folder: Path, keys: Keys | None, defect: str) -> Task:
     """What the processes of a cell are told; its folder must be there and empty."""
     (folder / FILES).mkdir(parents=True)
     busy = plan.acquirer == "busy"
     roles = LAYOUTS[key.layout].roles
     return Task(
-        folder, parse_source(plan.source), busy, plan.format, key.threshold, roles, defect
+        folder, parse_source(plan.source), busy, plan.format, key.threshold, roles, keys, defect
     )
 
 

@@ -158,8 +158,10 @@ def save_from_journals(stage: Stage, takes: Sequence[str], gives: None) -> None:
 
 
 class Followed(NamedTuple):
-    """A capture of the journal of `role`; without one, that is read to its end, or ("") all are
-    looked at once more."""
+    """A capture of the journal of `role`.
+
+    Without one: that journal is read to its end, or (`role` "") all have been looked at once more.
+    """
 
     role: str
     packed: bytes = b""

@@ -10,11 +10,11 @@ import platform
 import shutil
 import sys
 from array import array
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ticktape import __version__, clock
+from ticktape import clock
 from ticktape.lab.gaps import gaps_of
 from ticktape.lab.results import Gaps
 
@@ -39,11 +39,17 @@ def machine_facts(folder: Path) -> dict[str, Any]:
         "platform": platform.platform(),
         "python": platform.python_version(),
         "implementation": sys.implementation.name,
-        "ticktape": __version__,
+        "ticktape": _version(),
         "disk_bytes": disk.total,
         "disk_free_bytes": disk.free,
         "filesystem": _filesystem(folder.resolve()),
     }
+
+
+def _version() -> str:
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version("ticktape")
+    return ""
 
 
 def _cpu_name() -> str:

@@ -1,8 +1,8 @@
 """The pictures of a report, drawn with matplotlib; nothing here decides anything.
 
 Each is drawn once, on nothing, in ink that is `currentColor` in the SVG, so that it takes the
-colours of a light or a dark page. Layouts are told apart by colour (the one of what carries the
-captures; Okabe and Ito's, which colour-blind people tell apart) and by dash (how many processes).
+colours of a light or a dark page. Layouts are told apart by colour (what carries the captures;
+after Okabe and Ito, for colour-blind people too) and by dash (how many processes).
 """
 
 import io

@@ -82,7 +82,8 @@ def make_plan(options: Options) -> Plan:
         ConfigError: with all that is wrong with them.
     """
     wrong = [
-        f"--layouts {name}: there is no such layout" for name in options.layouts
+        f"--layouts {name}: there is no such layout"
+        for name in options.layouts
         if name not in LAYOUTS
     ]
     if options.format not in FORMATS:
@@ -97,7 +98,11 @@ def make_plan(options: Options) -> Plan:
         wrong.append("there is nothing to run")
     if wrong:
         raise ConfigError(wrong, hint=f"Layouts: {' '.join(LAYOUTS)}")
-    parse_source(options.source)
+    if parse_source(options.source).is_stream:
+        # An account has one connection.
+        options = options._replace(
+            layouts=tuple(name for name in options.layouts if name != "journal-x2")
+        )
     cells = [
         CellKey(layout, threshold, repeat)
         for repeat in range(options.repeats)

@@ -10,8 +10,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from multiprocessing import connection, get_context, parent_process
-from multiprocessing.context import SpawnProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ticktape import clock
 from ticktape.errors import EXIT_INCOMPLETE, TickTapeError
@@ -19,6 +18,9 @@ from ticktape.lab.layouts import Body, Layout
 from ticktape.lab.stages import TALLY, Stage, Task
 from ticktape.lab.tally import OVER, Tally
 from ticktape.lab.ways import Pipe, Queue, Way
+
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
 
 _END_S = 5.0
 
@@ -110,15 +112,15 @@ class Processes:
 
     def pipe(self) -> Pipe:
         """A pipe."""
-        return self._kept(Pipe(self._context))
+        made = Pipe(self._context)
+        self._ways.append(made)
+        return made
 
     def queue(self, *, writers: int = 1, readers: int = 1) -> Queue:
         """A queue without a bound."""
-        return self._kept(Queue(self._context.Queue(), writers=writers, readers=readers))
-
-    def _kept(self, way: Any) -> Any:  # noqa: ANN401
-        self._ways.append(way)
-        return way
+        made = Queue(self._context.Queue(), writers=writers, readers=readers)
+        self._ways.append(made)
+        return made
 
     # What the cell asks.
 

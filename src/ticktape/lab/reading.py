@@ -130,17 +130,17 @@ def _batches(path: Path, form: str, *, stream: bool) -> Iterator[Columns]:
             for batch in file.iter_batches(columns=list(names)):
                 yield {name: _array(batch.column(name)) for name in names}
         return
-    options = {
-        "read_options": pa_csv.ReadOptions(block_size=_BLOCK_BYTES),
+    with pa_csv.open_csv(
+        path,
+        read_options=pa_csv.ReadOptions(block_size=_BLOCK_BYTES),
         # What a kill cut off in the middle of a row.
-        "parse_options": pa_csv.ParseOptions(
+        parse_options=pa_csv.ParseOptions(
             newlines_in_values=stream, invalid_row_handler=lambda _: "skip"
         ),
-        "convert_options": pa_csv.ConvertOptions(
+        convert_options=pa_csv.ConvertOptions(
             column_types={name: _TYPES[name] for name in names}, strings_can_be_null=False
         ),
-    }
-    with pa_csv.open_csv(path, **options) as reader:
+    ) as reader:
         for batch in reader:
             if batch.num_rows:
                 yield {name: _array(batch.column(name)) for name in names}
@@ -158,9 +158,7 @@ def _joined(first: Columns, second: Columns) -> Columns:
     return {name: np.concatenate([first[name], second[name]]) for name in first}
 
 
-def _take(
-    found: Found, columns: Columns, file: int, *, is_last: bool = False
-) -> Columns | None:
+def _take(found: Found, columns: Columns, file: int, *, is_last: bool = False) -> Columns | None:
     """Take the whole captures of these rows; the rows of the last one, which may go on, come back.
 
     `is_last`: nothing follows, so that one is whole, too.
@@ -205,9 +203,10 @@ def _parts(head: tuple[int, int, int, int], checksum: int, body: bytes) -> list[
     for repeats in range(1, _REPEATS_MAX + 1):
         length, rest = divmod(len(body), repeats)
         part = body[:length]
-        if rest == 0 and part * repeats == body:
-            if checksum_of(sequence, before_ns, after_ns, leg, part) == checksum:
-                return [part] * repeats
+        if rest or part * repeats != body:
+            continue
+        if checksum_of(sequence, before_ns, after_ns, leg, part) == checksum:
+            return [part] * repeats
     return [body]
 
 

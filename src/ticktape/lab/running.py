@@ -12,6 +12,7 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from ticktape import clock
+from ticktape.config import Keys
 from ticktape.errors import ConfigError
 from ticktape.lab.cell import run_cell, task_of
 from ticktape.lab.machine import STALLS_S, measure_stalls
@@ -34,7 +35,9 @@ class Progress(NamedTuple):
     result: CellResult | None = None
 
 
-def run_lab(folder: Path, plan: Plan, tell: Callable[[Progress], None]) -> int:
+def run_lab(
+    folder: Path, plan: Plan, tell: Callable[[Progress], None], keys: Keys | None = None
+) -> int:
     """Run all cells that have no result; return how many that were.
 
     Raises:
@@ -44,7 +47,7 @@ def run_lab(folder: Path, plan: Plan, tell: Callable[[Progress], None]) -> int:
     """
     try:
         with FileLock(folder / LOCK, timeout=0):
-            return _run(folder, plan, tell)
+            return _run(folder, plan, tell, keys)
     except Timeout as error:
         raise ConfigError(
             [f"another process runs the lab in {folder}"],
@@ -52,7 +55,7 @@ def run_lab(folder: Path, plan: Plan, tell: Callable[[Progress], None]) -> int:
         ) from error
 
 
-def _run(folder: Path, plan: Plan, tell: Callable[[Progress], None]) -> int:
+def _run(folder: Path, plan: Plan, tell: Callable[[Progress], None], keys: Keys | None) -> int:
     todo = left_to_do(folder, plan)
     for leftover in todo:
         shutil.rmtree(folder / CELLS / leftover.name, ignore_errors=True)
@@ -68,15 +71,17 @@ def _run(folder: Path, plan: Plan, tell: Callable[[Progress], None]) -> int:
             took_s = (clock.monotonic_ns() - begun_ns) / clock.NS_PER_S
             rest_s *= took_s / (expected_s - rest_s)
         tell(Progress(before + number, len(plan.cells), key, rest_s, result))
-        result = run_one(folder, plan, key)
+        result = run_one(folder, plan, key, keys)
     tell(Progress(len(plan.cells), len(plan.cells), None, 0.0, result))
     return len(todo)
 
 
-def run_one(folder: Path, plan: Plan, key: CellKey, defect: str = "") -> CellResult:
+def run_one(
+    folder: Path, plan: Plan, key: CellKey, keys: Keys | None = None, defect: str = ""
+) -> CellResult:
     """Run one cell, measure it, keep its result and drop its files."""
     place = folder / CELLS / key.name
-    task = task_of(plan, key, place, defect)
+    task = task_of(plan, key, place, keys, defect)
     is_done = False
     try:
         with contextlib.ExitStack() as stack:

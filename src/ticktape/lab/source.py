@@ -10,6 +10,7 @@ A source is opened by the process that acquires, from one line of text that stan
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from ticktape.config import Keys
 from ticktape.config.terminal import MODULE, bridge_of
 from ticktape.errors import ConfigError, Disconnected, TickTapeError
 from ticktape.feeds.mt5.bridge import BridgeTerminal
@@ -108,8 +109,8 @@ class PolledBook:
         self._terminal.close(self._symbols)
 
 
-def open_source(place: Place, folder: Path) -> Source:
-    """Open a source for a cell in `folder`.
+def open_source(place: Place, folder: Path, keys: Keys | None = None) -> Source:
+    """Open a source for a cell in `folder`; a venue wants its keys.
 
     Raises:
         TickTapeError: it cannot be reached.
@@ -117,7 +118,7 @@ def open_source(place: Place, folder: Path) -> Source:
     if place.kind == STREAM:
         from ticktape.lab.stream import Stream
 
-        return Stream(place)
+        return Stream(place, keys or Keys("", ""))
     if place.kind == SIMULATED:
         # Only who polls it needs the simulator, which brings much with it.
         from ticktape.sim.mt5 import Connection

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ticktape import clock, mt5
+from ticktape.config import Keys
 from ticktape.errors import Full, JournalError
 from ticktape.lab.packing import Capture, pack
 from ticktape.lab.results import Threshold
@@ -25,7 +26,10 @@ Defect = Callable[[bytes], Sequence[bytes]]
 
 
 class Task(NamedTuple):
-    """What every process of a cell is told. `defect` is MODULE:NAME of a Defect, "" for none."""
+    """What every process of a cell is told.
+
+    `keys` are those of a venue; `defect` is MODULE:NAME of a Defect, "" for none.
+    """
 
     folder: Path
     source: Place
@@ -33,6 +37,7 @@ class Task(NamedTuple):
     format: str
     threshold: Threshold
     roles: tuple[str, ...]
+    keys: Keys | None = None
     defect: str = ""
 
 
@@ -84,7 +89,7 @@ class Stage:
         Raises:
             TickTapeError: the source cannot be opened, or is gone.
         """
-        source = open_source(self.task.source, self.task.folder)
+        source = open_source(self.task.source, self.task.folder, self.task.keys)
         slot, tally, busy = self.slot, self.tally, self.task.busy
         slot.state = READY
         while not (tally.go or tally.stop):

@@ -96,7 +96,7 @@ def _partial(lineup: Lineup) -> str:
         return ""
     return (
         f"Only {planned - missing} of {planned} cells are done; what follows is of them. "
-        "`ticktape lab run` on the same folder goes on with the rest."
+        "`ticktape lab run --directory` with the same folder does the rest."
     )
 
 

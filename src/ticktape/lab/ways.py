@@ -223,8 +223,6 @@ class AnyQueue:
 
     def get(self) -> Any:  # noqa: ANN401
         """The next one of the first queue that has one; None when all are at their end."""
-        from ticktape.clock import sleep_s
-
         while self._queues:
             for each in list(self._queues):
                 try:
