@@ -23,6 +23,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 README = (ROOT / "README.md").read_text("utf-8")
 ALL_VERBS = [verb for verbs in VERBS.values() for verb in verbs]
+APPS = ("lab", "sim")  # verbs that have verbs of their own
 
 
 def pages(path):
@@ -121,7 +122,14 @@ def help_of(capsys, *verb):
     return set(re.findall(r"--[a-z0-9][a-z0-9-]*", capsys.readouterr().out))
 
 
-@pytest.mark.parametrize("verb", [verb for verb in ALL_VERBS if verb != "sim"])
+@pytest.mark.parametrize("verb", ["run", "report"])
+def test_every_option_of_the_lab_is_documented_and_no_other(verb, capsys):
+    page = section((DOCS / "reference" / "cli.md").read_text("utf-8"), "## `lab run`")
+    options = set(first_cells(section(page, f"### `lab {verb}`")))
+    assert options == help_of(capsys, "lab", verb)
+
+
+@pytest.mark.parametrize("verb", [verb for verb in ALL_VERBS if verb not in APPS])
 def test_every_option_of_a_verb_is_documented_and_no_other(verb, capsys):
     page = section((DOCS / "reference" / "cli.md").read_text("utf-8"), f"## `{verb}")
     assert {name for name in first_cells(page) if name.startswith("--")} == help_of(capsys, verb)

@@ -18,7 +18,7 @@ The map, in the order the data goes:
 
     recorder/    wires the rooms, live: the process tree
     replay/      wires the rooms, from a journal: proof, latency, trace, queries, deciding again
-    lab/         parallel layouts × memory thresholds, measured
+    lab/         parallel layouts, at memory thresholds, measured
     tape.py      a run as Python sees it: the public API
     cli/         the verbs
 

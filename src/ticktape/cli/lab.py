@@ -55,7 +55,7 @@ def run(
     Parameters
     ----------
     quick
-        One repeat, thresholds of 1 and 10 MB, 2.5 s a cell, kills at the first threshold.
+        One repeat, thresholds of 1 and 10 MB, 2 s a cell, kills at the first threshold.
     source
         sim-mt5 (a simulated terminal of the lab's own), mt5, or alpaca.
     symbol

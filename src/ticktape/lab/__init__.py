@@ -1,12 +1,12 @@
 """The layout lab: which parallel layout misses least on this machine, at which memory threshold.
 
-    layouts     the layouts as small programs over one set of stages
-    stages      acquire -> pack -> save
-    source      what is captured: a simulated terminal, a real one, a stream
-    cell        one layout at one threshold: run, drained, killed
-    measure     what a cell's files say: gaps, order, loss, duplicates, corruption, missed states
+    layouts     the layouts as small programs over one set of stages; `ways` lie between them
+    stages      acquire -> pack -> save; `packing` is a capture's bytes, `saving` its files
+    source      what is captured: a terminal, `simulated` or real, or a `stream`
+    cell        one layout at one threshold: run, drained, killed; its `processes` and `tally`
+    measure     what a cell's files say: `reading` them, `gaps`, order, loss, missed states
     machine     facts and stalls of this machine
-    plan        which cells, in which order; resumable
+    plan        which cells, in which order; `running` them one after the other, resumable
     results     the words between running and reporting
     lineup      results in order; `merit` what is compared, `bootstrap` how sure a difference is,
                 `standing` journal against the notebook's five

@@ -24,6 +24,7 @@ LIMIT = 2.0
 KILL_S = 1.2
 KILL_BYTES = 150_000_000  # packed by then: enough, whatever the source brings
 KILL_DRAIN_S = 3.0
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _TURN_S = 0.02
 _SAMPLE_S = 0.1
 _READY_S = 90.0  # a terminal takes its time to open
@@ -230,7 +231,7 @@ class CellRun:
 
     def _mind_disk(self) -> None:
         for slot in self.slots.values():
-            if slot.failed == errno.ENOSPC:
+            if slot.failed in _FULL:
                 raise DiskFull(
                     f"{self.key.name}: the disk has no room left ({slot.failure})",
                     hint="Make room; the cells that are done stay, the same command goes on.",

@@ -75,26 +75,43 @@ class Captures:
     def lost(self, ran: Ran) -> tuple[int, int]:
         """Captures that are not there: in the run, and at the stop.
 
-        At the stop is what is behind the last one that was saved. Where an acquirer deals to two
-        packers, one of them may be behind: so odd and even numbers are looked at apart.
+        At the stop is what is behind the last one that was saved. When the processes were ended,
+        one of two packers may have been behind the other: then all is that follows the last one
+        of the one behind.
         """
         in_run = at_stop = 0
+        packers = sum(role.startswith("packer") for role in LAYOUTS[ran.key.layout].roles)
+        ways = 1 if ran.is_drained else max(packers, 1)
         for leg, (first, end) in enumerate(zip(ran.warm, ran.acquired, strict=True)):
             there = self.sequence[self.leg == leg]
             wanted = np.arange(first, end)
             missing = wanted[~np.isin(wanted, there)]
-            for odd in (0, 1):
-                last = there[there % 2 == odd].max(initial=-1)
-                own = missing[missing % 2 == odd]
-                behind = int(np.count_nonzero(own > last))
-                at_stop += behind
-                in_run += len(own) - behind
+            behind = int(np.count_nonzero(missing > _last_of_all(there, ways)))
+            at_stop += behind
+            in_run += len(missing) - behind
         return in_run, at_stop
 
     def survived(self, at_kill: list[int]) -> int:
         """Those of what was acquired at the kill that are there and whole."""
         limit = np.asarray(at_kill)[self.leg[self.firsts]]
         return int(np.count_nonzero(self.good[self.firsts] & (self.sequence[self.firsts] < limit)))
+
+
+def _last_of_all(sequence: Ints, ways: int) -> int:
+    """The last number that came on the way that is behind, of ways which each keep their order.
+
+    Which way a capture took, only the order tells: each number follows the largest one below it.
+    """
+    if ways == 1:
+        return int(sequence.max(initial=-1))
+    ends: list[int] = []
+    for number in sequence.tolist():
+        below = [end for end in ends if end < number]
+        if below:
+            ends[ends.index(max(below))] = number
+        elif len(ends) < ways:
+            ends.append(number)
+    return min(ends, default=-1)
 
 
 def measure(ran: Ran, plan: Plan, truth: Truth | None) -> CellResult:
@@ -104,6 +121,8 @@ def measure(ran: Ran, plan: Plan, truth: Truth | None) -> CellResult:
     notes = list(ran.notes)
     if found.torn_files:
         notes.append(f"unreadable: {', '.join(found.torn_files)}")
+    if ran.key.victim or not ran.is_drained:
+        found.drop_torn()
     kept = _add_journals(ran, found)
     if kept:
         notes.append(

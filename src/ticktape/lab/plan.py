@@ -49,7 +49,7 @@ class Options(NamedTuple):
 QUICK = Options(
     thresholds=(Threshold(1_000_000), Threshold(10_000_000)),
     repeats=1,
-    seconds=2.5,
+    seconds=2.0,
     warm_s=0.5,
     kill_thresholds=1,
 )
@@ -133,6 +133,8 @@ def make_plan(options: Options) -> Plan:
 def open_plan(folder: Path, wanted: Plan | None) -> Plan:
     """The plan of a folder: the one that is there, or `wanted`, which is written into it.
 
+    One of which no cell is done gives way to another.
+
     Raises:
         ConfigError: another one is there already, or none and none is wanted.
     """
@@ -143,11 +145,7 @@ def open_plan(folder: Path, wanted: Plan | None) -> Plan:
             raise ConfigError(
                 [f"{folder}: no lab was begun there"], hint="Begin one: ticktape lab run"
             ) from None
-        folder.mkdir(parents=True, exist_ok=True)
-        wanted.machine = machine_facts(folder)
-        wanted.started_ns = clock.wall_now_ns()
-        save_json(folder / PLAN, wanted)
-        return wanted
+        return _begin(folder, wanted)
     except msgspec.MsgspecError as error:
         raise ConfigError(
             [f"{folder / PLAN} is no plan: {error}"], hint="Give another --directory."
@@ -159,6 +157,8 @@ def open_plan(folder: Path, wanted: Plan | None) -> Plan:
             if name not in ("machine", "started_ns")
             and getattr(there, name) != getattr(wanted, name)
         ]
+        if differs and len(left_to_do(folder, there)) == len(there.cells):
+            return _begin(folder, wanted)  # nothing was done of the other one
         if differs:
             raise ConfigError(
                 [f"{folder} holds a lab of another plan (other {', '.join(differs)})"],
@@ -166,6 +166,14 @@ def open_plan(folder: Path, wanted: Plan | None) -> Plan:
                 " --directory.",
             )
     return there
+
+
+def _begin(folder: Path, plan: Plan) -> Plan:
+    folder.mkdir(parents=True, exist_ok=True)
+    plan.machine = machine_facts(folder)
+    plan.started_ns = clock.wall_now_ns()
+    save_json(folder / PLAN, plan)
+    return plan
 
 
 def left_to_do(folder: Path, plan: Plan) -> list[CellKey]:

@@ -7,6 +7,7 @@ itself.
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing import connection, get_context, parent_process
@@ -64,14 +65,26 @@ def _deaf_to_interrupts() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    from multiprocessing.resource_tracker import ensure_running
-
-    ensure_running()  # its own beginning would let them through again
+    _begin_tracker()  # its own beginning would let them through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin_tracker() -> None:
+    """Begin the process of Python's own that clears away what killed processes leave.
+
+    It would warn of that: a queue whose writer was killed may never be closed.
+    """
+    from multiprocessing.resource_tracker import ensure_running
+
+    sys.warnoptions.append("ignore:resource_tracker")
+    try:
+        ensure_running()
+    finally:
+        sys.warnoptions.pop()
 
 
 class Processes:
@@ -161,6 +174,11 @@ class Processes:
                 process.kill()
         for process in self.running.values():
             process.join(_END_S)
+            process.close()
         for way in self._ways:
             way.close()
+        # Whoever still holds one keeps the queues' semaphores.
+        self.running.clear()
+        self._gives.clear()
+        self._ways.clear()
         self.tally.close()

@@ -76,6 +76,14 @@ class Found:
         self.file.append(file)
         return good
 
+    def drop_torn(self) -> None:
+        """Forget the very last capture if it is not whole: its writer was killed over it."""
+        if self.good and not self.good[-1]:
+            for column in (self.leg, self.sequence, self.before_ns, self.after_ns, self.state):
+                column.pop()
+            self.good.pop()
+            self.file.pop()
+
 
 def read_files(folder: Path, form: str, *, stream: bool) -> Found:
     """Every capture of a cell's files, file by file."""
@@ -97,7 +105,8 @@ def add_journal(found: Found, folder: Path) -> int:
 
     With nobody writing it any more: a restart would read just this.
     """
-    known = set(zip(found.leg, found.sequence, strict=True))
+    rows = zip(found.leg, found.sequence, found.good, strict=True)
+    known = {(leg, sequence) for leg, sequence, good in rows if good}
     count = 0
     with Reader(folder, None) as reader:
         while blocks := reader.read():

@@ -48,7 +48,11 @@ class CellKey(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct):
-    """What is to be run, in this order; `machine` are the facts of where it was begun."""
+    """What is to be run, in this order; `machine` are the facts of where it was begun.
+
+    A cell runs for `cell_s`, and for want of `flushes` up to twice as long. `source` is the whole
+    place: sim-mt5, or mt5 or alpaca with symbol and address.
+    """
 
     source: str
     acquirer: str  # "plain" or "busy"
@@ -56,7 +60,7 @@ class Plan(msgspec.Struct):
     seed: int
     warm_s: float
     cell_s: float
-    flushes: int  # a cell ends at so many, or at its time
+    flushes: int
     drain_s: float
     cells: list[CellKey] = []
     machine: dict[str, Any] = {}
@@ -100,8 +104,9 @@ class CellResult(msgspec.Struct):
     files behind a later one. `corrupted` ones do not have their checksum. `left_behind` were still
     on their way when the drain's time was over; `drained` were saved in it. `memory` are points
     (seconds, resident bytes of all processes). `cpu_s` and `peak_bytes` are by process. `stalls`
-    are those of this machine while the cell ran, as a spinning thread saw them. For a cell with a
-    victim, `at_kill` were acquired when it died and `survived` of them are in the files.
+    are those of this machine just before the cell, as a spinning thread saw them: beside it, it
+    would take a CPU. For a cell with a victim, `at_kill` were acquired when it died and `survived`
+    of them are in the files. What stands in a journal and in no file is saved: the next start does.
     """
 
     key: CellKey

@@ -1,0 +1,70 @@
+"""Cells of 0.3 seconds, on the lab's own simulated terminal."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from ticktape.lab.cell import run_cell, task_of
+from ticktape.lab.measure import measure
+from ticktape.lab.plan import Options, make_plan
+from ticktape.lab.results import CellKey, Threshold
+from ticktape.lab.running import run_one
+from ticktape.lab.simulated import SimulatedTerminal
+
+SMALL = Threshold(300_000)  # 83 captures of 128 levels
+
+
+@pytest.fixture(autouse=True)
+def short_look_for_stalls(monkeypatch):
+    """What the machine's own stalls are does not matter here."""
+    monkeypatch.setattr("ticktape.lab.running.STALLS_S", 0.01)
+
+
+@pytest.fixture
+def planted():
+    """The defects of `planted.py`, where the processes of a cell find them."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    return lambda name: f"planted:{name}"
+
+
+@pytest.fixture
+def plan():
+    """0.3 seconds a cell, without a warm-up."""
+
+    def make(*layouts, **changes):
+        options = Options(
+            layouts=layouts or ("sequential",),
+            thresholds=(SMALL,),
+            repeats=1,
+            seconds=0.3,
+            warm_s=0.0,
+        )
+        return make_plan(options._replace(**changes))
+
+    return make
+
+
+@pytest.fixture
+def run(tmp_path, plan):
+    """Run a cell of a layout, and measure it."""
+
+    def go(layout, victim="", defect="", **changes):
+        key = CellKey(layout, SMALL, 0, victim)
+        return run_one(tmp_path, plan(layout, **changes), key, None, defect)
+
+    return go
+
+
+@pytest.fixture
+def run_with(tmp_path, plan):
+    """Run a cell with somebody who looks at every turn of its loop."""
+
+    def go(layout, look, **changes):
+        made, key = plan(layout, **changes), CellKey(layout, SMALL)
+        task = task_of(made, key, tmp_path / "cell", None, "")
+        with SimulatedTerminal(task.folder, made.seed) as terminal:
+            ran = run_cell(made, key, task, lambda cell: look(cell, terminal))
+            return measure(ran, made, terminal)
+
+    return go
