@@ -22,8 +22,8 @@ The map, in the order the data goes:
     tape.py      a run as Python sees it: the public API
     cli/         the verbs
 
-The words are in `records`, `schemas`, `mt5` and `polls`; `errors`, `clock` and `config/` are the tools, and
-`directory` knows where everything of a run lies.
+The words are in `records`, `schemas`, `mt5` and `polls`; `errors`, `clock` and `config/` are the
+tools, and `directory` knows where everything of a run lies.
 
 Importing this imports nothing else: a capture process must stay light.
 """

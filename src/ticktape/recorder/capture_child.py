@@ -10,6 +10,7 @@ from ticktape.feeds import protocol_maker
 from ticktape.feeds.capture import Capture, CaptureConfig
 from ticktape.feeds.socket import SocketConfig
 from ticktape.feeds.states import SessionState
+from ticktape.recorder.cpus import confine
 from ticktape.recorder.parent import EXIT_REFUSED, Parent
 from ticktape.recorder.priority import CAPTURE, take_place
 from ticktape.recorder.rig import Rig
@@ -74,6 +75,10 @@ def _run(task: CaptureTask, parent: Parent, rig: Rig) -> SessionState:
         polling = polled(task, rig)
         rig.statistics = lambda: polling.statistics()._asdict()
         parent.listen(lambda: polling.stop(_cause(parent)))
+        if task.alone >= 0:
+            # Last, so that the threads that are there by now stay on the CPUs of all others: the
+            # group commit, which takes the interpreter's lock forty times a second, too.
+            confine(str(task.alone))
         return polling.run()
     capture = _streamed(task, rig)
     rig.statistics = lambda: capture.statistics()._asdict()

@@ -10,6 +10,7 @@ import traceback
 
 from ticktape import failpoints
 from ticktape.errors import EXIT_BUG, TickTapeError
+from ticktape.recorder.cpus import confine
 from ticktape.recorder.parent import Parent
 from ticktape.recorder.task import CaptureTask, DecideTask, LastTask, Task
 
@@ -35,6 +36,7 @@ def _run(task: Task, parent: Parent) -> int:
 def main() -> int:
     """Run one child; its exit code."""
     failpoints.claim(sys.argv[1])
+    confine(sys.argv[2])
     parent = Parent()
     try:
         return _run(parent.task(), parent)

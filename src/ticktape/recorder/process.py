@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -56,6 +57,7 @@ class ChildProcess:
         events: where what it reports is put.
         finishes: it has data to bring to an end: when it dies while it leaves, it is started again
             to do so.
+        cpus: those on which it stays; empty is all.
     """
 
     def __init__(
@@ -66,8 +68,10 @@ class ChildProcess:
         events: "queue.Queue[ChildEvent]",
         *,
         finishes: bool = False,
+        cpus: Collection[int] = (),
     ) -> None:
         self.name = name
+        self._cpus = ",".join(map(str, sorted(cpus)))
         self.task = task
         self.restarts = 0
         self.exit_code: int | None = None
@@ -117,7 +121,7 @@ class ChildProcess:
             log = subprocess.DEVNULL  # a disk that refuses a log must not cost a capture
         try:
             return subprocess.Popen(
-                [sys.executable, "-m", "ticktape.recorder.child", self.name],
+                [sys.executable, "-m", "ticktape.recorder.child", self.name, self._cpus],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

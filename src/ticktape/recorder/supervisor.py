@@ -20,6 +20,7 @@ from ticktape.errors import EXIT_BUG, EXIT_COMPLETE, Full, Locked
 from ticktape.journal.disk import Disk, write_error
 from ticktape.journal.segments import list_segments
 from ticktape.recorder.alerts import Alerts, alert_text
+from ticktape.recorder.cpus import shares, usable
 from ticktape.recorder.hang import HangWatch
 from ticktape.recorder.parent import EXIT_REFUSED, EXIT_STOPPED
 from ticktape.recorder.process import ChildEvent, ChildProcess, child_environment
@@ -94,6 +95,7 @@ class Supervisor:
         self._lost_frames: dict[str, int] = {}
         self._cut_off: list[str] = []
         self._hangs = HangWatch()
+        self._alone, self._shared = shares(config.feed, usable())
         self._alerts = Alerts(config.alert.command, child_environment())
         self._disk_at_ns = 0
         self._lock = self._open_directory()
@@ -150,6 +152,7 @@ class Supervisor:
             keys.key,
             keys.secret,
             self._proxies.get(feed.name, ""),
+            self._alone.get(name, -1),
         )
 
     def _strategies(self, feeds: list[FeedPlace], root: str) -> list[ChildProcess]:
@@ -177,7 +180,7 @@ class Supervisor:
     def _child(self, name: str, task: Task) -> ChildProcess:
         log = self.directory.log / f"{name}.log"
         finishes = not isinstance(task, CaptureTask)
-        return ChildProcess(name, task, log, self._events, finishes=finishes)
+        return ChildProcess(name, task, log, self._events, finishes=finishes, cpus=self._shared)
 
     def children(self) -> list[ChildProcess]:
         """All children, readers first."""

@@ -20,7 +20,8 @@ class FeedPlace(msgspec.Struct, frozen=True):
 class CaptureTask(msgspec.Struct, frozen=True, tag="capture"):
     """Record one feed, or one leg of it, into the journal `name`.
 
-    `killed` says why the process before this one was ended, if the supervisor did that.
+    `alone` is the CPU that its thread has for itself, -1 for none. `killed` says why the process
+    before this one was ended, if the supervisor did that.
     """
 
     run: str
@@ -31,6 +32,7 @@ class CaptureTask(msgspec.Struct, frozen=True, tag="capture"):
     key: str
     secret: str
     proxy: str
+    alone: int = -1
     killed: str = ""
 
     @property
