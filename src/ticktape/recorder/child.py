@@ -36,7 +36,7 @@ def _run(task: Task, parent: Parent) -> int:
 def main() -> int:
     """Run one child; its exit code."""
     failpoints.claim(sys.argv[1])
-    confine(sys.argv[2])
+    confine(*sys.argv[2:])
     parent = Parent()
     try:
         return _run(parent.task(), parent)

@@ -39,7 +39,7 @@ def usable() -> set[int]:
     return set(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else set()
 
 
-def confine(cpus: str) -> None:
+def confine(cpus: str = "") -> None:
     """Stay on these CPUs, as numbers with commas; "" is wherever the system likes."""
     if cpus and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(cpu) for cpu in cpus.split(",")})

@@ -71,7 +71,7 @@ class ChildProcess:
         cpus: Collection[int] = (),
     ) -> None:
         self.name = name
-        self._cpus = ",".join(map(str, sorted(cpus)))
+        self._cpus = [",".join(map(str, sorted(cpus)))] if cpus else []
         self.task = task
         self.restarts = 0
         self.exit_code: int | None = None
@@ -121,7 +121,7 @@ class ChildProcess:
             log = subprocess.DEVNULL  # a disk that refuses a log must not cost a capture
         try:
             return subprocess.Popen(
-                [sys.executable, "-m", "ticktape.recorder.child", self.name, self._cpus],
+                [sys.executable, "-m", "ticktape.recorder.child", self.name, *self._cpus],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
