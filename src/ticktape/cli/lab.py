@@ -126,7 +126,7 @@ def run(
 
 @lab_app.command
 def report(*, directory: Path = _DIRECTORY, json: bool = False) -> int:
-    """Write the page about a lab's results: pictures, tables, and the verdict in one sentence.
+    """Say what a lab found, and write the page about it: verdict, pictures, tables.
 
     Also of a lab that is not finished: it says what is missing.
 
@@ -138,14 +138,17 @@ def report(*, directory: Path = _DIRECTORY, json: bool = False) -> int:
         Print one JSON object instead.
     """
     from ticktape.lab.plan import open_plan
-    from ticktape.lab.report import write_report
+    from ticktape.lab.report import load_verdict, write_report
 
     open_plan(directory, None)
     page = write_report(directory)
+    sentences = load_verdict(directory).sentences
     if json:
-        print_json({"page": page})
-    else:
-        print_line(f"written: {page}")
+        print_json({"page": page, "verdict": sentences})
+        return EXIT_COMPLETE
+    for sentence in sentences:
+        print_line(f"- {sentence}")
+    print_line(f"written: {page}")
     return EXIT_COMPLETE
 
 
