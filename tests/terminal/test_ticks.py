@@ -47,9 +47,23 @@ def test_every_tick_is_journaled_once_and_in_order_across_kills(killed):
     assert len(stored) > 50_000
     assert len(np.unique(stored["time_msc"])) < len(stored) / 100, "many share a millisecond"
     # All of the terminal's from the first that was taken to the last, and nothing twice.
-    first = np.flatnonzero(truth == stored[0])
-    starts = [at for at in first if (truth[at : at + len(stored)] == stored).all()]
-    assert starts, "the journal is no unbroken part of the truth"
+    assert len(np.flatnonzero(truth == stored[-1])) > 0, "the last one is one of the terminal's"
+    starts = [
+        at
+        for at in np.flatnonzero(truth == stored[0])
+        if len(truth) - at >= len(stored) and (truth[at : at + len(stored)] == stored).all()
+    ]
+    assert starts, _difference(truth, stored)
+
+
+def _difference(truth, stored):
+    """Where the journal first leaves the truth."""
+    at = int(np.flatnonzero(truth == stored[0])[0])
+    count = min(len(truth) - at, len(stored))
+    wrong = np.flatnonzero(truth[at : at + count] != stored[:count])
+    first = int(wrong[0]) if len(wrong) else count
+    now, then = stored[first : first + 3], truth[at + first : at + first + 3]
+    return f"{len(stored)} stored, {len(truth) - at} true; from {first} on {now} for {then}"
 
 
 def test_table_has_every_journaled_tick_once(killed):

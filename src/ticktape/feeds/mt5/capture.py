@@ -220,8 +220,15 @@ class PollCapture:
         for symbol in self._subscriptions.ask(self._terminal, now_ns):
             self._note({"instrument": {"symbol": symbol, **self._terminal.instrument(symbol)}})
             if symbol in self._subscriptions.ticking:
-                self._cursors[symbol].start(self._terminal)
+                self._start(self._cursors[symbol])
         self._books.watch(self._subscriptions.booked)
+
+    def _start(self, cursor: TickCursor) -> None:
+        is_new = cursor.cursor is None
+        cursor.start(self._terminal)
+        if is_new and cursor.cursor is not None:
+            # The first batch may be a full one, which says nothing of the broker's clock.
+            self._broker.see(cursor.cursor[0], clock.monotonic_ns(), is_live=True)
 
     def _ready(self) -> Content:
         channels, missing, words, hint = self._subscriptions.standing(self._failing())
