@@ -250,6 +250,23 @@ def test_no_counts_make_a_negative_or_endless_estimate(polls, data):
     assert found is None or 0 <= found < changed * (np.log(2 * changed + 2) + 1) + 1
 
 
+@pytest.mark.parametrize("changes", [poisson, regular, half_regular, real])
+@pytest.mark.parametrize(
+    ("share", "late_ms"), [(0.05, 8), (0.1, 8), (0.2, 5), (0.3, 2), (0.01, 99)]
+)
+def test_on_a_busy_machine_many_polls_are_late_and_the_estimate_holds(changes, share, late_ms):
+    """Within 0.06 for each seen change, wherever up to one for each is missed in pauses."""
+    times = changes(200, 100, 7)
+    rng = np.random.default_rng(5)
+    at_ns = times[0] + np.arange(0, times[-1] - times[0], 2 * MS)
+    late = at_ns[rng.random(len(at_ns)) < share]
+    pauses = zip(late, rng.exponential(late_ms * MS, len(late)), strict=True)
+    totals, states = poll(times, 2 * MS, 11, np.array(sorted(pauses)))
+    missed = states - totals.changed
+    assert missed > 0.05 * totals.changed
+    assert abs(totals.missed - missed) <= 0.06 * totals.changed
+
+
 @pytest.mark.parametrize("changes", [poisson, regular, real])
 def test_what_long_pauses_cost_is_added(changes):
     times = changes(90, 200, 7)

@@ -93,6 +93,8 @@ CHANGE_RATIO_MAX = 0.8
 
 
 _CHAIN = 20  # of fewer changes a share says little
+_ROUNDS = 20  # far more than it takes for three digits
+_LATE_MAX = 0.5  # where most polls are late, there is no usual pace
 
 
 def missed_estimate(polls: int, changed: int, after_one: int, after_two: int) -> float | None:
@@ -112,14 +114,27 @@ def missed_estimate(polls: int, changed: int, after_one: int, after_two: int) ->
     is_chain = changed >= _CHAIN and after_one / changed > CHANGE_RATIO_MAX
     if is_chain or changed / polls > CHANGE_RATIO_MAX:
         return None
+    return changed * (_states_per_seen(_soon_share(changed, after_one, after_two)) - 1)
+
+
+def _soon_share(changed: int, after_one: int, after_two: int, late: float = 0.0) -> float:
+    """h0 of `missed_estimate`; a share `late` of the polls saw a change for being late alone."""
     one = after_one / changed
     two = after_two / max(changed - after_one, 1)
-    share = min(max(one - (two - one) * 2 / 3, 0.0), 1 - 0.5 / changed)
-    return changed * (-math.log1p(-share) / share - 1) if share > 0 else 0.0
+    one, two = (max(each - late, 0.0) / (1 - late) for each in (one, two))
+    return min(max(one - (two - one) * 2 / 3, 0.0), 1 - 0.5 / changed)
+
+
+def _states_per_seen(share: float) -> float:
+    return -math.log1p(-share) / share if share > 0 else 1.0
 
 
 class PollTotals(msgspec.Struct):
-    """Sums over intervals of one symbol."""
+    """Sums over intervals of one symbol.
+
+    `pauses` are those of the `gaps` that were more than twice as long as was usual when they came;
+    `usual_ns` is what is usual now.
+    """
 
     symbol: str
     polls: int = 0
@@ -134,22 +149,43 @@ class PollTotals(msgspec.Struct):
     gap_max_ns: int = 0
     after_one: int = 0
     after_two: int = 0
+    pauses: dict[int, int] = {}
+    usual_ns: int = 0
 
     @property
     def missed(self) -> float | None:
         """What was probably missed; None when it was polled too seldom to tell."""
         usual = missed_estimate(self.polls, self.changed, self.after_one, self.after_two)
-        return None if usual is None else usual + self._missed_in_pauses()
+        if not usual and not self.changed:
+            return usual
+        return None if usual is None else self._with_pauses(usual)
 
-    def _missed_in_pauses(self) -> float:
-        """What long pauses between polls cost, at the mean rate of changes; one was seen."""
+    def _with_pauses(self, usual: float) -> float:
+        """`usual` is true for all polls but those after a long pause.
+
+        The others give the rate of changes, and it holds in the pauses, too. How many of those
+        ended with a change seen follows from the rate, which follows from that: so it is repeated.
+        """
+        pauses = [(bucket_ns(bucket), count) for bucket, count in self.pauses.items()]
         usual_ns = quantile_ns(self.gaps, 0.5) or 0
-        rate = self.changed / max(sum(bucket_ns(b) * count for b, count in self.gaps.items()), 1)
-        return sum(
-            count * max(bucket_ns(bucket) * rate - 1, 0.0)
-            for bucket, count in self.gaps.items()
-            if bucket_ns(bucket) > 2 * usual_ns
-        )
+        total_ns = sum(bucket_ns(bucket) * count for bucket, count in self.gaps.items())
+        steady_ns = total_ns - sum(ns * count for ns, count in pauses)
+        if not pauses or steady_ns <= 0:
+            return usual
+        rate, late = (self.changed + usual) / total_ns, 0.0
+        for _ in range(_ROUNDS):
+            soon = _soon_share(self.changed, self.after_one, self.after_two, late)
+            # Between changes on a beat (0) and changes at random (1).
+            random = min(soon / -math.expm1(-rate * usual_ns), 1.0)
+            seen = sum(
+                count * (random * -math.expm1(-rate * ns) + (1 - random) * min(1.0, rate * ns))
+                for ns, count in pauses
+            )
+            late = min(seen / self.polls, _LATE_MAX)
+            rate = max(self.changed - seen, 0.0) * _states_per_seen(soon) / steady_ns
+            if not rate:
+                break
+        return max(rate * total_ns - self.changed, 0.0)
 
     def add(self, counts: PollCounts) -> None:
         """Take one interval."""
@@ -165,6 +201,16 @@ class PollTotals(msgspec.Struct):
         add_counts(self.errors, counts.errors.items())
         add_counts(self.calls, counts.calls.items())
         add_counts(self.gaps, counts.gaps.items())
+        self._see_pauses(counts.gaps)
+
+    def _see_pauses(self, gaps: Mapping[int, int]) -> None:
+        """The pace may change, but no more than to twice as slow from one interval to the next."""
+        median_ns = quantile_ns(gaps, 0.5)
+        if median_ns is None:
+            return
+        self.usual_ns = min(median_ns, 2 * self.usual_ns) if self.usual_ns else median_ns
+        long = {b: count for b, count in gaps.items() if bucket_ns(b) > 2 * self.usual_ns}
+        add_counts(self.pauses, long.items())
 
     def to_json(self) -> dict[str, object]:
         """For the certificate: times in microseconds, `change_ratio` = changed / polls."""

@@ -79,6 +79,12 @@ class Run:
     def said(self, feed):
         return self.supervisor.statistics()[f"capture-{feed}"]
 
+    def restarted(self, feed, pid):
+        """Wait until the feed's process is another one than `pid`, and records."""
+        child = f"capture-{feed}"
+        self.until(lambda: self.supervisor.pids().get(child) not in (None, pid), "it is back")
+        self.until_ready(feed)
+
     def until_ready(self, *feeds):
         for feed in feeds:
             self.until(lambda feed=feed: self.said(feed).get("state") == "ready", f"{feed} stands")
@@ -138,10 +144,10 @@ def match(truth, images):
     """
     found, last, rows, is_warming = [], 0, {}, True
     for image in images:
+        if is_warming and not image.rows:
+            continue
         span = range(max(truth.at(image.before_ns), last), truth.at(image.after_ns) + 1)
         hits = [index for index in span if rows.setdefault(index, truth.rows(index)) == image.rows]
-        if not hits and not image.rows and is_warming:
-            continue
         assert hits, f"poll {image.poll} shows no state of its moment"
         if not image.marks & mt5.Mark.KEYFRAME and not is_warming:
             changed_ns = int(truth.mono_ns[hits[0]])

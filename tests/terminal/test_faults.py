@@ -1,6 +1,8 @@
 """What can go wrong with a terminal: each is named, and harms neither other symbols nor feeds."""
 
 import json
+import time
+from functools import partial
 
 import pytest
 
@@ -11,6 +13,53 @@ from ticktape.sim.mt5.control import NEVER_NS
 from ticktape.sim.mt5.holding import HangLock
 
 PLANTED = "planted-pass+0815"
+
+
+class Moments(dict):
+    """When the test did what, in wall time; `covers` compares a gap with it."""
+
+    def now(self, what):
+        self[what] = time.time_ns()
+
+    def covers(self, gap, begin, end, early_s):
+        """From `begin` on, or at most `early_s` before it, until after `end`."""
+        # What is gone may be read once more before anyone can tell.
+        assert self[begin] - early_s * 1e9 <= gap.from_ns <= self[begin] + 0.1e9
+        assert self[end] <= gap.to_ns
+        # What comes back is seen at the next look; a loaded machine takes its time for it.
+        assert gap.to_ns <= self[end] + 20e9
+
+
+def break_them(run, folder, sims, restart):
+    """Kill, stall, unlink and hang, all at once; back when each has been seen and is over."""
+    moments = Moments()
+    control = {each: Control(folder / each / "control.map") for each in sims}
+    sims["killed"].kill()
+    moments.now("killed")
+    hung = HangLock(folder / "hangs")
+    hung.acquire()
+    control["hangs"].hang = 1
+    control["unlinked"].frozen_until_ns = NEVER_NS
+    control["unlinked"].frozen_from_ns = clock.monotonic_ns()
+    moments.now("unlinked")
+    for _ in range(2):
+        control["stalls"].stall_next_ms = 500
+        run.go_on(1.5)
+    moments.now("started")
+    restart()
+    moments.now("linked")
+    control["unlinked"].frozen_until_ns = clock.monotonic_ns()
+    run.until(lambda: [e for e in run.events if e.event == "hung"], "the hung one is given up")
+    run.go_on(1)
+    control["hangs"].hang = 0
+    hung.release()
+    for name in ("killed", "hangs"):
+        what = f"{name} is recorded again"
+        run.until(lambda name=name: len(run.words(name, "subscribed")) == 2, what)
+    run.until(lambda: run.words("unlinked", "linked"), "the link is back")
+    run.until(lambda: run.words("symbols", "empty"), "the empty book is told of")
+    run.go_on(3)
+    return moments
 
 
 @pytest.fixture(scope="module")
@@ -46,30 +95,10 @@ def recorded(simulate, start_run, feed_text, folder):
     run = start_run(text, "faults", keys)
     run.until_ready("symbols", "killed", "stalls", "unlinked", "hangs", "sip")
     run.go_on(1)
-    switch = {name: Control(folder / name / "control.map") for name in worlds}
-    sims["killed"].kill()
-    hung = HangLock(folder / "hangs")
-    hung.acquire()
-    switch["hangs"].hang = 1
-    switch["unlinked"].frozen_until_ns = NEVER_NS
-    switch["unlinked"].frozen_from_ns = clock.monotonic_ns()
-    for _ in range(2):
-        switch["stalls"].stall_next_ms = 500
-        run.go_on(1.5)
-    simulate("mt5", folder / "killed", *options)
-    switch["unlinked"].frozen_until_ns = clock.monotonic_ns()
-    run.until(lambda: [e for e in run.events if e.event == "hung"], "the hung one is given up")
-    run.go_on(1)
-    switch["hangs"].hang = 0
-    hung.release()
-    for name in ("killed", "hangs"):
-        what = f"{name} is recorded again"
-        run.until(lambda name=name: len(run.words(name, "subscribed")) == 2, what)
-    run.until(lambda: run.words("unlinked", "linked"), "the link is back")
-    run.until(lambda: run.words("symbols", "empty"), "the empty book is told of")
-    run.go_on(3)
+    restart = partial(simulate, "mt5", folder / "killed", *options)
+    moments = break_them(run, folder, sims, restart)
     run.stop()
-    return run, run.prove()
+    return run, run.prove(), moments
 
 
 def feed_of(verdict, name):
@@ -81,20 +110,20 @@ def causes(verdict, name):
 
 
 def test_terminal_that_is_not_running_is_named_and_tried_again(recorded):
-    run, verdict = recorded
+    run, verdict, _ = recorded
     assert any("is not running" in words for words in run.words("absent", "down"))
     assert feed_of(verdict, "absent").sessions > 1
     assert "is not running" in causes(verdict, "absent")[0]
 
 
 def test_terminal_where_nobody_is_logged_in_is_named(recorded):
-    run, verdict = recorded
+    run, verdict, _ = recorded
     assert any("nobody is logged in" in words for words in run.words("loggedout", "down"))
     assert any("-10005" in cause for cause in causes(verdict, "loggedout"))
 
 
 def test_wrong_server_and_wrong_password_are_named_without_the_account(recorded):
-    run, _ = recorded
+    run, _, _ = recorded
     (words,) = run.words("wrong", "refused")
     assert "'Demo-Server'" in words and "'Other-Server'" in words
     assert any("refuses the login" in words for words in run.words("login", "down"))
@@ -102,7 +131,7 @@ def test_wrong_server_and_wrong_password_are_named_without_the_account(recorded)
 
 
 def test_unknown_symbol_one_without_a_book_and_one_that_never_fills_harm_no_other(recorded):
-    run, verdict = recorded
+    run, verdict, _ = recorded
     found = {gap.symbol: gap.cause for gap in feed_of(verdict, "symbols").gaps if gap.symbol}
     assert "no symbol NOPE" in found["NOPE"]
     assert "no book of NODOM" in found["NODOM"]
@@ -115,36 +144,38 @@ def test_unknown_symbol_one_without_a_book_and_one_that_never_fills_harm_no_othe
 
 
 def test_terminal_killed_and_restarted_is_a_gap_from_the_last_poll_and_goes_on(recorded):
-    run, verdict = recorded
+    run, verdict, moments = recorded
     gaps = feed_of(verdict, "killed").gaps
     (gap,) = [gap for gap in gaps if "the terminal is gone (-1000" in gap.cause]
-    assert 1.5 < (gap.to_ns - gap.from_ns) / 1e9 < 30
+    moments.covers(gap, "killed", "started", early_s=5)
     sessions = [image for image in run.images("killed") if image.marks & 2]
     assert len(sessions) == 1, "the first image after it says so"
 
 
 def test_stalls_are_named_and_are_no_gap(recorded):
-    run, verdict = recorded
+    run, verdict, _ = recorded
     said = run.words("stalls", "stalled")
     assert len(said) >= 2
     assert any("took" in words for words in said)
-    # Half a second is none; a machine that stands still for two would make one.
+    # Half a second is none; a machine that stands still for two is one, and is named for it.
+    words = ("passed between two polls", "ms for a call")
     gaps = [gap for gap in feed_of(verdict, "stalls").gaps if not gap.planned]
-    assert [gap for gap in gaps if gap.to_ns - gap.from_ns < 2_000_000_000] == []
+    assert all(gap.cause.endswith(words) for gap in gaps)
+    assert all(gap.to_ns - gap.from_ns >= 2_000_000_000 for gap in gaps)
     (polls,) = feed_of(verdict, "stalls").polls
     assert polls.gap_max_ns > 450_000_000
 
 
 def test_lost_trade_server_is_a_gap_until_it_is_back(recorded):
-    _, verdict = recorded
+    _, verdict, moments = recorded
     gaps = feed_of(verdict, "unlinked").gaps
     (gap,) = [gap for gap in gaps if "lost its trade server" in gap.cause]
-    # It is looked at every two seconds; a loaded machine may take longer.
-    assert 2 < (gap.to_ns - gap.from_ns) / 1e9 < 30
+    # It is looked at every two seconds.
+    moments.covers(gap, "unlinked", "linked", early_s=2 + 5)
 
 
 def test_hung_terminal_is_left_and_opened_again_and_the_gap_says_why(recorded):
-    run, verdict = recorded
+    run, verdict, _ = recorded
     hung = [e.content["words"] for e in run.events if e.event == "hung"]
     assert hung and all("has not answered for" in words for words in hung)
     assert any("has not answered for" in cause for cause in causes(verdict, "hangs"))
@@ -152,7 +183,7 @@ def test_hung_terminal_is_left_and_opened_again_and_the_gap_says_why(recorded):
 
 
 def test_stock_feed_beside_them_lost_nothing(recorded):
-    run, verdict = recorded
+    run, verdict, _ = recorded
     sip = feed_of(verdict, "sip")
     assert sip.reasons() == []
     assert sip.sessions == 1
@@ -160,13 +191,13 @@ def test_stock_feed_beside_them_lost_nothing(recorded):
 
 
 def test_every_image_and_tick_of_all_of_them_is_in_its_table(recorded):
-    _, verdict = recorded
+    _, verdict, _ = recorded
     for feed in verdict.feeds:
         assert all(count.adds_up for count in feed.counts), feed.name
 
 
 def test_no_password_or_account_is_in_anything_that_the_run_wrote(recorded):
-    run, _ = recorded
+    run, _, _ = recorded
     files = [path for path in run.directory.root.rglob("*") if path.is_file()]
     assert len(files) > 50
     for secret in (PLANTED.encode(), b"5000001"):

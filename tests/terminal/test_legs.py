@@ -16,6 +16,8 @@ def recorded(simulate, start_run, feed_text, folder):
     )
     run.until_ready("rts", "rts.b")
     run.go_on(4)
+    # Ticks come in bursts: so many in four seconds, or a little later.
+    run.until(lambda: min(run.said(leg)["ticks"] for leg in ("rts", "rts.b")) > 500, "ticks came")
     run.stop()
     con = connect_run(run.directory)
     yield run, sim.ready["path"], con

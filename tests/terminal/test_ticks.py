@@ -29,11 +29,7 @@ def killed(simulate, start_run, feed_text, folder):
         run.go_on(0.7 + number * 0.13)
         pid = run.supervisor.pids()["capture-fx"]
         os.kill(pid, signal.SIGKILL)
-        run.until(
-            lambda pid=pid: run.supervisor.pids().get("capture-fx") not in (None, pid), "it is back"
-        )
-        run.until(lambda: run.said("fx").get("session") == 1, "it says so")
-        run.until_ready("fx")
+        run.restarted("fx", pid)
     run.go_on(2)
     run.stop()
     world = World(folder / "ticking")

@@ -98,6 +98,7 @@ class ChildProcess:
         """Start the process and hand it its task; what the machine refuses is tried again later."""
         self._started_ns = self.heard_ns = clock.monotonic_ns()
         self.exit_code = None
+        self.statistics = {}  # those of the dead one would say that this one stands
         task, self._next_task = self._next_task or self.task, None
         try:
             process = self._spawn()
@@ -158,10 +159,10 @@ class ChildProcess:
                 except msgspec.DecodeError:
                     continue  # cut off by its death
                 event = str(content.pop("event", ""))
-                if event == "statistics":
-                    self.statistics = content
-                else:
+                if event != "statistics":
                     self._events.put(ChildEvent(self.name, event, content))
+                elif self._process in (process, None):
+                    self.statistics = content
         code = process.wait()
         self._events.put(ChildEvent(self.name, "exit", {"code": code, "pid": process.pid}))
 
