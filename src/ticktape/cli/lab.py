@@ -46,16 +46,16 @@ def run(
     directory: Path = _DIRECTORY,
     json: bool = False,
 ) -> int:
-    """Run every layout at every threshold, and kill each of its processes once.
+    """Run every layout at every threshold; at the first one, kill each of its processes, too.
 
     What is found is kept cell by cell. Ctrl-C drops the present cell only; the same command, or
-    `ticktape lab run --directory DIR` alone, goes on with those that are left. About an hour and a
-    half by default; `--quick` takes about five minutes.
+    `ticktape lab run --directory DIR` alone, goes on with those that are left. About twenty minutes
+    by default; `--quick` takes about five.
 
     Parameters
     ----------
     quick
-        One repeat, thresholds of 1 and 10 MB, 2 s a cell, kills at the first threshold.
+        One repeat, thresholds of 1 and 10 MB.
     source
         sim-mt5 (a simulated terminal of the lab's own), mt5, or alpaca.
     symbol

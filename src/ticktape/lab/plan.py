@@ -39,19 +39,17 @@ class Options(NamedTuple):
     format: str = "csv"
     acquirer: str = "plain"
     repeats: int = 3
-    seconds: float = 20.0
-    warm_s: float = 2.0
+    seconds: float = 2.0
+    warm_s: float = 1.0
     seed: int = 1
     kills: bool = True
-    kill_thresholds: int = 0  # how many of them, from the first; 0 for all
+    kill_thresholds: int = 1  # how many of them, from the first; 0 for all
 
 
 QUICK = Options(
     thresholds=(Threshold(1_000_000), Threshold(10_000_000)),
     repeats=1,
-    seconds=2.0,
     warm_s=0.5,
-    kill_thresholds=1,
 )
 
 
