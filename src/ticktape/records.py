@@ -203,6 +203,74 @@ class Cancel(Record, frozen=True, gc=False, kw_only=True):
     tape: str = ""
 
 
+class Status(Record, frozen=True, gc=False, kw_only=True):
+    """Trading of a symbol halted, resumed, …, in the codes and words of its tape."""
+
+    kind: ClassVar[str] = "statuses"
+
+    status_code: str
+    status_message: str
+    reason_code: str
+    reason_message: str
+    tape: str = ""
+
+
+class Luld(Record, frozen=True, gc=False, kw_only=True):
+    """The prices between which a stock may trade (limit up, limit down)."""
+
+    kind: ClassVar[str] = "lulds"
+
+    limit_up: float
+    limit_down: float
+    indicator: str
+    tape: str = ""
+
+
+class Imbalance(Record, frozen=True, gc=False, kw_only=True):
+    """The indicative price during a halt."""
+
+    kind: ClassVar[str] = "imbalances"
+
+    price: float
+    tape: str = ""
+
+
+class CryptoBook(Record, frozen=True, gc=False, kw_only=True):
+    """A change of a crypto order book; with `reset` it is the whole book, and replaces all.
+
+    Else a level has this size from now on, 0 takes it away, and the levels not named stay. In the
+    venue's order, which need not be sorted. `orderbook.OrderBook` puts them together.
+    """
+
+    kind: ClassVar[str] = "crypto_books"
+
+    reset: bool
+    bid_prices: tuple[float, ...]
+    bid_sizes: tuple[float, ...]
+    ask_prices: tuple[float, ...]
+    ask_sizes: tuple[float, ...]
+
+
+class News(Record, frozen=True, gc=False, kw_only=True):
+    """An article, or an article again with a later `updated_ns`, which `event_ns` equals.
+
+    `symbol` is the first of `symbols`, empty when there is none. `content` is HTML.
+    """
+
+    kind: ClassVar[str] = "news"
+
+    id: int
+    headline: str
+    summary: str
+    author: str
+    source: str
+    url: str
+    content: str
+    symbols: tuple[str, ...]
+    created_ns: int
+    updated_ns: int
+
+
 class Gap(Record, frozen=True, gc=False, kw_only=True):
     """What the venue did not send us, or we were not there to hear.
 

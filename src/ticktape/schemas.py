@@ -93,6 +93,42 @@ _OWN: dict[str, list[tuple[str, pa.DataType]]] = {
         ("action", pa.string()),
         ("tape", pa.string()),
     ],
+    "statuses": [
+        ("status_code", pa.string()),
+        ("status_message", pa.string()),
+        ("reason_code", pa.string()),
+        ("reason_message", pa.string()),
+        ("tape", pa.string()),
+    ],
+    "lulds": [
+        ("limit_up", pa.float64()),
+        ("limit_down", pa.float64()),
+        ("indicator", pa.string()),
+        ("tape", pa.string()),
+    ],
+    "imbalances": [
+        ("price", pa.float64()),
+        ("tape", pa.string()),
+    ],
+    "crypto_books": [
+        ("reset", pa.bool_()),
+        ("bid_prices", pa.list_(pa.float64())),
+        ("bid_sizes", pa.list_(pa.float64())),
+        ("ask_prices", pa.list_(pa.float64())),
+        ("ask_sizes", pa.list_(pa.float64())),
+    ],
+    "news": [
+        ("id", pa.int64()),
+        ("headline", pa.string()),
+        ("summary", pa.string()),
+        ("author", pa.string()),
+        ("source", pa.string()),
+        ("url", pa.string()),
+        ("content", pa.string()),
+        ("symbols", pa.list_(pa.string())),
+        ("created_ns", pa.int64()),
+        ("updated_ns", pa.int64()),
+    ],
     "gaps": [
         ("from_ns", pa.int64()),
         ("to_ns", pa.int64()),
@@ -118,5 +154,8 @@ _OWN: dict[str, list[tuple[str, pa.DataType]]] = {
 KINDS: dict[str, pa.Schema] = {kind: pa.schema(_ORIGIN + own) for kind, own in _OWN.items()}
 """Kind of table -> its columns, without the partition column `day`."""
 
-MARKET_KINDS = ("trades", "quotes", "bars", "books", "ticks", "corrections", "cancels", "unknown")
+MARKET_KINDS = (
+    *("trades", "quotes", "bars", "books", "ticks", "corrections", "cancels"),
+    *("statuses", "lulds", "imbalances", "crypto_books", "news", "unknown"),
+)
 """Kinds made of what the venue sent: the ones that `received` counts."""

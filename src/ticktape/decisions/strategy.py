@@ -1,9 +1,10 @@
 """Loads a strategy file and calls its callbacks; nothing here knows journals or clocks.
 
 A strategy is a class with any of `on_trade on_quote on_bar on_book on_tick on_correction on_cancel
-on_gap on_timer`, each called as `on_trade(record, last)`; `on_timer(now_ns, last)` is called every
-`timer_s` seconds. What a callback returns, if it is not None, is a decision: anything that JSON can
-hold, with the keys of its dicts in alphabetical order.
+on_status on_luld on_imbalance on_crypto_book on_news on_gap on_timer`, each called as
+`on_trade(record, last)`; `on_timer(now_ns, last)` is called every `timer_s` seconds. What a
+callback returns, if it is not None, is a decision: anything that JSON can hold, with the keys of
+its dicts in alphabetical order.
 """
 
 import importlib.util
@@ -26,6 +27,11 @@ CALLBACKS = {
     "ticks": "on_tick",
     "corrections": "on_correction",
     "cancels": "on_cancel",
+    "statuses": "on_status",
+    "lulds": "on_luld",
+    "imbalances": "on_imbalance",
+    "crypto_books": "on_crypto_book",
+    "news": "on_news",
     "gaps": "on_gap",
 }
 _TIMER = "on_timer"
