@@ -87,6 +87,16 @@ def test_sql_keeps_nanoseconds_and_whole_sums_and_equal_names(said, demo):
     assert row[2:5] == [1, 2, None]
 
 
+def test_sql_as_of_a_moment_sees_what_had_been_received_by_then(said, demo):
+    _, out, _ = said("sql", demo, "select count(*) as n from trades", "--as-of", "2000-01-01")
+    assert out.split() == ["n", "0"]
+    _, out, _ = said("sql", demo, "select count(*) as n from trades", "--as-of", "2100-01-01")
+    assert out.split() == ["n", str(TRADES)]
+    code, _, err = said("sql", demo, "select 1", "--as-of", "yesterday")
+    assert code == 2
+    assert "'yesterday' is no moment" in err
+
+
 def test_sql_without_rows_says_so(said, demo):
     _, out, _ = said("sql", demo, "select feed, price from trades where false")
     assert out == "feed  price\n(no rows)\n"

@@ -10,7 +10,7 @@ from ticktape.table import TableBuilder, TableStore, Tally, connect, run_sql
 def ask(tmp_path, tape):
     """Answers of a query over messages: those before None are committed, the rest are not yet."""
 
-    def answer(text, *messages):
+    def answer(text, *messages, as_of_ns=None):
         at = messages.index(None) if None in messages else 0
         committed, tail = messages[:at], [m for m in messages[at:] if m is not None]
         builder = TableBuilder(TableStore(tmp_path), {"sip": tape.Decoder("sip")})
@@ -21,7 +21,7 @@ def ask(tmp_path, tape):
         reader = TableBuilder(store, {"sip": tape.Decoder("sip")})
         reader.start_position("sip", Position(1, 100))
         reader.add("sip", [tape.block(list(tail), 1)])
-        with connect(store, reader.tails()) as con:
+        with connect(store, reader.tails(), as_of_ns) as con:
             return [tuple(row.values()) for row in run_sql(con, text).to_pylist()]
 
     return answer
@@ -77,6 +77,20 @@ def test_a_cancelled_trade_is_out_of_trades_and_stays_in_trades_raw(ask, tape):
     messages = [tape.trade(1, at=5), None, tape.trade(2, at=6), cancel(1, at=9), cancel(2, at=9)]
     assert ask(LEFT, *messages) == []
     assert ask("select id from trades_raw order by id", *messages) == [(1,), (2,)]
+
+
+def test_as_of_a_moment_later_cancels_corrections_and_rows_were_not_known_yet(ask, tape):
+    """Committed rows were received at 0 s, the others at 1 s."""
+    messages = [tape.trade(1, at=5), tape.trade(2, at=6), cancel(2, at=8), None]
+    messages += [tape.trade(3, at=7), cancel(1, at=9)]
+    ids = "select id from trades order by id"
+    assert ask(ids, *messages) == [(3,)]
+    assert ask(ids, *messages, as_of_ns=tape.SECOND) == [(3,)]
+    assert ask(ids, *messages, as_of_ns=tape.SECOND - 1) == [(1,)]
+    assert ask(ids, *messages, as_of_ns=-1) == []
+    corrected = [tape.trade(1, at=5), None, correction(1, 11, 10.5, at=9)]
+    assert ask(LEFT, *corrected, as_of_ns=0) == [(1, 10.0, 5.0, "")]
+    assert ask(LEFT, *corrected) == [(11, 10.5, 7.0, "Z")]
 
 
 def test_a_corrected_trade_has_the_new_values_and_its_own_time(ask, tape):

@@ -12,6 +12,7 @@ from ticktape.cli.asking import ask, for_csv, values
 from ticktape.cli.terminal import print_json, print_line, print_rows
 from ticktape.replay.places import open_run
 from ticktape.replay.tail import connect_run
+from ticktape.tape import instant_ns
 
 if TYPE_CHECKING:
     import io
@@ -24,13 +25,15 @@ def sql(
     query: str,
     /,
     *,
+    as_of: str | None = None,
     format: Literal["table", "csv", "parquet", "arrow"] = "table",
     json: bool = False,
 ) -> int:
     """Ask the tables in SQL (DuckDB's), with the live tail: every row that is journaled, once.
 
     Tables: trades (corrections and cancels applied), trades_raw, quotes, bars, corrections,
-    cancels, gaps, gaps_raw, decisions, unknown. Times are nanoseconds UTC; `ts(event_ns)` makes a
+    cancels, statuses, lulds, imbalances, crypto_books, news, books, levels, ticks, gaps, gaps_raw,
+    decisions, unknown. Times are nanoseconds UTC; `ts(event_ns)` makes a
     timestamp.
 
     Example: `ticktape sql runs/demo "select symbol, count(*) from trades group by 1"`
@@ -41,13 +44,17 @@ def sql(
         The run's directory.
     query
         The SQL.
+    as_of
+        Show what had been received by this moment, as it was known then: a trade that was
+        cancelled later stands. 2013-10-08T15:59:00-04:00; without an offset it is UTC.
     format
         table for people, its first 40 rows; csv, parquet or arrow (an IPC stream) to standard
         output, all rows.
     json
         Print {"columns": [...], "rows": [...]} instead.
     """
-    con = connect_run(open_run(directory))
+    as_of_ns = None if as_of is None else instant_ns(as_of)
+    con = connect_run(open_run(directory), as_of_ns)
     try:
         found = ask(con, query)
     finally:

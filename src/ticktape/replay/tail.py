@@ -36,7 +36,10 @@ def read_tails(directory: RunDirectory, store: TableStore) -> dict[str, pa.Table
     return builder.tails()
 
 
-def connect_run(directory: RunDirectory) -> duckdb.DuckDBPyConnection:
-    """A connection with a view per kind over the tables and the tail; the caller closes it."""
+def connect_run(directory: RunDirectory, as_of_ns: int | None = None) -> duckdb.DuckDBPyConnection:
+    """A connection with a view per kind over the tables and the tail; the caller closes it.
+
+    `as_of_ns`: show only what had been received by then.
+    """
     store = TableStore(directory.root, read_only=True)
-    return connect(store, read_tails(directory, store))
+    return connect(store, read_tails(directory, store), as_of_ns)

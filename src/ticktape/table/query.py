@@ -4,9 +4,8 @@ One view per kind: `trades`, `quotes`, ... with the columns of `schemas.KINDS` a
 has cancels and corrections applied, `trades_raw` is what the venue sent; `gaps` shows each gap
 once, as it stands, `gaps_raw` all that was said of it; `books` and `ticks` show what two legs of a
 feed saw as one, `books_raw` and `ticks_raw` what each saw; `levels` has a row for each level of a
-book. `ts(ns)` turns nanoseconds into a
-TIMESTAMP_NS. A query can never write, nor read other files: what it may open is fixed before the
-first one runs.
+book. `ts(ns)` turns nanoseconds into a TIMESTAMP_NS. A query can never write, nor read other files:
+what it may open is fixed before the first one runs.
 """
 
 from collections.abc import Mapping
@@ -41,18 +40,21 @@ RAW = ("trades", "gaps", "books", "ticks")
 
 
 def connect(
-    store: TableStore, tails: Mapping[str, pa.Table] | None = None
+    store: TableStore, tails: Mapping[str, pa.Table] | None = None, as_of_ns: int | None = None
 ) -> duckdb.DuckDBPyConnection:
     """Open a connection whose views show the store's snapshot and `tails` as one.
 
-    `tails` are rows by kind that are not in that snapshot, as TableBuilder.tails gives them; they
-    and the files stay in use until the connection is closed, which is up to the caller.
+    With `as_of_ns` they show what had been received by then, and so what was known: a trade that
+    was cancelled later stands. `tails` are rows by kind that are not in that snapshot, as
+    TableBuilder.tails gives them; they and the files stay in use until the connection is closed,
+    which is up to the caller.
     """
     con = duckdb.connect(":memory:")
     paths: list[str] = []
     for kind in KINDS:
         name = f"{kind}_raw" if kind in RAW else kind
-        paths += _make_view(con, name, kind, store.files(kind), (tails or {}).get(kind))
+        tail = (tails or {}).get(kind)
+        paths += _make_view(con, name, kind, store.files(kind), tail, as_of_ns)
     con.execute(f"CREATE VIEW gaps AS {_GAPS.format(columns=_columns('gaps'))}")
     _make_trades(con)
     make_polled(con)
@@ -83,22 +85,24 @@ def _make_view(
     kind: str,
     paths: list[str],
     tail: pa.Table | None,
+    as_of_ns: int | None,
 ) -> list[str]:
     """Make the view `name`; the paths that it reads."""
+    known = "" if as_of_ns is None else f" WHERE recv_ns <= {int(as_of_ns)}"
     own = ", ".join(f'"{column}"' for column in KINDS[kind].names)
     parts = []
     if paths:
         files = ", ".join(map(_quoted, paths))
         parts.append(
             f"SELECT {own}, day FROM read_parquet([{files}],"
-            " hive_partitioning = true, hive_types = {'day': VARCHAR})"
+            f" hive_partitioning = true, hive_types = {{'day': VARCHAR}}){known}"
         )
     rows = KINDS[kind].empty_table() if tail is None else tail
     if rows.num_rows or not parts:
         con.register(f"{kind}_tail", rows)
         parts.append(
             f"SELECT {own}, strftime(make_timestamp_ns(event_ns), '%Y-%m-%d') AS day"
-            f" FROM {kind}_tail"
+            f" FROM {kind}_tail{known}"
         )
     con.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(parts)}")
     return paths
