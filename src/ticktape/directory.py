@@ -14,6 +14,7 @@ class RunDirectory:
         self.config = root / "run.toml"
         self.lock = root / "run.lock"
         self.live = root / "live"
+        self.requests = self.live / "requests"
         self.readers = root / "readers"
         self.stages = root / "stages"
         self.pauses = root / "pauses"

@@ -21,8 +21,10 @@ from ticktape.errors import ConfigError
 from ticktape.journal.blocks import Block
 from ticktape.lastvalue import LastValues
 from ticktape.ledger import Verdict
+from ticktape.orderbook import OrderBookImage
 from ticktape.records import Record
 from ticktape.replay.check import check
+from ticktape.replay.orderbooks import book_at
 from ticktape.replay.paths import latency_report
 from ticktape.replay.places import feed_kinds, is_live, open_run, reader_of
 from ticktape.replay.tail import connect_run
@@ -38,7 +40,7 @@ _DIGITS_NS = 9
 
 _ROWS = """
 SELECT * FROM {kind}
-WHERE ($symbol IS NULL OR symbol = $symbol)
+WHERE ($symbol IS NULL OR {of_symbol})
     AND ($start_ns IS NULL OR event_ns >= $start_ns)
     AND ($end_ns IS NULL OR event_ns < $end_ns)
 ORDER BY event_ns, feed, epoch, seq, index
@@ -165,12 +167,71 @@ class Tape:
         """A terminal's ticks; arguments as `trades`."""
         return self._rows("ticks", symbol, start, end)
 
+    def statuses(
+        self,
+        symbol: str | None = None,
+        *,
+        start: Instant | None = None,
+        end: Instant | None = None,
+    ) -> pa.Table:
+        """Halts and resumptions; arguments as `trades`."""
+        return self._rows("statuses", symbol, start, end)
+
+    def news(
+        self,
+        symbol: str | None = None,
+        *,
+        start: Instant | None = None,
+        end: Instant | None = None,
+    ) -> pa.Table:
+        """Articles that name the symbol among theirs; arguments as `trades`.
+
+        `start` and `end` are of `updated_ns`; an article that was changed comes again.
+        """
+        return self._rows("news", symbol, start, end, "list_contains(symbols, $symbol)")
+
+    def crypto_books(
+        self,
+        symbol: str | None = None,
+        *,
+        start: Instant | None = None,
+        end: Instant | None = None,
+    ) -> pa.Table:
+        """Changes of crypto order books; arguments as `trades`. `book_at` puts them together."""
+        return self._rows("crypto_books", symbol, start, end)
+
+    def book_at(self, symbol: str, at: Instant, feed: str | None = None) -> OrderBookImage | None:
+        """The crypto order book at a moment of our clock; None if no whole one had come by then.
+
+        It is made of what had been received (`recv_ns`), from the last whole book on. It is not
+        `is_valid` when a gap lies between that and `at`, also one that was noticed later.
+
+        Args:
+            symbol: as the venue writes it, BTC/USD.
+            at: the moment; what was received in this nanosecond is in.
+            feed: of which feed; None is the one that brought the last change of the symbol.
+
+        Raises:
+            ConfigError: `at` is no instant.
+        """
+        at_ns = instant_ns(at)
+        con = connect_run(self._directory)
+        try:
+            return book_at(con, symbol, at_ns, feed)
+        finally:
+            con.close()
+
     def gaps(self) -> pa.Table:
         """What we were not there to hear: each gap once, as it stands, in order of beginning."""
         return self.sql("SELECT * FROM gaps ORDER BY from_ns, feed, symbol")
 
     def _rows(
-        self, kind: str, symbol: str | None, start: Instant | None, end: Instant | None
+        self,
+        kind: str,
+        symbol: str | None,
+        start: Instant | None,
+        end: Instant | None,
+        of_symbol: str = "symbol = $symbol",
     ) -> pa.Table:
         parameters = {
             "symbol": symbol,
@@ -179,7 +240,8 @@ class Tape:
         }
         con = connect_run(self._directory)
         try:
-            rows: pa.Table = con.sql(_ROWS.format(kind=kind), params=parameters).to_arrow_table()
+            query = _ROWS.format(kind=kind, of_symbol=of_symbol)
+            rows: pa.Table = con.sql(query, params=parameters).to_arrow_table()
         finally:
             con.close()
         return rows

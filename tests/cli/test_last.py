@@ -8,7 +8,7 @@ import pytest
 from ticktape import clock
 from ticktape.directory import RunDirectory
 from ticktape.lastvalue import LastValueWriter
-from ticktape.records import Book, Quote, Tick, Trade
+from ticktape.records import Book, CryptoBook, Gap, Quote, Status, Tick, Trade
 
 NOW_NS = 1_700_000_000_000_000_000
 STAMPS = {"event_ns": NOW_NS, "recv_ns": NOW_NS, "epoch": 1, "seq": 1, "index": 0}
@@ -64,6 +64,37 @@ def a_quote(symbol):
 
 def a_trade(symbol):
     return Trade(feed="rts", symbol=symbol, price=5.5, size=100.0, **STAMPS)
+
+
+def an_order_book(symbol, *, bids=((10.5, 0.25), (10.0, 1.0)), asks=((11.25, 0.3),)):
+    return CryptoBook(
+        feed="rts",
+        symbol=symbol,
+        reset=True,
+        bid_prices=tuple(price for price, _ in bids),
+        bid_sizes=tuple(size for _, size in bids),
+        ask_prices=tuple(price for price, _ in asks),
+        ask_sizes=tuple(size for _, size in asks),
+        **STAMPS,
+    )
+
+
+def a_gap():
+    return Gap(
+        feed="rts", symbol="", from_ns=NOW_NS, to_ns=None, cause="the cable", **STAMPS | {"seq": 2}
+    )
+
+
+def a_status(symbol, message="Trading Halt"):
+    return Status(
+        feed="rts",
+        symbol=symbol,
+        status_code="H",
+        status_message=message,
+        reason_code="T12",
+        reason_message="",
+        **STAMPS,
+    )
 
 
 @pytest.fixture
@@ -130,3 +161,35 @@ def test_json_has_the_whole_book_and_the_tick(last_of):
     assert row["book"]["previous_ns"] is None
     assert (row["tick"]["bid"], row["tick"]["flags"]) == (8.5, 6)
     assert (row["trade"], row["quote"]) == (None, None)
+
+
+def test_an_order_book_shows_its_best_sizes_and_levels(last_of):
+    names, rows = columns(last_of([an_order_book("BTC/USD"), an_order_book("THIN", asks=())]))
+    assert names[3:] == ["bid", "ask", "bid volume", "ask volume", "levels"]
+    assert rows["BTC/USD"][-7:] == ["10.50", "11.25", "0.25", "0.3", "2", "/", "1"]
+    assert rows["THIN"][-5:] == ["10.50", "0.25", "2", "/", "0"]
+
+
+def test_an_order_book_after_a_gap_shows_no_prices_and_says_why(last_of):
+    _, rows = columns(last_of([an_order_book("BTC/USD"), a_gap()]))
+    assert rows["BTC/USD"][-2:] == ["not", "valid"]
+    assert "10.50" not in rows["BTC/USD"]
+
+
+def test_json_has_the_whole_order_book_and_since_when_it_is_lost(last_of):
+    records = [an_order_book("A"), a_gap(), an_order_book("B"), a_status("B")]
+    out = last_of(records, "--json")
+    lost, whole = json.loads(out.splitlines()[-1])["last"]
+    assert lost["order_book"]["is_valid"] is False
+    assert (lost["order_book"]["bid_prices"], lost["book"]) == ([], None)
+    assert lost["order_book"]["invalid_since_ns"] == NOW_NS
+    assert whole["order_book"]["bid_prices"] == [10.5, 10.0]
+    assert whole["order_book"]["ask_sizes"] == [0.3]
+    assert (whole["status"]["status_code"], lost["status"]) == ("H", None)
+
+
+def test_a_halt_is_shown_and_escapes_in_it_do_nothing(last_of):
+    names, rows = columns(last_of([a_trade("AAPL"), a_status("AAPL"), a_status("X", "\x1b[2J")]))
+    assert names[-1] == "status"
+    assert rows["AAPL"][-2:] == ["Trading", "Halt"]
+    assert rows["X"][-1] == "\\x1b[2J"

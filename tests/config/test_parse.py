@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticktape.config import Config, load_config, parse_config
+from ticktape.config import CHANNELS, Config, load_config, parse_config
 from ticktape.config.reading import fields_of
 from ticktape.config.tables import TABLES
 from ticktape.errors import EXIT_CONFIG, ConfigError
@@ -50,6 +50,7 @@ def test_smallest_config_has_every_default():
     assert config.directory == Path("/nowhere/tape")
     (feed,) = config.feed
     assert (feed.keys, feed.encoding, feed.proxy, feed.ca_file) == ("env", "json", "", "")
+    assert (feed.auth, feed.stagger_s) == ("message", 0.5)
     assert (feed.connect_timeout_s, feed.ping_s, feed.pong_timeout_s) == (5, 10, 10)
     assert (feed.quiet_s, feed.stale_s, feed.backoff_max_s, feed.pin_cpu) == (60, 0, 30, -1)
     assert feed.max_frame_bytes == 64 * 2**20
@@ -63,10 +64,10 @@ def test_smallest_config_has_every_default():
 
 
 def test_every_channel_is_read():
-    names = ("trades", "quotes", "bars", "updated_bars", "daily_bars", "statuses", "lulds")
-    lists = "\n".join(f'{name} = ["A{number}"]' for number, name in enumerate(names))
-    config = parse(FEED.replace('trades = ["AAPL"]', lists))
-    expected = {name: (f"A{number}",) for number, name in enumerate(names)}
+    lists = "\n".join(f'{name} = ["A{number}"]' for number, name in enumerate(CHANNELS))
+    # A stream that is not known here may have all of them.
+    config = parse(FEED.replace("v2/sip", "v9/new").replace('trades = ["AAPL"]', lists))
+    expected = {name: (f"A{number}",) for number, name in enumerate(CHANNELS)}
     assert config.feed[0].channels() == expected
 
 
@@ -175,7 +176,8 @@ def test_names_that_collide_are_refused():
         ({"url": '"wss://[::1"'}, "is not a URL"),
         ({"url": '"wss://user:pass@host"'}, "secrets never stand in this file"),
         ({"url": '"wss://host/?token=1"'}, "secrets never stand in this file"),
-        ({"encoding": '"msgpack"'}, 'later version; write "json"'),
+        ({"auth": '"header"'}, 'did you mean "headers"?'),
+        ({"stagger_s": "-1"}, "is -1; it must be a number from 0 to 300"),
         ({"encoding": '"jsn"'}, 'did you mean "json"?'),
         ({"trades": "[]"}, "asks for nothing"),
         ({"trades": '"AAPL"'}, "must be a list of texts"),
@@ -197,6 +199,8 @@ def test_names_that_collide_are_refused():
         ({"pin_cpu": "0.5"}, "is 0.5; it must be a whole number"),
         ({"kind": '"alpaca_v1"', "daily_bars": '["A"]'}, "not in the protocol of alpaca_v1"),
         ({"kind": '"alpaca_v1"', "trades": '["*"]'}, '"*" for bars only'),
+        ({"kind": '"alpaca_v1"', "encoding": '"msgpack"'}, 'must be "json"'),
+        ({"kind": '"alpaca_v1"', "auth": '"headers"'}, 'must be "message"'),
     ],
 )
 def test_each_fault_of_a_feed_names_its_cure(keys, cure):

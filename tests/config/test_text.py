@@ -36,6 +36,8 @@ def rich_config(tmp_path):
         kind = "alpaca"
         url = "wss://localhost:8443/v2"
         keys = "file:keys"
+        encoding = "msgpack"
+        auth = "headers"
         proxy = "http://127.0.0.1:3128"
         ca_file = "ca.pem"
         connect_timeout_s = 1.5
@@ -44,6 +46,7 @@ def rich_config(tmp_path):
         quiet_s = 5
         stale_s = 4
         backoff_max_s = 3
+        stagger_s = 2
         max_frame_bytes = 2_000_000
         pin_cpu = 1
     """

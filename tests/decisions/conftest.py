@@ -7,7 +7,7 @@ import pytest
 
 from ticktape.decisions import load_strategy
 from ticktape.journal import Block
-from ticktape.records import Book, Gap, Quote, Tick, Trade
+from ticktape.records import Book, CryptoBook, Gap, Quote, Status, Tick, Trade
 
 STAMPS = {"recv_ns": 5, "epoch": 0, "index": 0}
 
@@ -78,9 +78,38 @@ def a_tick(seq=0, bid=1.0, *, event_ns=0, symbol="IBM", feed="rts"):
     )
 
 
-def a_gap(seq=0):
-    return Gap(
+def an_order_book(seq=0, bids=(), *, reset=False, event_ns=0, symbol="IBM", feed="sip"):
+    return CryptoBook(
+        feed=feed,
+        symbol=symbol,
+        event_ns=event_ns,
+        seq=seq,
+        reset=reset,
+        bid_prices=tuple(price for price, _ in bids),
+        bid_sizes=tuple(size for _, size in bids),
+        ask_prices=(),
+        ask_sizes=(),
+        **STAMPS,
+    )
+
+
+def a_status(seq=0, message="Trading Halt", *, event_ns=0, symbol="IBM"):
+    return Status(
         feed="sip",
+        symbol=symbol,
+        event_ns=event_ns,
+        seq=seq,
+        status_code="H",
+        status_message=message,
+        reason_code="",
+        reason_message="",
+        **STAMPS,
+    )
+
+
+def a_gap(seq=0, feed="sip"):
+    return Gap(
+        feed=feed,
         symbol="",
         event_ns=0,
         seq=seq,
@@ -133,6 +162,8 @@ def makes():
         book=a_book,
         tick=a_tick,
         gap=a_gap,
+        order_book=an_order_book,
+        status=a_status,
         block=a_block,
         decoder=FakeDecoder,
     )

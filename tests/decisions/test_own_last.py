@@ -76,3 +76,65 @@ def test_a_gap_is_no_symbol(makes):
     last.update(makes.trade(1))
 
     assert list(last) == ["IBM"]
+
+
+def test_an_order_book_is_put_together_and_none_before_its_first_change(makes):
+    last = OwnLastValues()
+    assert last["IBM"].order_book is None
+    last.update(makes.order_book(1, [(9.0, 5.0)]))
+    book = last["IBM"].order_book
+    assert (book.is_valid, book.bids(), book.event_ns) == (False, (), 0), "no whole one came"
+
+    last.update(makes.order_book(2, [(10.0, 1.0), (11.0, 2.0)], reset=True, event_ns=50))
+    last.update(makes.order_book(3, [(11.0, 0.0), (9.0, 5.0)], event_ns=49))
+
+    assert book is last["IBM"].order_book, "it moves with the records"
+    assert (book.is_valid, book.event_ns) == (True, 49), "changes count in the order of receipt"
+    assert (book.bids(), book.bids(1), book.asks()) == (
+        ((10.0, 1.0), (9.0, 5.0)),
+        ((10.0, 1.0),),
+        (),
+    )
+    assert "is_valid=True" in repr(book)
+
+
+def test_a_gap_of_its_feed_ends_an_order_book_until_the_next_whole_one(makes):
+    last = OwnLastValues()
+    last.update(makes.order_book(1, [(10.0, 1.0)], reset=True))
+    last.update(makes.gap(2, feed="other"))
+    assert last["IBM"].order_book.is_valid
+
+    last.update(makes.gap(3))
+    last.update(makes.order_book(4, [(9.0, 5.0)]))
+    assert not last["IBM"].order_book.is_valid
+    assert last["IBM"].order_book.bids() == ()
+
+    last.update(makes.order_book(5, [(9.0, 5.0)], reset=True))
+    assert last["IBM"].order_book.bids() == ((9.0, 5.0),)
+
+
+def test_of_two_order_books_the_one_that_changed_last_is_the_symbols(makes):
+    last = OwnLastValues()
+    last.update(makes.order_book(1, [(10.0, 1.0)], reset=True, feed="us"))
+    last.update(makes.order_book(1, [(20.0, 1.0)], reset=True, feed="eu"))
+    assert last["IBM"].order_book.bids() == ((20.0, 1.0),)
+    last.update(makes.order_book(2, feed="us"))
+
+    assert last["IBM"].order_book.bids() == ((10.0, 1.0),)
+    assert last.of("eu", "IBM").order_book.bids() == ((20.0, 1.0),)
+
+
+def test_an_order_book_cannot_be_changed_by_the_strategy(makes):
+    last = OwnLastValues()
+    last.update(makes.order_book(1, [(10.0, 1.0)], reset=True))
+    book = last["IBM"].order_book
+
+    assert not {"apply", "invalidate"} & set(dir(book))
+
+
+def test_the_last_status_is_kept_and_moves_forward_only(makes):
+    last = OwnLastValues()
+    last.update(makes.status(1, event_ns=50))
+    last.update(makes.status(2, "Trading Resumption", event_ns=49))
+
+    assert last["IBM"].status.status_message == "Trading Halt"

@@ -62,3 +62,12 @@ def test_the_last_nanosecond_of_int64_is_read():
 )
 def test_what_is_no_time_is_refused(text):
     assert both(text) == [None] * 4
+
+
+def test_seconds_that_take_turns_are_each_exact_however_many_there_are():
+    parser = InstantParser()
+    for turn in range(3):
+        for second in range(600):
+            minute, rest = divmod(second, 60)
+            text = f"2021-02-22T15:{minute:02d}:{rest:02d}.{turn}Z"
+            assert parser.parse(text) == instants([text])[0].as_py()

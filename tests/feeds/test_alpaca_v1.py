@@ -20,7 +20,12 @@ class Venue:
     def say(self, stream, **data):
         payload = json.dumps({"stream": stream, "data": data}, separators=(",", ":")).encode()
         assert self.protocol.is_control(payload)
-        actions = self.protocol.receive(payload)
+        return self.take(self.protocol.receive(payload))
+
+    def change(self, **wanted):
+        return self.take(self.protocol.change(wanted))
+
+    def take(self, actions):
         self.sent += [json.loads(a.payload) for a in actions if isinstance(a, Send)]
         return [a for a in actions if not isinstance(a, Send)]
 
@@ -122,3 +127,62 @@ def test_data_is_not_looked_into():
     venue.say("listening", streams=STREAMS)
     assert not venue.protocol.is_control(trade)
     assert venue.protocol.receive(trade) == []
+
+
+# Symbols changed while it runs.
+
+
+def ready():
+    venue = Venue().login()
+    venue.say("listening", streams=STREAMS)
+    venue.sent.clear()
+    return venue
+
+
+def test_change_sends_the_difference_alone_what_goes_first():
+    venue = ready()
+    assert venue.change(trades=["SPY", "QQQ"], bars=["*"]) == []
+    assert venue.sent == [{"action": "unlisten", "data": {"streams": ["Q.SPY"]}}]
+    assert venue.say("listening", streams=["T.SPY", "AM.*"]) == []
+    assert venue.sent[1:] == [{"action": "listen", "data": {"streams": ["T.QQQ"]}}]
+    held = {"trades": ["QQQ", "SPY"], "bars": ["*"]}
+    assert venue.say("listening", streams=["T.SPY", "AM.*", "T.QQQ"]) == [Ready(held, {}, "")]
+
+
+def test_change_that_changes_nothing_sends_nothing_and_is_ready_at_once():
+    venue = ready()
+    assert venue.change(**WANTED) == [Ready(WANTED, {}, "")]
+    assert venue.sent == []
+
+
+def test_refusal_of_what_is_added_leaves_what_stood_and_is_told():
+    venue = ready()
+    venue.change(**{**WANTED, "trades": ["SPY", "QQQ"]})
+    (told,) = venue.say("listening", error="channel limit exceeded")
+    assert told.acknowledged == WANTED and told.missing == {"trades": ["QQQ"]}
+    assert told.words == "channel limit exceeded"
+    (told,) = venue.change(**WANTED)
+    assert told == Ready(WANTED, {}, "")
+
+
+def test_change_before_the_login_is_what_the_login_asks_for():
+    venue = Venue()
+    assert venue.change(trades=["QQQ"]) == []
+    venue.login()
+    assert venue.sent == [{"action": "listen", "data": {"streams": ["T.QQQ"]}}]
+
+
+def test_change_while_the_venue_owes_an_answer_waits_for_it():
+    venue = Venue().login()
+    assert venue.change(trades=["QQQ"]) == [] and len(venue.sent) == 1
+    assert venue.say("listening", streams=STREAMS) == []
+    assert venue.sent[1:] == [{"action": "unlisten", "data": {"streams": sorted(STREAMS)}}]
+    assert venue.say("listening", streams=[]) == []
+    assert venue.sent[2:] == [{"action": "listen", "data": {"streams": ["T.QQQ"]}}]
+    assert venue.say("listening", streams=["T.QQQ"]) == [Ready({"trades": ["QQQ"]}, {}, "")]
+
+
+def test_acknowledgement_before_the_login_is_a_notice_and_asks_for_nothing():
+    venue = Venue()
+    (notice,) = venue.say("listening", streams=STREAMS)
+    assert isinstance(notice, Notice) and venue.sent == []

@@ -10,13 +10,30 @@ import pytest
 from ticktape import clock
 from ticktape.feeds.alpaca import AlpacaProtocol
 from ticktape.feeds.capture import Capture, CaptureConfig, _on_loop_error
+from ticktape.feeds.session import Session
 from ticktape.feeds.socket import SocketConfig
 from ticktape.feeds.states import SessionState
 from ticktape.journal.reader import Reader
 from ticktape.journal.writer import Writer
 from ticktape.records import EntryKind
 
+LOGIN = (
+    b'[{"T":"success","msg":"connected"}]',
+    b'[{"T":"success","msg":"authenticated"}]',
+    b'[{"T":"subscription","trades":["A"]}]',
+)
 NOWHERE = SocketConfig("ws://127.0.0.1:1/v2/iex", {}, 1.0, 0, 1.0, 1000, "", "")
+
+
+class Socket:
+    """A connection that stands; the test says what the venue sends."""
+
+    def __init__(self):
+        self.sent = []
+        self.alive_mono_ns = 0
+
+    def send(self, payload, *, is_binary=False):
+        self.sent.append(json.loads(payload))
 
 
 class RaisingSession:
@@ -122,3 +139,111 @@ def test_other_errors_of_the_loop_are_logged():
     for context in ({"exception": ZeroDivisionError()}, {"message": "odd"}):
         _on_loop_error(loop, context)
         assert seen[-1] is context
+
+
+def running(capture, protocol=None):
+    """Put a session that stands into a capture, as its run does; the socket."""
+    capture._state = SessionState.CONNECTING
+    capture._session = Session(
+        NOWHERE,
+        1.0,
+        0.0,
+        protocol or AlpacaProtocol("key", "secret", {"trades": ["A"]}),
+        capture._on_read,
+        capture._on_event,
+    )
+    socket = Socket()
+    capture._session._opened(socket)
+    for payload in LOGIN:
+        capture._on_read([payload], None, clock.monotonic_ns(), 1)
+    assert capture.statistics().state == "ready"
+    socket.sent.clear()
+    return socket
+
+
+def test_change_sends_the_difference_and_is_written_down_with_its_answer(place):
+    capture, writer, told, _ = make(place)
+    socket = running(capture)
+    capture.change({"trades": ("A", "B")})
+    assert socket.sent == [{"action": "subscribe", "trades": ["B"]}]
+    answer = b'[{"T":"subscription","trades":["A","B"]}]'
+    capture._on_read([answer], None, clock.monotonic_ns(), 1)
+    writer.close()
+    changed, subscribed = told[-2:]
+    assert changed.event == "changed" and changed.channels == {"trades": ["A", "B"]}
+    assert "2 channel-symbol pairs" in changed.words
+    assert subscribed.event == "subscribed" and subscribed.channels == {"trades": ["A", "B"]}
+    assert subscribed.missing is None and subscribed.gaps is None
+    kinds = [kind for kind, _ in entries_of(place)]
+    assert kinds[-3:] == [EntryKind.SESSION, EntryKind.TEXT, EntryKind.SESSION]
+
+
+def test_symbol_that_is_refused_is_a_gap_until_it_is_wanted_no_more(place):
+    capture, writer, told, _ = make(place)
+    running(capture)
+    capture.change({"trades": ["A", "B"]})
+    refusal = b'[{"T":"error","code":405,"msg":"symbol limit exceeded"}]'
+    capture._on_read([refusal], None, clock.monotonic_ns(), 1)
+    (opened,) = told[-1].gaps
+    assert (opened["symbol"], opened["to_ns"]) == ("B", None)
+    before_ns = capture._wall.wall_ns()
+    capture.change({"trades": ["A"]})  # needs no answer, so nothing is read
+    writer.close()
+    (closed,) = told[-1].gaps
+    assert closed["from_ns"] == opened["from_ns"] and closed["to_ns"] >= before_ns
+
+
+def test_data_of_a_symbol_that_was_removed_is_recorded_as_any_other(place):
+    capture, writer, _, _ = make(place)
+    socket = running(capture)
+    capture.change({})
+    assert socket.sent == [{"action": "unsubscribe", "trades": ["A"]}]
+    late = b'[{"T":"t","S":"A","i":1}]'
+    capture._on_read([b'[{"T":"subscription"}]', late], None, clock.monotonic_ns(), 2)
+    capture._on_read([late], None, clock.monotonic_ns(), 1)
+    writer.close()
+    assert entries_of(place)[-1] == (EntryKind.TEXT, late)
+    assert capture.statistics().frames == len(LOGIN) + 3
+
+
+@pytest.mark.parametrize("when", ["before", "between"])
+def test_change_without_a_session_is_what_the_next_one_asks_for(place, monkeypatch, when):
+    made, changed = [], []
+
+    class Protocol(AlpacaProtocol):
+        def __init__(self, *given):
+            super().__init__(*given)
+            made.append(self)
+
+        def change(self, wanted):
+            changed.append((self, wanted))
+            return super().change(wanted)
+
+    monkeypatch.setitem(globals(), "AlpacaProtocol", Protocol)
+
+    def at_each_failure(told):
+        downs = sum(content.event == "down" for content in told)
+        if downs == 1 and when == "between" and told[-1].event == "down":
+            capture.change({"trades": ["B"]})
+        if downs == 3:
+            capture.stop()
+
+    capture, writer, told, _ = make(place, on_state=at_each_failure)
+    if when == "before":
+        capture.change({"trades": ["B"]})
+    asyncio.run(capture.run())
+    writer.close()
+    expected = made if when == "before" else made[1:]
+    assert len(made) >= 3
+    assert changed == [(protocol, {"trades": ["B"]}) for protocol in expected]
+    # Before the run there is nothing that a reader would take for the start of one.
+    events = [content.event for content in told]
+    assert events[0] == "started" and events.count("changed") == (when == "between")
+
+
+def test_capture_that_has_ended_takes_a_change_in_silence(place):
+    capture, writer, told, _ = make(place)
+    capture._state = SessionState.STOPPED
+    writer.close()
+    capture.change({"trades": ["B"]})
+    assert told == []

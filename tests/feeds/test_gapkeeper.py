@@ -253,3 +253,18 @@ def test_gap_of_a_symbol_that_fails_begins_where_it_was_last_seen(journal):
         ("A", 440, 600, False, "books not subscribed: x"),
         ("A", 600, 700, False, "books not subscribed: y"),
     ]
+
+
+def test_symbol_that_is_wanted_no_more_ends_its_gap_and_one_that_was_removed_has_none(journal):
+    run = Run(journal, 100).ready(200, "plan full", trades=["B"])
+    run.ready(700)  # after a change: neither B nor any other is wanted
+    assert journal.gaps() == [("B", 200, 700, False, "trades not subscribed: plan full")]
+
+
+def test_symbol_wanted_no_more_while_the_feed_is_down_ends_its_gap_with_the_next_session(journal):
+    run = Run(journal, 100).ready(200, "plan full", trades=["B"])
+    run.down(500, 450, "lost").ready(900)
+    assert journal.gaps() == [
+        ("B", 200, 900, False, "trades not subscribed: plan full"),
+        ("", 450, 900, False, "lost"),
+    ]

@@ -2,6 +2,10 @@
 
 import asyncio
 
+import pytest
+
+from ticktape import clock
+from ticktape.errors import Disconnected
 from ticktape.feeds.protocol import Authenticated, Fail, Notice, Ready, Send
 from ticktape.feeds.session import Session
 from ticktape.feeds.socket import SocketConfig
@@ -30,14 +34,27 @@ class Protocol:
             raise answer
         return answer
 
+    def change(self, wanted):
+        return self.answers["change"]
+
 
 class Socket:
     def __init__(self):
         self.sent = []
+        self.binary = []
         self.alive_mono_ns = 0
+        self.aborted = asyncio.Event()
 
-    def send(self, payload):
+    def send(self, payload, *, is_binary=False):
         self.sent.append(payload)
+        self.binary.append(is_binary)
+
+    async def wait_closed(self):
+        await self.aborted.wait()
+        return Disconnected("closed")
+
+    def abort(self):
+        self.aborted.set()
 
 
 def session_with(**answers):
@@ -78,7 +95,8 @@ def test_actions_are_done_in_their_order():
         all=[
             Authenticated(),
             Send(b"request"),
-            Notice(7, "by the way"),
+            Send(b"packed", is_binary=True),
+            Notice(7, "by the way", "do this"),
             Ready({"t": ["A"]}, {}, ""),
         ]
     )
@@ -89,7 +107,10 @@ def test_actions_are_done_in_their_order():
         "notice",
         "subscribed",
     ]
-    assert session._socket.sent == [b"request"]
+    assert session._socket.sent == [b"request", b"packed"]
+    assert session._socket.binary == [False, True]
+    notice = events[2][0]
+    assert (notice.code, notice.words, notice.hint) == (7, "by the way", "do this")
 
 
 def test_first_failure_is_the_one_that_counts():
@@ -118,3 +139,60 @@ def test_stop_before_the_connection_stands_ends_the_session_and_leaves_no_task()
 
     ending, tasks = asyncio.run(run())
     assert ending.stopped and tasks == 1
+
+
+def test_change_is_asked_of_the_protocol_and_sent():
+    session, events = session_with(change=[Send(b"more"), Ready({"t": ["B"]}, {}, "")])
+    session.change({"t": ["B"]})
+    assert session._socket.sent == [b"more"]
+    assert events[-1][0].event == "subscribed" and events[-1][0].channels == {"t": ["B"]}
+
+
+def waiting(session):
+    """Wait for the end of a session as it does; with a clock that stands it would never end."""
+
+    async def wait():
+        stopping = asyncio.ensure_future(asyncio.Event().wait())
+        try:
+            return await asyncio.wait_for(session._until_closed(session._socket, stopping), 60)
+        finally:
+            stopping.cancel()
+
+    return asyncio.run(wait())
+
+
+@pytest.fixture
+def hours(monkeypatch):
+    """A clock that goes on an hour at each look."""
+    looks = iter(range(10**6))
+    monkeypatch.setattr(clock, "monotonic_ns", lambda: next(looks) * 3600 * clock.NS_PER_S)
+
+
+@pytest.mark.parametrize("change", [[Send(b"more")], RuntimeError("cannot")])
+def test_change_that_is_not_answered_in_time_ends_the_session(hours, change):
+    session, events = session_with(ready=[Ready({}, {}, "")], change=change)
+    if isinstance(change, Exception):  # a protocol that cannot: the next session asks for all
+        session._protocol.change = lambda wanted: 1 / 0
+    session.look([b"ready"], 1)
+    session.change({"t": ["B"]})
+    assert "no answer to a change of symbols" in waiting(session).args[0]
+    notices = [content.words for content, _ in events if content.event == "notice"]
+    assert len(notices) == isinstance(change, Exception)
+
+
+def test_change_before_the_session_is_ready_does_not_prolong_the_wait_for_the_login(hours):
+    session, _ = session_with(change=[])
+    since_ns = session._progress_mono_ns
+    session.change({"t": ["B"]})
+    assert session._progress_mono_ns == since_ns
+    assert "did not answer the login" in waiting(session).args[0]
+
+
+def test_answered_change_is_waited_for_no_more():
+    session, _ = session_with(ready=[Ready({}, {}, "")], change=[Send(b"more")])
+    session.look([b"ready"], 1)
+    assert session._patience_s() is None
+    session.change({"t": ["B"]})
+    assert session._patience_s() is not None
+    session.look([b"ready"], 2)
+    assert session._patience_s() is None

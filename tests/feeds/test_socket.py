@@ -1,11 +1,12 @@
 """The listener between the library's frames and the blocks of the journal; fakes, no network."""
 
+import logging
 from typing import NamedTuple
 
 import pytest
 from picows import WSCloseCode, WSMsgType, WSProtocolError
 
-from ticktape.feeds.socket import Listener, _without_login
+from ticktape.feeds.socket import Listener, Socket, SocketConfig, _logger, _without_login
 from ticktape.records import EntryKind
 
 TEXT, BINARY = WSMsgType.TEXT, WSMsgType.BINARY
@@ -39,6 +40,9 @@ class Frame(NamedTuple):
 class Transport:
     def __init__(self):
         self.sent = []
+
+    def send(self, kind, payload):
+        self.sent.append((kind, payload))
 
     def send_pong(self, payload):
         self.sent.append(("pong", payload))
@@ -201,3 +205,31 @@ def test_close_frame_is_answered_and_what_came_before_it_is_kept(connection):
 )
 def test_login_of_a_proxy_is_never_shown(proxy, shown):
     assert _without_login(proxy) == shown
+
+
+def test_message_is_sent_in_the_kind_of_its_encoding(connection):
+    socket = Socket(connection.transport, connection.listener, 10.0)
+    socket.send(b"json")
+    socket.send(b"msgpack", is_binary=True)
+    assert connection.transport.sent == [(TEXT, b"json"), (BINARY, b"msgpack")]
+
+
+def test_what_may_hold_a_secret_is_not_in_the_text_of_a_config():
+    headers = {"APCA-API-SECRET-KEY": "planted"}
+    config = SocketConfig("wss://host/v2", headers, 1, 1, 1, 1, "", "http://user:planted@proxy")
+    for shown in (repr(config), str(config), f"{config}", f"{[config]}"):
+        assert "planted" not in shown and "wss://host/v2" in shown
+
+
+def test_library_never_logs_the_upgrade_request_with_its_keys():
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(1)
+    try:
+        assert not _logger().isEnabledFor(9)  # picows.PICOWS_DEBUG_LL
+        child = logging.Logger("feed.7", logging.NOTSET)  # as the library makes one
+        child.parent = _logger()
+        assert not child.isEnabledFor(9) and child.isEnabledFor(logging.INFO)
+    finally:
+        root.setLevel(level)
+        logging.getLogger("feed").setLevel(logging.NOTSET)

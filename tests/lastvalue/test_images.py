@@ -96,7 +96,7 @@ def images_file(path):
 def leave_half_an_image(writer, given):
     """What a writer leaves that is killed in the middle of storing `given`."""
     mapping = writer._images._mapping
-    owner = given.feed.encode().ljust(16, b"\0") + given.symbol.encode().ljust(32, b"\0")
+    owner = layout.owner_of(given.feed.encode(), given.symbol.encode(), layout.CellKind.BOOK)
     slot = writer._images.slot(owner)
     payload = books.encode_image(
         given, books.encode_top(given, given.feed.encode(), given.symbol.encode(), slot)

@@ -73,6 +73,39 @@ with LastValueWriter(Path(path), bytes(range(16)), 8) as writer:
 """
 
 
+# Put together from changes: after number seq of them, every level's size follows from seq.
+WRITING_ORDER_BOOKS = """
+import sys
+from pathlib import Path
+from ticktape.lastvalue import LastValueWriter
+from ticktape.records import CryptoBook, Gap, Position
+
+path, rounds = sys.argv[1], int(sys.argv[2])
+with LastValueWriter(Path(path), bytes(range(16)), 8) as writer:
+    start = writer.position("crypto")
+    seq = 1 if start is None else start.offset
+    print("ready", seq, flush=True)
+    end = seq + rounds
+    while seq < end:
+        places = {"feed": "crypto", "event_ns": seq, "recv_ns": 3 * seq, "epoch": 1, "seq": seq}
+        levels = seq % 40
+        if seq % 100 == 99:
+            writer.update([Gap(symbol="", index=0, from_ns=seq, to_ns=None, cause="", **places)])
+        else:
+            writer.update(CryptoBook(
+                symbol=symbol, index=index, reset=seq % 100 in (0, 50) or seq == 1, **places,
+                bid_prices=tuple(float(price) for price in range(40)),
+                bid_sizes=(float(seq),) * levels + (0.0,) * (40 - levels),
+                ask_prices=tuple(100.0 + price for price in range(40)),
+                ask_sizes=(2.0 * seq,) * levels + (0.0,) * (40 - levels),
+            ) for index, symbol in enumerate(("A", "B")))
+        seq += 1
+        writer.set_position("crypto", Position(1, seq))
+        if seq % 512 == 0 and sys.stdin in __import__("select").select([sys.stdin], [], [], 0)[0]:
+            break
+"""
+
+
 def start_writing(path, rounds, failpoint="", *, program=WRITING):
     environment = {**os.environ, "PYTHONPATH": SOURCE, "TICKTAPE_FAILPOINT": failpoint}
     process = subprocess.Popen(
@@ -285,3 +318,69 @@ def test_a_writer_killed_in_the_middle_of_a_book_is_taken_over(tmp_path, place, 
             for symbol in SYMBOLS:
                 assert last[symbol].book == a_book(symbol, dead_round)
                 assert last[symbol].top.seq == dead_round
+
+
+def is_order_book_of_one_moment(book):
+    if not book.is_valid:
+        return (book.bids(), book.asks(), book.invalid_since_ns) == ((), (), book.seq)
+    seq, levels = book.seq, book.seq % 40
+    return (
+        seq % 100 != 99
+        and (book.event_ns, book.recv_ns) == (seq, 3 * seq)
+        and book.bids() == tuple((float(price), float(seq)) for price in reversed(range(levels)))
+        and book.asks() == tuple((100.0 + price, 2.0 * seq) for price in range(levels))
+        and (book.bid_levels, book.ask_levels) == (levels, levels)
+    )
+
+
+def test_no_order_book_is_torn_or_mixed_while_another_process_writes(tmp_path):
+    path = tmp_path / "last.map"
+    process = start_writing(path, 100_000_000, program=WRITING_ORDER_BOOKS)
+    distinct, lost = set(), 0
+    newest = dict.fromkeys(SYMBOLS, 0)
+    try:
+        with LastValues(path) as last:
+            number = 0
+            while number < 10_000 or len(distinct) < 1000 or not lost:
+                number += 1
+                symbol = SYMBOLS[number & 1]
+                value = last.get("crypto", symbol)
+                if value is None or value.torn:
+                    assert process.poll() is None
+                    continue
+                book = value.order_book
+                assert is_order_book_of_one_moment(book), book
+                assert book.seq >= newest[symbol]
+                newest[symbol] = book.seq
+                lost += not book.is_valid
+                distinct.add(book.seq)
+            torn_reads = last.torn_reads
+    finally:
+        process.communicate("stop\n", timeout=30)
+    assert process.returncode == 0
+    assert torn_reads < 100
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+@pytest.mark.parametrize("place", ["lastvalue.image", "lastvalue.cell"])
+@pytest.mark.parametrize("pass_number", [1, 2, 3, 4, 195, 199, 200, 800])
+def test_a_writer_killed_in_the_middle_of_an_order_book_leaves_no_wrong_one(
+    tmp_path, place, pass_number
+):
+    path = tmp_path / "last.map"
+    process = start_writing(path, 10_000, f"{place}:{pass_number}", program=WRITING_ORDER_BOOKS)
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGKILL
+    with LastValues(path) as last:
+        for _, symbol in last:
+            value = last[symbol]
+            book = value.order_book
+            assert is_order_book_of_one_moment(book) if book else value.torn == ("order_book",)
+    # The next one reads again what the killed one had in hand, and goes on for a while.
+    process = start_writing(path, 320, program=WRITING_ORDER_BOOKS)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    with LastValues(path) as last:
+        for symbol in SYMBOLS:
+            assert is_order_book_of_one_moment(last[symbol].order_book)
+            assert last[symbol].order_book.is_valid

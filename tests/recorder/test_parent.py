@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from ticktape.recorder.parent import EXIT_ORPHANED
+from ticktape.recorder.parent import EXIT_ORPHANED, encode_channels
 
 BEGIN = """
 import os, sys
@@ -145,6 +145,46 @@ os._exit(0)
     process.wait(20)
 
     assert process.stderr.read() == b"1"
+
+
+def test_changes_are_heard_in_order_however_long_they_are_also_from_before_it_listened(child):
+    process = child(
+        """
+heard = []
+def change(channels):
+    heard.append({name: len(symbols) for name, symbols in channels.items()})
+parent.tell("state", words="up")
+parent.leave.wait(0.2)
+parent.listen(None, change)
+parent.leave.wait(20)
+sys.stderr.write(repr(heard))
+os._exit(0)
+"""
+    )
+    process.stdin.write(encode_channels({"trades": ["IBM"]}) + b"\n")
+    symbols = [f"SYMBOL{number}" for number in range(30_000)]
+    process.stdin.write(encode_channels({"trades": symbols, "quotes": ["*"]}) + b"\nleave\n")
+    process.stdin.flush()
+    process.wait(20)
+
+    assert process.stderr.read() == b"[{'trades': 1}, {'trades': 30000, 'quotes': 1}]"
+
+
+def test_a_change_that_the_parents_death_cut_off_is_none(child):
+    process = child(
+        """
+parent.listen(None, lambda channels: sys.stderr.write("changed"))
+parent.leave.wait(20)
+sys.stderr.write(repr((parent.leave.is_set(), parent.orphaned)))
+os._exit(0)
+"""
+    )
+    process.stdin.write(b'{"trades": ["IBM", "TS')
+    process.stdin.close()
+    process.wait(20)
+
+    assert process.stderr.read() == b"(True, True)"
+    process.stdin = None
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from ticktape import clock
+from ticktape.recorder.parent import encode_channels
 from ticktape.recorder.process import ChildProcess
 from ticktape.recorder.task import LastTask
 
@@ -229,6 +230,59 @@ def test_killing_leaves_no_process_behind(child):
     assert made.is_gone()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+# What it is told while it runs.
+
+REPEATS = """
+import json, sys
+print(json.dumps({"event": "state", "task": json.loads(sys.stdin.readline())["run"]}), flush=True)
+for line in sys.stdin:
+    if line.strip() == "leave":
+        break
+    print(json.dumps({"event": "state", "heard": len(json.loads(line)["trades"])}), flush=True)
+"""
+
+
+def test_a_change_is_told_and_whoever_is_started_next_has_it_in_its_task(child):
+    made = child(REPEATS)
+    made.start()
+    symbols = [f"SYMBOL{number}" for number in range(30_000)]
+    made.change(LastTask("changed", "directory", []), encode_channels({"trades": symbols}))
+    until(lambda: made._events.qsize() >= 2, made)
+    made.started[0][1].kill()
+    until(lambda: len(made.started) == 2 and made._events.qsize() >= 4, made)
+    made.leave()
+    until(made.is_gone, made)
+
+    said = [each.content for each in events_of(made) if each.event == "state"]
+    assert said == [{"task": "run"}, {"heard": 30_000}, {"task": "changed"}]
+
+
+def test_a_child_that_reads_nothing_never_stops_who_tells_it(child):
+    """Far more than a pipe holds; of changes that wait only the last is kept."""
+    made = child("import time\ntime.sleep(600)\n")
+    made.start()
+    for number in range(50):
+        symbols = [f"SYMBOL{number}"] * 30_000
+        made.change(TASK, encode_channels({"trades": symbols}))
+    made.leave()
+
+    assert len(made._teller._lines) <= 2
+    made.kill()
+    assert made.is_gone()
+
+
+def test_another_task_is_for_one_start_alone(child):
+    made = child(REPEATS)
+    made.start(LastTask("the first", "directory", []))
+    until(lambda: made._events.qsize() >= 1, made)
+    made.started[0][1].kill()
+    until(lambda: len(made.started) == 2 and made._events.qsize() >= 3, made)
+    made.kill()
+
+    said = [each.content for each in events_of(made) if each.event == "state"]
+    assert said == [{"task": "the first"}, {"task": "run"}]
 
 
 def test_a_log_that_cannot_be_opened_costs_the_log_and_not_the_child(tmp_path):

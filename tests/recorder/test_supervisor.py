@@ -15,7 +15,7 @@ from ticktape.config import Keys, dump, parse_config
 from ticktape.directory import RunDirectory
 from ticktape.errors import Full, Locked, WriteFailed
 from ticktape.journal.disk import Disk
-from ticktape.recorder.process import ChildEvent
+from ticktape.recorder.process import ChildEvent, ChildProcess
 from ticktape.recorder.supervisor import RunEnd, Supervisor
 from ticktape.replay.check import check
 
@@ -247,6 +247,28 @@ def test_a_run_whose_feeds_are_all_final_is_over(supervise):
 
 def test_a_run_end_without_fault_has_no_reasons():
     assert RunEnd([], [], [], {}, {"last": 2}, [], {}).reasons() == []
+
+
+# Its feeds' first connections.
+
+
+def test_only_the_first_start_of_a_feed_waits_for_its_turn(tmp_path, monkeypatch):
+    started = {}
+    monkeypatch.setattr(
+        ChildProcess, "start", lambda child, task=None: started.update({child.name: task})
+    )
+    second = CONFIG.replace('name = "sip"', 'name = "iex"').partition("[[feed]]")[2]
+    text = f"{CONFIG.format(directory=str(tmp_path / 'tape'))}[[feed]]{second}stagger_s = 3.0\n"
+    config = parse_config(text, "the config", Path())
+    keys = dict.fromkeys(("sip", "iex"), Keys("key", "secret"))
+    with Supervisor(config, keys, {}, lambda _: None) as made:
+        made.start()
+        waits = {child.name: child.task.start_wait_s for child in made.captures}
+
+    assert started["capture-sip"].start_wait_s == 0.0
+    assert started["capture-iex"].start_wait_s == 3.0
+    assert waits == {"capture-sip": 0.0, "capture-iex": 0.0}  # of a start after a death
+    assert started["table"] is None
 
 
 # With real children.

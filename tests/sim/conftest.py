@@ -5,13 +5,25 @@ import json
 from collections import Counter
 from datetime import UTC, datetime
 
+import msgpack
 import pytest
 import websockets
+from msgpack.ext import Timestamp
 from websockets.asyncio.client import connect
 
 KEY = {"action": "auth", "key": "demo-key", "secret": "demo-secret"}
 KEY_V1 = {"action": "authenticate", "data": {"key_id": "demo-key", "secret_key": "demo-secret"}}
 KINDS = {"t": "trades", "q": "quotes", "b": "bars", "c": "corrections", "x": "cancels"}
+KINDS |= {"u": "bars", "d": "bars", "s": "statuses", "l": "lulds", "i": "imbalances"}
+KINDS |= {"o": "crypto_books", "n": "news"}
+BARS = ("bars", "updatedBars", "dailyBars")
+# What a client of each family can hear; `*` is refused for the quotes of options.
+STOCKS = ("trades", "quotes", *BARS, "statuses", "lulds", "imbalances")
+CHANNELS = {
+    "/v1beta3/crypto": ("trades", "quotes", "orderbooks", *BARS),
+    "/v1beta1/news": ("news",),
+}
+PACKED = {"Content-Type": "application/msgpack"}
 KINDS_V1 = {"T": "trades", "Q": "quotes", "AM": "bars"}
 
 
@@ -23,30 +35,40 @@ def nanoseconds(text):
 
 
 class Client:
-    """One connection: `frames` has each data frame as the list of its messages."""
+    """One connection: `frames` has each data frame as the list of its messages.
 
-    def __init__(self, socket, *, v1=False):
+    `packed` speaks MessagePack, of which times are read as `msgpack.ext.Timestamp`.
+    """
+
+    def __init__(self, socket, path, *, packed=False):
         self.socket = socket
-        self.v1 = v1
+        self.path = path
+        self.v1 = path == "/stream"
+        self.packed = packed
         self.frames = []
         self.control = []
         self.raw = []
 
     @classmethod
-    async def open(cls, sim, path="/v2/iex", **options):
+    async def open(cls, sim, path="/v2/iex", *, packed=False, **options):
         options = {"max_size": None, "compression": None, "ping_interval": None} | options
+        if packed:
+            options["additional_headers"] = PACKED | options.get("additional_headers", {})
         socket = await connect(sim.url(path), **options)
-        return cls(socket, v1=path == "/stream")
+        return cls(socket, path, packed=packed)
 
     async def send(self, message):
-        await self.socket.send(message if isinstance(message, str | bytes) else json.dumps(message))
+        if not isinstance(message, str | bytes):
+            message = msgpack.packb(message) if self.packed else json.dumps(message)
+        await self.socket.send(message)
 
     async def read(self):
         """Read one frame; data is kept apart from control messages, which are returned."""
         raw = await asyncio.wait_for(self.socket.recv(), 20)
-        text = raw.decode() if isinstance(raw, bytes) else raw
+        text = raw.decode() if isinstance(raw, bytes) and not self.packed else raw
+        assert self.v1 or isinstance(raw, bytes) is self.packed
         try:
-            found = json.loads(text)
+            found = msgpack.unpackb(text) if self.packed else json.loads(text)
         except ValueError:
             self.raw.append(text)
             return None
@@ -87,11 +109,13 @@ class Client:
         return self
 
     async def listen(self, **channels):
-        """Subscribe to channels of v2, or to all of v1."""
+        """Subscribe to these channels of v2, or to all there are."""
         if self.v1:
             streams = {"action": "listen", "data": {"streams": ["T.*", "Q.*", "AM.*"]}}
             return await self.answer(streams)
-        channels = channels or {"trades": ["*"], "quotes": ["*"], "bars": ["*"]}
+        if not channels:
+            mine = (names for start, names in CHANNELS.items() if self.path.startswith(start))
+            channels = {name: ["*"] for name in next(mine, STOCKS)}
         return await self.answer({"action": "subscribe", **channels})
 
     async def read_messages(self, count):
@@ -107,6 +131,10 @@ class Client:
         except websockets.ConnectionClosed:
             return self.socket.close_code
 
+    def messages(self):
+        """Every data message, its keys in the order of the wire, its times as nanoseconds."""
+        return [in_ns(message) for frame in self.frames for message in frame]
+
     def rows(self):
         """(frame, place, kind, symbol, event_ns, id, price, size) of each data message."""
         make = row_v1 if self.v1 else row_v2
@@ -117,15 +145,29 @@ class Client:
         ]
 
 
+def in_ns(message):
+    times = {key: message[key] for key in ("t", "created_at", "updated_at") if key in message}
+    return message | {key: time_ns(value) for key, value in times.items()}
+
+
+def time_ns(value):
+    return value.to_unix_nano() if isinstance(value, Timestamp) else nanoseconds(value)
+
+
 def row_v2(message):
     kind = KINDS.get(message["T"], "unknown")
     if kind == "unknown":
         return (kind, "", None, None, None, None)
-    event_ns = nanoseconds(message["t"])
+    if kind == "news":
+        symbol = (message["symbols"] or [""])[0]
+        return (kind, symbol, time_ns(message["updated_at"]), message["id"], None, None)
+    event_ns = time_ns(message["t"])
     symbol = message["S"]
     match kind:
         case "trades" | "cancels":
-            return (kind, symbol, event_ns, message["i"], message["p"], message["s"])
+            return (kind, symbol, event_ns, message.get("i"), message["p"], message["s"])
+        case "imbalances":
+            return (kind, symbol, event_ns, None, message["p"], None)
         case "corrections":
             return (kind, symbol, event_ns, message["oi"], message["op"], message["os"])
     return (kind, symbol, event_ns, None, None, None)
@@ -152,6 +194,11 @@ def truth_rows(table, connection=0):
 @pytest.fixture
 def client():
     return Client
+
+
+@pytest.fixture(name="in_ns")
+def in_ns_fixture():
+    return in_ns
 
 
 @pytest.fixture

@@ -79,6 +79,44 @@ def test_all_mistakes_are_told_together_and_nothing_is_opened():
         assert word in err
 
 
+def test_paths_of_several_families_get_what_they_carry(client):
+    paths = ["/v1beta3/crypto/eu-1", "/v1beta1/opra", "/v1beta1/news", "/v2/sip"]
+    options = [word for path in paths for word in ("--path", path)]
+    child = start("--tape", "generated", "--events", "2000", "--speed", "max", *options)
+    ready = json.loads(child.stdout.readline())
+
+    async def scenario():
+        heard = {}
+        for path in paths:
+            mine = await (await client.open(Child(ready), path, packed=True)).login()
+            await mine.listen(**({"trades": ["*"]} if "opra" in path else {}))
+            await mine.read_messages(10)
+            heard[path] = mine.messages()[0]
+        return heard
+
+    try:
+        heard = asyncio.run(asyncio.wait_for(scenario(), 60))
+    finally:
+        child.terminate()
+        child.wait(20)
+    assert [len(message) for message in heard.values()][1:3] == [7, 11]
+    assert "/" in heard[paths[0]]["S"] and heard[paths[3]]["S"].startswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--path", "/v1beta1/news"], "the shipped tape is of stocks, not of news"),
+        (["--path", "/v1beta1/news", "--path", "/v2/iex"], "cannot be news and stocks at once"),
+        (["--path", "/v3/iex"], "path /v3/iex is none of the venue's"),
+    ],
+)
+def test_paths_that_the_tape_does_not_fit_are_refused(options, words):
+    child = start(*options)
+    _, err = child.communicate(timeout=30)
+    assert child.returncode == 2 and words in err
+
+
 def test_help_teaches():
     out, _ = start("--help").communicate(timeout=30)
     for word in ("Examples", "--speed", "close_mid_frame", "disconnect@5000", "SIM_KEY"):

@@ -1,7 +1,7 @@
 import pytest
 
 from ticktape.errors import ConfigError
-from ticktape.sim.faults import FAULTS, Fault, Strikes, menu_text, parse_faults
+from ticktape.sim.faults import FAULTS, PLACED, Fault, Strikes, menu_text, parse_faults
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,17 @@ from ticktape.sim.faults import FAULTS, Fault, Strikes, menu_text, parse_faults
         ("not_entitled", Fault(name="not_entitled")),
         ("not_entitled@/v2/sip", Fault(name="not_entitled", path="/v2/sip")),
         ("silence@4=0.5", Fault(name="silence", row=4, value="0.5")),
+        ("burst@2.5s=3", Fault(name="burst", at_s=2.5, value="3")),
+        ("corrupt@9", Fault(name="corrupt", row=9)),
+        (
+            "corrupt@9s@/v1beta3/crypto/us-1",
+            Fault(name="corrupt", at_s=9, path="/v1beta3/crypto/us-1"),
+        ),
+        ("corrupt=1000", Fault(name="corrupt", value="1000")),
+        ("late=0.5", Fault(name="late", value="0.5")),
+        ("late@/v2/sip=100", Fault(name="late", path="/v2/sip", value="100")),
+        ("daily_bar_repeats=60", Fault(name="daily_bar_repeats", value="60")),
+        ("http:503x1@/v2/sip", Fault(name="http", code=503, value="1", path="/v2/sip")),
     ],
 )
 def test_faults_are_read(text, fault):
@@ -28,29 +39,47 @@ def test_faults_are_read(text, fault):
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "words"),
     [
-        "explode@5",
-        "disconnect",
-        "disconnect@",
-        "disconnect@0",
-        "disconnect@x",
-        "error@5",
-        "error:4@5",
-        "http:429",
-        "http@5",
-        "silence@5",
-        "duplicate_after_reconnect",
-        "duplicate_after_reconnect=many",
-        "not_entitled@5",
-        "huge@5=big",
-        "",
+        ("explode@5", "not on the menu"),
+        ("disconnect@", "not on the menu"),
+        ("disconnect@x", "not on the menu"),
+        ("error:4@5", "not on the menu"),
+        ("", "not on the menu"),
+        ("disconnect", "needs a place"),
+        ("late@5=3", "takes no place"),
+        ("not_entitled@5", "takes no place"),
+        ("disconnect@0", "counts messages from 1"),
+        ("error@5", "needs a code"),
+        ("mute:405@5", "takes no code"),
+        ("error:405x3@5", "takes no count of times"),
+        ("silence@5", "needs a value"),
+        ("late", "needs a value"),
+        ("duplicate_after_reconnect", "needs a value"),
+        ("mute@5=3", "takes no value"),
+        ("silence@5=soon", "takes a number"),
+        ("huge@5=big", "takes a whole number"),
+        ("huge@5=1.5", "takes a whole number"),
+        ("fragment@5=0", "takes a whole number above 0"),
+        ("duplicate_after_reconnect=many", "takes a whole number above 0"),
+        ("daily_bar_repeats=0.5", "takes a whole number above 0"),
+        ("late=0", "takes a percentage"),
+        ("late=101", "takes a percentage"),
+        ("ack_missing=SPY,", "takes symbols"),
+        ("corrupt", "takes a place or a value"),
+        ("corrupt@5=7", "takes a place or a value"),
+        ("corrupt=0", "takes a whole number above 0"),
+        ("http:429", "must say http:CODExTIMES"),
+        ("http@5", "must say http:CODExTIMES"),
+        ("http:429x3@5", "must say http:CODExTIMES"),
+        ("http:200x3", "refuses nothing"),
+        ("http:429x0", "strikes no time"),
     ],
 )
-def test_what_is_not_on_the_menu_is_refused(text):
+def test_what_makes_no_sense_is_refused_and_told_why(text, words):
     with pytest.raises(ConfigError) as caught:
         parse_faults([text])
-    assert repr(text) in caught.value.faults[0]
+    assert repr(text) in caught.value.faults[0] and words in caught.value.faults[0]
 
 
 def test_all_mistakes_are_told_together_with_the_menu():
@@ -66,7 +95,7 @@ def test_every_fault_of_the_menu_can_be_asked_for():
         text = name + (":405" if entry.needs_code else "")
         if entry.strikes is Strikes.UPGRADE:
             text += ":429x1"
-        elif entry.strikes is not Strikes.SESSION:
+        elif entry.strikes in PLACED:
             text += "@5"
         text += "=5" if entry.needs_value else ""
         (fault,) = parse_faults([text])

@@ -1,14 +1,17 @@
 import numpy as np
 import pyarrow.compute as pc
 
-from ticktape.sim.generate import LONG_ID, fakepaca_tape, generate_tape, made_up, minute_bars
-from ticktape.sim.tape import TAPE_KINDS
+from ticktape.sim.chance import made_up
+from ticktape.sim.families import STOCKS
+from ticktape.sim.generate import LONG_ID, fakepaca_tape, generate_tape
+from ticktape.sim.generate_bars import minute_bars
 
 
 def test_same_seed_same_tape():
     one, two = (generate_tape(seed=7, events=2000) for _ in range(2))
     other = generate_tape(seed=8, events=2000)
-    assert all(one.tables[kind].equals(two.tables[kind]) for kind in TAPE_KINDS)
+    assert set(one.tables) == set(STOCKS.kinds)
+    assert all(one.tables[kind].equals(two.tables[kind]) for kind in one.tables)
     assert not one.tables["trades"].equals(other.tables["trades"])
 
 

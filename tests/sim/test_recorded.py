@@ -7,6 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ticktape.errors import ConfigError
+from ticktape.sim.families import FAMILIES
+from ticktape.sim.generate import generate_family, generate_tape
 from ticktape.sim.recorded import (
     condition_letters,
     count_ids,
@@ -163,3 +165,20 @@ def test_read_tape_tells_all_that_is_wrong(tmp_path):
     assert len(caught.value.faults) == 3
     assert "no kind" in caught.value.faults[0]
     assert "no such file" in caught.value.faults[2]
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_read_tape_takes_every_kind_of_our_own_tables(tmp_path, family):
+    made = generate_family(family, seed=1, symbols=3, events=3000, events_per_s=100, long_ids=False)
+    for kind, table in made.tables.items():
+        pq.write_table(table, tmp_path / f"{kind}.parquet")
+    read = read_tape(sorted(tmp_path.iterdir()), family=family.name)
+    assert read.family is family and set(read.tables) == set(made.tables)
+    for kind in set(family.kinds) - {"bars"}:  # which a file does not say when they were sent
+        assert read.tables[kind].equals(made.tables[kind])
+
+
+def test_read_tape_refuses_kinds_of_another_family(tmp_path):
+    pq.write_table(generate_tape(events=2000).tables["statuses"], tmp_path / "statuses.parquet")
+    with pytest.raises(ConfigError, match="a tape of crypto has no statuses"):
+        read_tape([tmp_path / "statuses.parquet"], family="crypto")

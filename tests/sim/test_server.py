@@ -13,6 +13,7 @@ from picows import WSListener, ws_connect
 
 from ticktape.errors import ConfigError
 from ticktape.sim import AlpacaSim, Program, SimConfig, generate_tape, read_truth, shipped_tape
+from ticktape.sim.families import STOCKS
 from ticktape.sim.generate import fakepaca_tape
 from ticktape.sim.server import programs_of
 
@@ -44,10 +45,13 @@ def test_client_receives_exactly_the_truth(tape, client, truth, path, batch):
             return sent
 
     sent = run(scenario())
-    v2 = path == "/v2/iex"
-    kinds = {"trades", "quotes", "bars"} | ({"corrections", "cancels"} if v2 else set())
-    assert set(sent["kind"].to_pylist()) == kinds
-    assert sent.num_rows == (len(tape) if v2 else sum(tape.tables[k].num_rows for k in kinds))
+    if path == "/v2/iex":
+        assert set(sent["kind"].to_pylist()) == set(STOCKS.kinds) and sent.num_rows == len(tape)
+    else:
+        bars = tape.tables["bars"]["span"].to_pylist().count("minute")
+        rows = bars + sum(tape.tables[kind].num_rows for kind in ("trades", "quotes"))
+        assert set(sent["kind"].to_pylist()) == {"trades", "quotes", "bars"}
+        assert sent.num_rows == rows
     assert sent["seq"].to_pylist() == list(range(sent.num_rows))
 
 
@@ -93,7 +97,7 @@ def test_paths_have_their_own_cursors_and_a_partition_loses_nothing(tape, client
             halves = [["ZAAA", "ZAAB"], ["ZAAC", "ZAAD", "ZAAE"]]
             legs = [await (await client.open(sim, "/v2/sip")).login() for _ in halves]
             for leg, symbols in zip(legs, halves, strict=True):
-                await leg.listen(trades=symbols, quotes=symbols, bars=symbols)
+                await leg.listen(**dict.fromkeys(STOCKS.channels, symbols))
             await sim.wait_tape_end("/v2/sip")
             assert not sim.streams["/v2/iex"].started.is_set()
             sent = sim.truth.table()
@@ -405,7 +409,7 @@ def test_config_mistakes_are_told_together(tape):
     with pytest.raises(ConfigError) as caught:
         AlpacaSim(programs_of(tape), SimConfig(batch=0, speed=-1, ack_style="x"))
     assert len(caught.value.faults) == 3
-    with pytest.raises(ConfigError, match="carries no stock stream"):
+    with pytest.raises(ConfigError, match="carries news, its tape has stocks"):
         AlpacaSim({"/v1beta1/news": Program(tape)})
 
 

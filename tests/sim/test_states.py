@@ -1,20 +1,21 @@
 import base64
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ticktape.sim.families import ALL_CHANNELS, CRYPTO, FAMILIES, NEWS, OPTIONS, PATHS, STOCKS
 from ticktape.sim.slots import Slots
 from ticktape.sim.states import (
     ERRORS,
-    STOCK_CHANNELS,
     Deadline,
     Drop,
     Rules,
     Send,
     State,
-    StockMachine,
+    StreamMachine,
     Subscribe,
 )
 
@@ -23,7 +24,7 @@ KEY = {"action": "auth", "key": "k", "secret": "s"}
 
 def machine(slots=None, number=0, **rules):
     rules = Rules(keys={"k": "s"}, tokens=frozenset({"tok"}), **rules)
-    return StockMachine(rules, slots or Slots(), "/v2/iex", number)
+    return StreamMachine(rules, slots or Slots(), "/v2/iex", number)
 
 
 def say(made, message, now_ns=0):
@@ -192,7 +193,7 @@ def test_unsubscribing_everything_leaves_a_bare_acknowledgement():
 
 def test_documented_acknowledgement_shows_every_channel():
     state = subscribed(ready(ack_style="docs"), quotes=["SPY"])
-    expected = [*STOCK_CHANNELS[:-1], "corrections", "cancelErrors"]
+    expected = [*STOCKS.channels[:-1], "corrections", "cancelErrors"]
     assert list(state) == ["T", *expected]
     assert state["quotes"] == ["SPY"] and state["trades"] == []
 
@@ -279,3 +280,102 @@ def test_no_bytes_of_a_client_make_it_raise(messages, logged_in):
     made = ready() if logged_in else machine()
     for raw in messages:
         assert made.on_message(raw, 0)
+
+
+def of_family(family, *, packed=False, **rules):
+    rules = Rules(keys={"k": "s"}, **rules)
+    path = next(path for path, carried in PATHS.items() if carried is family)
+    made = StreamMachine(rules, Slots(), path, 0, family, packed=packed)
+    encode = msgspec.msgpack.encode if packed else msgspec.json.encode
+    return made, lambda message: made.on_message(encode(message), 0)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["json", "msgpack"])
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_each_family_takes_its_channels_and_no_others(family, packed):
+    made, answer = of_family(family, packed=packed)
+    actions = answer(KEY)
+    if family.packed_only and not packed:
+        assert codes(actions) == [412] and made.state is State.NEW
+        return
+    for channel in sorted(ALL_CHANNELS):
+        said = answer({"action": "subscribe", channel: ["A"]})
+        if channel not in family.channels:
+            assert codes(said) == [400]
+            continue
+        state = said[1].message[0]
+        assert state.pop("T") == "subscription" and state[channel] == ["A"]
+        assert answer({"action": "unsubscribe", channel: ["A"]})[1].message == [
+            {"T": "subscription"}
+        ]
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_foreign_channels_are_410_by_the_docs_and_may_be_empty(family):
+    _, answer = of_family(family, packed=True, strict_docs=True)
+    answer(KEY)
+    foreign = sorted(ALL_CHANNELS - set(family.channels))
+    for channel in foreign:
+        assert codes(answer({"action": "subscribe", channel: ["A"]})) == [410]
+    empty = dict.fromkeys([*foreign, "corrections"])
+    said = answer({"action": "subscribe", **empty, family.channels[0]: ["A"]})
+    assert said[1].message[0][family.channels[0]] == ["A"]
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_docs_show_every_channel_of_the_family(family):
+    _, answer = of_family(family, packed=True, ack_style="docs")
+    answer(KEY)
+    said = answer({"action": "subscribe", family.channels[0]: ["A"]})
+    shown = set(family.channels) - {"imbalances"} | set(family.implied)
+    assert set(said[1].message[0]) - {"T"} == shown
+
+
+@pytest.mark.parametrize(
+    ("family", "channels", "fits"),
+    [
+        (CRYPTO, {"trades": ["A/B"], "orderbooks": ["A/B"]}, True),
+        (CRYPTO, {"trades": ["A/B"], "quotes": ["A/B"], "orderbooks": ["A/B"]}, False),
+        (CRYPTO, {"bars": ["A/B", "C/D", "E/F"]}, True),
+        (OPTIONS, {"trades": ["A", "B", "C"], "quotes": ["A", "B"]}, True),
+        (OPTIONS, {"quotes": ["A", "B", "C"]}, False),
+        (NEWS, {"news": ["A", "B", "C"]}, True),
+    ],
+)
+def test_limited_channels_of_each_family(family, channels, fits):
+    _, answer = of_family(family, packed=True, max_symbols=2)
+    answer(KEY)
+    said = answer({"action": "subscribe", **channels})
+    assert codes(said) == ([None] if fits else [405])
+
+
+def test_quotes_of_options_take_no_star():
+    _, answer = of_family(OPTIONS, packed=True)
+    answer(KEY)
+    assert codes(answer({"action": "subscribe", "quotes": ["*"]})) == [413]
+    assert codes(answer({"action": "subscribe", "quotes": ["A", "*"], "trades": ["*"]})) == [413]
+    assert codes(answer({"action": "subscribe", "trades": ["*"]})) == [None]
+
+
+def test_only_new_order_books_are_sent_and_after_the_acknowledgement():
+    _, answer = of_family(CRYPTO)
+    answer(KEY)
+
+    def books(**channels):
+        actions = answer({"action": "subscribe", **channels})
+        assert [type(action) for action in actions[:2]] == [Subscribe, Send]
+        return [set(action.symbols) for action in actions[2:]]
+
+    assert books(trades=["A/B"]) == []
+    assert books(orderbooks=["A/B", "C/D"]) == [{"A/B", "C/D"}]
+    assert books(orderbooks=["C/D", "E/F"]) == [{"E/F"}]
+    assert books(orderbooks=["C/D"]) == []
+    answer({"action": "unsubscribe", "orderbooks": ["C/D"]})
+    assert books(orderbooks=["*", "C/D"]) == [{"*", "C/D"}]
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_make_a_packed_machine_raise(raw):
+    made, answer = of_family(OPTIONS, packed=True)
+    answer(KEY)
+    assert isinstance(made.on_message(raw, 0), list)

@@ -4,9 +4,11 @@ import asyncio
 import json
 from itertools import pairwise
 
+import msgpack
 import pytest
 import websockets
 
+from ticktape.errors import ConfigError
 from ticktape.sim import AlpacaSim, SimConfig, generate_tape, parse_faults
 from ticktape.sim.server import programs_of
 
@@ -27,8 +29,8 @@ def sim_with(tape, *faults, **config):
     return AlpacaSim(programs_of(tape), SimConfig(faults=parse_faults(faults), **config))
 
 
-async def listener(client, sim, path="/v2/iex"):
-    mine = await (await client.open(sim, path)).login()
+async def listener(client, sim, path="/v2/iex", **options):
+    mine = await (await client.open(sim, path, **options)).login()
     await mine.listen()
     return mine
 
@@ -93,7 +95,7 @@ def test_fault_of_another_path_does_not_strike_here(tape, client):
 def test_mute_stops_the_data_but_not_the_pings(tape, client, truth):
     async def scenario():
         faults = ["mute@200"]
-        async with sim_with(tape, *faults, hold=True, ping_s=0.02, pong_s=0.02) as sim:
+        async with sim_with(tape, *faults, hold=True, ping_s=0.02) as sim:
             mine = await listener(client, sim)
             await mine.read_messages(200)
             # An answer to a ping of our own proves that all data sent before it has come.
@@ -264,6 +266,180 @@ def test_slow_waits_before_each_frame(client):
     assert all(later - earlier >= 4_500_000 for earlier, later in pairwise(sent[1:]))
 
 
+def sent_at(tape, *faults, client, **config):
+    """Play the tape to its end; return when each row was sent, from the first one on."""
+
+    async def scenario():
+        async with sim_with(tape, *faults, **config) as sim:
+            mine = await listener(client, sim)
+            await mine.read_messages(len(tape))
+            sent = sim.truth.table()
+            assert sent["row"].to_pylist() == list(range(len(tape)))
+            return sent["sent_mono_ns"].to_numpy()
+
+    sent = run(scenario())
+    return sent - sent[0]
+
+
+def test_delay_makes_all_that_follows_later_in_order(client):
+    trades = generate_tape(seed=1, events=600, events_per_s=1000).only({"trades"})
+    sent = sent_at(trades, "delay@100=300", client=client, speed=1)
+    # Without it a row is sent when it is due; the first one's own lateness is what may be missing.
+    late = sent[100:] - (trades.due_ns[100:] - trades.due_ns[0])
+    assert late.min() > 250_000_000
+
+
+def test_delay_at_full_speed_is_a_pause(tape, client):
+    sent = sent_at(tape, "delay@100=200", client=client)
+    assert sent[100] - sent[99] >= 200_000_000
+
+
+def test_burst_holds_data_back_and_then_sends_it_at_once(client):
+    trades = generate_tape(seed=1, events=600, events_per_s=1000).only({"trades"})
+    sent = sent_at(trades, "burst@100=0.2", client=client, speed=1)
+    assert sent[100] - sent[99] >= 200_000_000
+    held = trades.due_ns[100:] - trades.due_ns[100] < 200_000_000
+    assert 20 < held.sum() < 500
+    assert (sent[100:][held] == sent[100]).all()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_slow_drain_ends_with_407_and_what_was_in_the_buffer_never_comes(
+    tape, client, truth, packed
+):
+    trades = tape.only({"trades"})
+
+    async def scenario():
+        async with sim_with(trades, "slow_drain@100=5000", hold=True, batch=10) as sim:
+            first = await listener(client, sim, packed=packed)
+            assert await first.read_to_the_end() == 1006
+            assert [m["code"] for m in first.control if m["T"] == "error"] == [407]
+            assert len(first.rows()) == 100
+            second = await listener(client, sim)
+            await sim.wait_tape_end()
+            sent = sim.truth.table().to_pylist()
+            lost = [row for row in sent if row["fault"] == "slow_drain"]
+            assert lost and not any(row["whole"] for row in lost)
+            assert [row["row"] for row in lost] == list(range(100, 100 + len(lost)))
+            await second.read_messages(len(trades) - 100 - len(lost))
+            assert first.rows() == truth(sim.truth.table(), 0)
+            assert second.rows() == truth(sim.truth.table(), 1)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("more", [0, 7])
+@pytest.mark.parametrize("left", [["ZAAA"], ["ZAAA", "ZAAB"]])
+def test_unsubscribed_symbols_still_come_for_so_many_messages(client, truth, more, left):
+    trades = generate_tape(seed=1, events=600, symbols=2).only({"trades"})
+    faults = ["silence@50=1", *([f"data_after_unsubscribe={more}"] if more else [])]
+
+    async def scenario():
+        async with sim_with(trades, *faults, batch=10) as sim:
+            mine = await (await client.open(sim)).login()
+            await mine.listen(trades=["ZAAA", "ZAAB"])
+            await mine.read_messages(50)
+            # The tape is silent now, so that all that comes next was sent after the answer.
+            await mine.answer({"action": "unsubscribe", "trades": left})
+            await sim.wait_tape_end()
+            sent = sim.truth.table()
+            await mine.read_messages(len(truth(sent)))
+            after = [row for row in mine.rows()[50:] if row[3] in left]
+            assert mine.rows() == truth(sent) and len(after) == more
+            rest = [row for row in sent.to_pylist() if row["symbol"] not in left]
+            wanted = 0 if len(left) == 2 else trades.mask({"trades": {"ZAAB"}}).sum()
+            assert len([row for row in rest if row["row"] >= 50]) <= wanted
+            if len(left) == 1:
+                assert len(rest) == wanted
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("path", "packed"), [("/v2/iex", False), ("/v2/iex", True), ("/stream", False)]
+)
+@pytest.mark.parametrize(("fault", "struck"), [("corrupt@55", 1), ("corrupt=20", None)])
+def test_corrupt_frame_arrives_and_costs_only_itself(
+    tape, client, truth, path, packed, fault, struck
+):
+    trades = tape.only({"trades"})
+
+    async def scenario():
+        async with sim_with(trades, fault, batch=5) as sim:
+            mine = await listener(client, sim, path, packed=packed)
+            await sim.wait_tape_end(path)
+            sent = sim.truth.table()
+            broken = [row for row in sent.to_pylist() if row["kind"] == "unknown"]
+            whole = [row[2:] for row in truth(sent) if row[2] != "unknown"]
+            lost = [row["row"] for row in sent.to_pylist() if not row["whole"]]
+            # A frame is in `raw` if it was data or could not be read at all.
+            frames = len({(row["frame"]) for row in sent.to_pylist()})
+            while len(mine.raw) < frames:
+                await mine.read()
+            assert [row[2:] for row in mine.rows()] == whole
+            unread = [raw for raw in mine.raw if not is_readable(raw, packed=packed)]
+            assert [as_text(raw) for raw in unread] == [row["text"] for row in broken]
+            assert len(unread) == struck if struck else len(unread) > 1
+            assert len(lost) == len(unread) * (5 if path == "/v2/iex" else 1)
+            assert len(lost) + len(whole) == len(trades)
+            assert struck is None or 54 in lost
+
+    run(scenario())
+
+
+def is_readable(raw, *, packed):
+    try:
+        msgpack.unpackb(raw) if packed else json.loads(raw)
+    except ValueError:
+        return False
+    return True
+
+
+def as_text(raw):
+    return raw if isinstance(raw, str) else raw.decode(errors="replace")
+
+
+STOCK_TRICKS = [
+    *("out_of_order=20", "late=5", "duplicates=5", "id_collisions=5", "null_conditions=20"),
+    *("changes_after=5", "changes_before=5", "changes_without=5"),
+    "daily_bar_repeats=3",
+]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("trick", STOCK_TRICKS)
+def test_trick_arrives_as_the_truth_has_it(tape, client, truth, trick, packed):
+    async def scenario():
+        async with sim_with(tape, trick, batch=7, seed=3) as sim:
+            mine = await listener(client, sim, packed=packed)
+            await mine.read_messages(sim.streams["/v2/iex"].rows)
+            sent = sim.truth.table()
+            assert sent.num_rows == sim.streams["/v2/iex"].rows
+            assert mine.rows() == truth(sent)
+            return mine.messages(), sent.to_pylist()
+
+    messages, sent = run(scenario())
+    coded = [n for n, row in enumerate(sent) if row["kind"] in ("trades", "quotes")]
+    null = [n for n in coded if sent[n]["conditions"] is None]
+    assert null == [n for n in coded if messages[n]["c"] is None]
+    assert bool(null) == trick.startswith("null")
+
+
+@pytest.mark.parametrize("batch", [1, 10])
+def test_silently_dropped_rows_happen_and_nobody_hears_them(tape, client, truth, batch):
+    async def scenario():
+        async with sim_with(tape, "silent_drop=10", batch=batch, passes=2) as sim:
+            mine = await listener(client, sim)
+            await sim.wait_tape_end()
+            sent = sim.truth.table()
+            await mine.read_messages(sent.num_rows)
+            assert mine.rows() == truth(sent)
+            missing = set(range(2 * len(tape))) - set(sent["row"].to_pylist())
+            assert len(missing) == 2 * round(len(tape) / 10)
+
+    run(scenario())
+
+
 def test_duplicates_come_after_a_reconnect_and_only_then(tape, client, truth):
     async def scenario():
         faults = ["disconnect@100", "duplicate_after_reconnect=30"]
@@ -339,6 +515,32 @@ def test_http_errors_come_first_and_then_no_more(tape, client):
             await (await client.open(sim)).login()
 
     run(scenario())
+
+
+def test_http_error_of_a_path_is_for_that_path(tape, client):
+    async def scenario():
+        async with sim_with(tape, "http:503x1@/v2/sip") as sim:
+            await (await client.open(sim)).login()
+            with pytest.raises(websockets.InvalidStatus):
+                await client.open(sim, "/v2/sip")
+            await (await client.open(sim, "/v2/sip")).login()
+
+    run(scenario())
+
+
+def test_symbol_is_missing_only_on_the_path_that_was_named(tape, client):
+    async def scenario():
+        async with sim_with(tape, "ack_missing@/v2/sip=ZAAA") as sim:
+            for path, symbols in (("/v2/iex", ["ZAAA", "ZAAB"]), ("/v2/sip", ["ZAAB"])):
+                mine = await (await client.open(sim, path)).login()
+                assert sorted((await mine.listen(trades=["ZAAA", "ZAAB"]))["trades"]) == symbols
+
+    run(scenario())
+
+
+def test_fault_of_a_path_where_nothing_is_played_is_refused(tape):
+    with pytest.raises(ConfigError, match="mute: nothing is played on /v2/otc"):
+        sim_with(tape, "mute@5@/v2/otc")
 
 
 def test_two_faults_in_one_place_both_strike(tape, client, truth):

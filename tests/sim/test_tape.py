@@ -2,6 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from ticktape.sim.families import STOCKS
 from ticktape.sim.generate import generate_tape
 from ticktape.sim.tape import COLUMNS, TAPE_KINDS, Tape
 
@@ -23,8 +24,7 @@ def trades(times, symbol="SPY"):
             "id": range(1, count + 1),
             "conditions": [""] * count,
             "tape": ["C"] * count,
-        },
-        schema=COLUMNS["trades"],
+        }
     )
 
 
@@ -35,16 +35,23 @@ def test_rows_are_in_the_order_of_their_time_and_equal_times_in_that_of_the_file
 
 
 def test_every_row_of_every_kind_is_in_the_tape_once(tape):
-    for number, kind in enumerate(TAPE_KINDS):
-        rows = tape.kind_rows[tape.kind_codes == number]
-        assert rows.tolist() == list(range(tape.tables[kind].num_rows))
-    assert set(tape.tables) == set(TAPE_KINDS)
+    for kind, table in tape.tables.items():
+        assert tape.kind_rows[tape.places(kind)].tolist() == list(range(table.num_rows))
+        assert table.schema == COLUMNS[kind]
+    assert set(tape.tables) == set(STOCKS.kinds)
+    assert len(tape) == sum(table.num_rows for table in tape.tables.values())
 
 
 def test_bars_leave_after_their_minute(tape):
-    bars = tape.tables["bars"]["event_ns"].to_numpy()
-    due = tape.due_ns[tape.kind_codes == TAPE_KINDS.index("bars")]
-    assert np.all(due == bars + 60_500_000_000)
+    after_ms = {"minute": 60_500, "updated": 90_000}
+    bars = zip(tape.tables["bars"].to_pylist(), tape.due_of("bars").tolist(), strict=True)
+    for bar, due_ns in bars:
+        if bar["span"] == "day":
+            # After a minute of the day that it tells of.
+            assert due_ns > bar["event_ns"] + 9 * 3600 * 10**9
+            assert due_ns % 60_000_000_000 == 500_000_000
+        else:
+            assert due_ns == bar["event_ns"] + after_ms[bar["span"]] * 10**6
 
 
 def test_rows_of_a_range_are_those_of_the_tape(tape):
@@ -59,17 +66,21 @@ def test_rows_of_a_range_are_those_of_the_tape(tape):
         {"trades": frozenset({"*"})},
         {"quotes": frozenset({"ZAAB"}), "bars": frozenset({"*"})},
         {"trades": frozenset({"ZAAA", "NOSUCH"})},
-        {"updatedBars": frozenset({"*"})},
+        {"updatedBars": frozenset({"*"}), "lulds": frozenset({"*"})},
+        {"dailyBars": frozenset({"ZAAA"}), "statuses": frozenset({"ZAAC"})},
     ],
 )
 def test_mask_is_what_the_subscription_hears(tape, subscription):
     channel_of = {"trades": "trades", "quotes": "quotes", "bars": "bars"}
     channel_of |= {"corrections": "trades", "cancels": "trades"}
+    channel_of |= {kind: kind for kind in ("statuses", "lulds", "imbalances")}
+    channel_of_span = {"minute": "bars", "updated": "updatedBars", "day": "dailyBars"}
     expected = []
     for code, row in zip(tape.kind_codes, tape.kind_rows, strict=True):
         kind = TAPE_KINDS[code]
-        names = subscription.get(channel_of[kind], ())
-        symbol = tape.tables[kind]["symbol"][int(row)].as_py()
+        found = tape.tables[kind].slice(int(row), 1).to_pylist()[0]
+        channel = channel_of_span[found["span"]] if kind == "bars" else channel_of[kind]
+        names, symbol = subscription.get(channel, ()), found["symbol"]
         expected.append("*" in names or symbol in names)
     assert tape.mask(subscription).tolist() == expected
 

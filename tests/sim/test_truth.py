@@ -4,6 +4,7 @@ import pytest
 
 from ticktape.sim.generate import generate_tape
 from ticktape.sim.lane import EncodedTape, Lane
+from ticktape.sim.orderbooks import WholeBook
 from ticktape.sim.truth import TRUTH, Place, Truth, read_truth
 from ticktape.sim.wire_v1 import JsonV1
 from ticktape.sim.wire_v2 import JsonV2
@@ -96,3 +97,22 @@ def test_half_written_file_is_not_read(tape, tmp_path):
 def test_nothing_sent_is_an_empty_truth(tmp_path):
     assert Truth().table().equals(TRUTH.empty_table())
     assert read_truth(tmp_path).num_rows == 0
+
+
+def test_whole_book_for_one_listener_is_noted_with_its_frame(tmp_path):
+    truth = Truth(tmp_path)
+    book = WholeBook("BTC/USD", 1_700_000_000_123_456_789, ((2.5, 0.001),), ((3.0, 7.0),))
+    truth.extra(Place("/x", 4, 8, 1, 2), "malformed", "{broken")
+    truth.book(Place("/x", 4, 9, 3, 4), book)
+    unknown, noted = truth.table().to_pylist()
+    assert (unknown["kind"], unknown["symbol"], unknown["event_ns"]) == ("unknown", "", None)
+    assert (noted["kind"], noted["symbol"], noted["event_ns"]) == (
+        "crypto_books",
+        "BTC/USD",
+        book.event_ns,
+    )
+    assert (noted["seq"], noted["frame"], noted["row"], noted["kind_row"]) == (1, 9, -1, -1)
+    assert noted["text"] == (
+        '[{"T":"o","S":"BTC/USD","t":"2023-11-14T22:13:20.123456789Z",'
+        '"b":[{"p":2.5,"s":0.001}],"a":[{"p":3,"s":7}],"r":true}]'
+    )

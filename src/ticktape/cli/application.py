@@ -19,6 +19,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Record": {
         "record": ("ticktape.cli.record:record", "record what a config says, then prove it"),
+        "subscribe": ("ticktape.cli.subscribe:subscribe", "other symbols, while it records"),
     },
     "Ask": {
         "sql": ("ticktape.cli.query:sql", "tables and what is not yet in them, in SQL"),
@@ -45,7 +46,7 @@ def _help() -> str:
     lines = ["Record market data so that nothing is lost, use it at once, and prove both."]
     for group, verbs in VERBS.items():
         lines += ["", f"{group}:"]
-        lines += [f"  {verb:8} {words}" for verb, (_, words) in verbs.items()]
+        lines += [f"  {verb:9} {words}" for verb, (_, words) in verbs.items()]
     lines += [
         "",
         "Each verb has --help, and --json, which puts one JSON object on the last line.",

@@ -9,6 +9,7 @@ from ticktape.cli.terminal import print_json, print_line, print_rows
 from ticktape.directory import RunDirectory
 from ticktape.errors import ConfigError
 from ticktape.lastvalue import LastValue, LastValues
+from ticktape.records import Status
 from ticktape.replay.places import open_run
 
 _NAMES = (
@@ -24,6 +25,7 @@ _NAMES = (
     "ask volume",
     "levels",
     "bar close",
+    "status",
 )
 _RIGHT = ("price", "size", "bid", "ask", "bid volume", "ask volume", "levels", "bar close")
 
@@ -36,7 +38,7 @@ class _Row(NamedTuple):
 
 
 def last(directory: Path, /, *symbols: str, json: bool = False) -> int:
-    """Print the last values once: newest trade, quote, book, tick and bar per symbol, with age.
+    """Print the last values once: newest trade, quote, book, bar, … per symbol, with age.
 
     They are read from a mapped file without asking the recorder; `--json` gives whole records.
 
@@ -92,13 +94,16 @@ def _record(row: _Row) -> dict[str, object]:
         "day": row.value.day,
         "book": row.value.book,
         "tick": row.value.tick,
+        "order_book": row.value.order_book,
+        "status": row.value.status,
         "age_s": None if row.age_ns is None else row.age_ns / clock.NS_PER_S,
     }
 
 
 def _cells(row: _Row, now_ns: int) -> tuple[str, ...]:
-    trade, bar, top = row.value.trade, row.value.bar, row.value.top
+    trade, bar = row.value.trade, row.value.bar
     bid, ask = _best(row.value)
+    bid_volume, ask_volume, levels = _depth(row.value)
     return (
         row.feed,
         row.symbol,
@@ -108,22 +113,41 @@ def _cells(row: _Row, now_ns: int) -> tuple[str, ...]:
         age(row.age_ns) if row.age_ns is not None else "",
         _price(bid) if bid is not None else "",
         _price(ask) if ask is not None else "",
-        _volume(top.bid_volume) if top else "",
-        _volume(top.ask_volume) if top else "",
-        f"{top.bid_levels} / {top.ask_levels}" if top else "",
+        _volume(bid_volume),
+        _volume(ask_volume),
+        levels,
         _price(bar.close) if bar else "",
+        _status(row.value.status),
     )
 
 
 def _best(value: LastValue) -> tuple[float | None, float | None]:
-    """Best bid and ask: of the quote, else of the book, else of the tick."""
-    quote, top, tick = value.quote, value.top, value.tick
+    """Best bid and ask: of the quote, else of the book of either sort, else of the tick."""
+    quote, top, book, tick = value.quote, value.top, value.order_book, value.tick
     if quote:
         return quote.bid_price, quote.ask_price
     if top:
         return top.bid_price, top.ask_price
+    if book:
+        return next(iter(book.bid_prices), None), next(iter(book.ask_prices), None)
     # A tick says 0 for a price that it does not have.
     return (tick.bid or None, tick.ask or None) if tick else (None, None)
+
+
+def _depth(value: LastValue) -> tuple[float | None, float | None, str]:
+    """Best volumes of a book of either sort, and how many levels it has."""
+    top, book = value.top, value.order_book
+    if top:
+        return top.bid_volume, top.ask_volume, f"{top.bid_levels} / {top.ask_levels}"
+    if book and book.is_valid:
+        bid, ask = next(iter(book.bid_sizes), None), next(iter(book.ask_sizes), None)
+        return bid, ask, f"{book.bid_levels} / {book.ask_levels}"
+    return None, None, "not valid" if book else ""
+
+
+def _status(status: Status | None) -> str:
+    """The venue's words, or without words its code."""
+    return (status.status_message or status.status_code) if status else ""
 
 
 def _volume(volume: float | None) -> str:

@@ -23,7 +23,8 @@ def record(
     """Record what a config says, until Ctrl-C, --for or --until; then prove what was recorded.
 
     A later run of the same config goes on in the same directory. Everything can be queried while it
-    runs: ticktape sql, last, trace, latency.
+    runs: ticktape sql, last, trace, latency. Symbols can be changed meanwhile: by ticktape
+    subscribe, or by editing the config and sending SIGHUP.
 
     Examples: `ticktape record ticktape.toml`; `ticktape record ticktape.toml --until 16:00`.
 
@@ -46,7 +47,8 @@ def record(
         f"{feed.name} ({feed.kind}, {feed.url or feed.terminal})" for feed in loaded.feed
     )
     errors.print(f"recording {names} into {loaded.directory}; Ctrl-C ends it", markup=False)
-    finished = run_to_end(loaded, keys, over_after(seconds, until_ns))
+    is_over = over_after(seconds, until_ns)
+    finished = run_to_end(loaded, keys, is_over, reread=lambda: load_config(config))
     if json:
         print_json(finished.verdict.to_json())
     else:

@@ -74,10 +74,15 @@ def run_to_end(
     keys: dict[str, Keys],
     is_over: Callable[[Supervisor], bool],
     on_started: Callable[[Supervisor], None] | None = None,
+    reread: Callable[[], Config] | None = None,
 ) -> Finished:
-    """Record until `is_over`, Ctrl-C or SIGTERM, or until every feed is refused; then prove it."""
+    """Record until `is_over`, Ctrl-C or SIGTERM, or until every feed is refused; then prove it.
+
+    With SIGHUP the channels of the config that `reread` gives are taken over.
+    """
     watcher = Watcher()
     stop = _catch_signals()
+    changed = _catch_hangup() if reread is not None else threading.Event()
     with Supervisor(config, keys, proxies_of(config), watcher.hear) as supervisor:
         try:
             supervisor.start()
@@ -85,6 +90,9 @@ def run_to_end(
                 on_started(supervisor)
             while supervisor.poll(_POLL_S) and not stop.is_set() and not is_over(supervisor):
                 watcher.show(supervisor)
+                if changed.is_set() and reread is not None:
+                    changed.clear()
+                    supervisor.reread(reread)
             end = supervisor.stop(lambda names: watcher.show(supervisor))
         finally:
             watcher.close()
@@ -103,6 +111,33 @@ def _catch_signals() -> threading.Event:
     signal.signal(signal.SIGINT, asked)
     signal.signal(signal.SIGTERM, asked)
     return stop
+
+
+def _catch_hangup() -> threading.Event:
+    """Set when the config is to be read again; the end of our terminal still ends us."""
+    changed = threading.Event()
+    if not hasattr(signal, "SIGHUP"):
+        return changed  # Windows: `ticktape subscribe` works there
+    # Under nohup a run outlives its terminal, which then sends the signal all the same.
+    may_outlive = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    had_terminal = _has_terminal()
+
+    def asked(*_: object) -> None:
+        if had_terminal and not may_outlive and not _has_terminal():
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGHUP)
+        changed.set()
+
+    signal.signal(signal.SIGHUP, asked)
+    return changed
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR))
+    except OSError:
+        return False
+    return True
 
 
 def over_after(seconds: float | None, until_ns: int | None) -> Callable[[Supervisor], bool]:

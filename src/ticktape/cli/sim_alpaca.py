@@ -11,19 +11,23 @@ from typing import Annotated, Literal
 from cyclopts import Group, Parameter
 
 from ticktape.cli.sim_child import collect, end_with_stdin, joined, say
+from ticktape.cli.sim_rest import RestOptions, rest_beside, rest_config
 from ticktape.errors import EXIT_COMPLETE, ConfigError
 from ticktape.sim import (
     AlpacaSim,
+    Program,
     SimConfig,
     Tape,
-    generate_tape,
+    generate_family,
     parse_faults,
     read_tape,
     shipped_tape,
 )
-from ticktape.sim.config import DEFAULT_PATHS, TEST_PATH, V1_PATH
+from ticktape.sim.config import DEFAULT_PATHS
+from ticktape.sim.families import PATHS, STOCKS, TEST_PATH, V1_PATH, Family
 from ticktape.sim.faults import menu_text
 from ticktape.sim.pace import parse_speed
+from ticktape.sim.rest import RestConfig
 from ticktape.sim.server import programs_of, server_context
 from ticktape.sim.stream import Stream
 from ticktape.sim.tape import TAPE_KINDS
@@ -40,12 +44,12 @@ class TapeOptions:
     """What is played."""
 
     tape: str = "shipped"
-    """`shipped` (36,234 real rows around a close), `generated`, or a Parquet file; several files
-    are joined by commas. A file has the columns ts_ns symbol price size exchange cond_flags, or
-    those of one of ticktape's own tables."""
+    """`shipped` (36,234 real rows of stocks around a close), `generated` (what each path carries),
+    or a Parquet file; several files are joined by commas. A file has the columns ts_ns symbol price
+    size exchange cond_flags, or those of one of ticktape's own tables."""
 
     kinds: tuple[str, ...] = ()
-    """Play only these kinds: trades, quotes, bars, corrections, cancels."""
+    """Play only these kinds, by the names of their tables: trades, quotes, crypto_books, …"""
 
     seed: int = 0
     """Of the generated tape, the nanoseconds of a recorded one, and the jitter."""
@@ -54,7 +58,7 @@ class TapeOptions:
     """How many symbols a generated tape has."""
 
     events: int = 100_000
-    """How many events a generated tape has, its bars not counted."""
+    """How many events a generated tape has, its bars not counted; of news a thousandth of it."""
 
     events_per_s: float = 1000.0
     """How dense a generated tape is, in its own time."""
@@ -99,8 +103,9 @@ class VenueOptions:
     """The venue's rules."""
 
     path: tuple[str, ...] = DEFAULT_PATHS
-    """Where the tape is played, each path with its own cursor; /stream speaks the v1 protocol.
-    /v2/test always has the test stream with FAKEPACA."""
+    """Where the tape is played, each path with its own cursor: stocks, crypto, options or news, as
+    at the venue; /stream speaks the v1 protocol. /v2/test always has the test stream with
+    FAKEPACA."""
 
     key: Annotated[str, Parameter(env_var="SIM_KEY")] = "demo-key"
     """The key that is right."""
@@ -177,9 +182,9 @@ class WireOptions:
 
 HELP = """Play a tape as Alpaca's market-data stream, on this machine.
 
-Any client of Alpaca's JSON stream works against it, with the key `demo-key` and the secret
-`demo-secret`. The first line printed is `{"event":"ready","url":...}`; at the end of a tape comes
-`{"event":"tape_end",...}`.
+Any client of Alpaca's stream works against it, in JSON or MessagePack as it asks, with the key
+`demo-key` and the secret `demo-secret`. The first line printed is `{"event":"ready","url":...}`; at
+the end of a tape comes `{"event":"tape_end",...}`.
 """
 
 EXAMPLES = f"""
@@ -189,7 +194,9 @@ Examples:
     ticktape sim alpaca --speed 10x
     ticktape sim alpaca --tape generated --events 1000000 --speed max --batch 50
     ticktape sim alpaca --tape trades.parquet --speed max --hold --truth truth/
+    ticktape sim alpaca --tape generated --path /v1beta3/crypto/us --path /v1beta1/news
     ticktape sim alpaca --fault disconnect@5000 --fault huge@9000 --hold
+    ticktape sim alpaca --speed 10x --rest --rest-fault 429x3
 
 {menu_text()}
 ```
@@ -198,7 +205,7 @@ A place N is a row of the tape (disconnect@5000), or a time since its start (mut
 to strike only there (disconnect@5000@/v2/sip).
 """
 
-_DEFAULTS = (TapeOptions(), PaceOptions(), VenueOptions(), WireOptions())
+_DEFAULTS = (TapeOptions(), PaceOptions(), VenueOptions(), WireOptions(), RestOptions())
 
 
 def alpaca(
@@ -207,22 +214,24 @@ def alpaca(
     pace: PaceOptions = _DEFAULTS[1],
     venue: VenueOptions = _DEFAULTS[2],
     wire: WireOptions = _DEFAULTS[3],
+    rest: RestOptions = _DEFAULTS[4],
 ) -> int:
     """Run the venue; return the exit code. The help is `HELP`."""
     wrong: list[ConfigError] = []
     config = collect(wrong, lambda: _config(tape, pace, venue, wire))
-    played = collect(wrong, lambda: _tape(tape))
+    played = collect(wrong, lambda: _programs(tape, venue.path))
     context = collect(wrong, lambda: _context(wire))
+    beside = collect(wrong, lambda: rest_config(rest, config or SimConfig()))
     if wrong or config is None or played is None:
         raise joined(wrong)
     sim = AlpacaSim(
-        programs_of(played, venue.path),
+        played,
         config,
         ssl_context=context,
         truth_directory=wire.truth,
         on_tape_end=_say_tape_end,
     )
-    return asyncio.run(_serve(sim, until_stdin_closes=wire.until_stdin_closes))
+    return asyncio.run(_serve(sim, beside, until_stdin_closes=wire.until_stdin_closes))
 
 
 def _context(wire: WireOptions) -> ssl.SSLContext | None:
@@ -271,16 +280,33 @@ def _config(
     return config
 
 
-def _tape(options: TapeOptions) -> Tape:
+def _programs(options: TapeOptions, paths: tuple[str, ...]) -> dict[str, Program]:
+    families = {PATHS[path].name: PATHS[path] for path in paths if path in PATHS}
+    if len(families) > 1 and options.tape != "generated":
+        raise ConfigError(
+            [f"--tape {options.tape} cannot be {' and '.join(families)} at once"],
+            hint="Play paths that carry the same, or say --tape generated.",
+        )
+    tapes = {name: _tape(options, family) for name, family in families.items()}
+    return programs_of(tapes, paths)
+
+
+def _tape(options: TapeOptions, family: Family) -> Tape:
     if unknown := sorted(set(options.kinds) - set(TAPE_KINDS)):
         raise ConfigError(
             [f"--kinds {kind!r} is no kind" for kind in unknown],
             hint=f"Known: {', '.join(TAPE_KINDS)}",
         )
     if options.tape == "shipped":
+        if family is not STOCKS:
+            raise ConfigError(
+                [f"the shipped tape is of stocks, not of {family.name}"],
+                hint="Say --tape generated, or give Parquet files.",
+            )
         tape = shipped_tape(options.seed)
     elif options.tape == "generated":
-        tape = generate_tape(
+        tape = generate_family(
+            family,
             seed=options.seed,
             symbols=options.symbols,
             events=options.events,
@@ -288,11 +314,12 @@ def _tape(options: TapeOptions) -> Tape:
             long_ids=options.long_ids,
         )
     else:
-        tape = read_tape([Path(name) for name in options.tape.split(",")], options.seed)
+        files = [Path(name) for name in options.tape.split(",")]
+        tape = read_tape(files, options.seed, family.name)
     return tape.only(frozenset(options.kinds)) if options.kinds else tape
 
 
-async def _serve(sim: AlpacaSim, *, until_stdin_closes: bool) -> int:
+async def _serve(sim: AlpacaSim, beside: RestConfig | None, *, until_stdin_closes: bool) -> int:
     loop = asyncio.get_running_loop()
     stop = sim.finished.set
     _on_signals(loop, stop)
@@ -306,13 +333,14 @@ async def _serve(sim: AlpacaSim, *, until_stdin_closes: bool) -> int:
             [f"cannot listen on {config.host}:{config.port}: {error}"],
             hint="Give another --port, or 0 for a free one.",
         ) from error
-    async with sim:
+    async with sim, rest_beside(sim, beside) as rest_url:
         ready: dict[str, object] = {"event": "ready", "port": sim.port}
         v2 = [path for path in sim.streams if path != V1_PATH]
         ready["url"] = sim.url(next((path for path in v2 if path != TEST_PATH), v2[0]))
         ready["urls"] = {path: sim.url(path) for path in sim.streams}
         ready["v1_url"] = sim.url(V1_PATH) if V1_PATH in sim.streams else None
         ready["rows"] = {path: stream.rows for path, stream in sim.streams.items()}
+        ready["rest_url"] = rest_url
         say(ready)
         await sim.finished.wait()
     return EXIT_COMPLETE

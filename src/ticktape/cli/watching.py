@@ -38,6 +38,8 @@ class Watcher:
     def hear(self, event: ChildEvent) -> None:
         """Say an event in words."""
         content = event.content
+        if event.child == "config":
+            self._said = ""  # who sends the signal again wants to be told again
         if event.event == "session":
             self._session(event.child, content["content"])
         elif event.event == "exit":
@@ -45,13 +47,17 @@ class Watcher:
                 self._say(f"{event.child} ended with code {content['code']}", "yellow")
         elif event.event in ("trouble", "decision_error", "failed", "hung"):
             self._say(f"{event.child}: {content['words']}", "bold red", content.get("hint", ""))
+        elif event.event == "changed":
+            self._say(f"{event.child.removeprefix('capture-')}: {content['words']}", "green")
+        elif event.event == "restart":
+            self._say(f"{event.child}: {content['words']}", "yellow", content.get("hint", ""))
         elif event.event in ("mended", "state"):
             self._say(f"{event.child}: {content['words']}", "green")
 
     def _session(self, child: str, content: dict[str, Any]) -> None:
         event, feed = content["event"], child.removeprefix("capture-")
         words = content.get("words", "")
-        if event in ("started", "connecting", "connected", "authenticated"):
+        if event in ("started", "connecting", "connected", "authenticated", "changed"):
             return
         if event == "subscribed":
             count = sum(len(symbols) for symbols in (content.get("channels") or {}).values())

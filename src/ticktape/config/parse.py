@@ -13,6 +13,7 @@ import msgspec
 
 from ticktape.config.keys import FORMS, is_keys_spec
 from ticktape.config.reading import SECRET_CURE, Faults, Shape, did_you_mean, read_table
+from ticktape.config.streams import check_wire, stream_channel_fault, stream_symbol_fault
 from ticktape.config.tables import (
     CHANNELS,
     HOMES,
@@ -40,8 +41,6 @@ _PROXY_SCHEMES = ("http", "https", "socks4", "socks5")
 _NAME_MAX = 16
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,15}")
 _NAME_RULE = "must be 1 to 16 of a-z 0-9 . _ - and begin with a letter or a digit"
-# An unknown symbol is accepted by the venue and stays silent, so what cannot be one is refused.
-_SYMBOL = re.compile(r"\*|[A-Z0-9][A-Z0-9./_-]{0,31}")
 
 
 def load_config(path: Path) -> Config:
@@ -176,8 +175,7 @@ def _check_feed_venue(feed: FeedConfig, wrong: frozenset[str], place: str, fault
         faults.add(f"{place}.url", fault if feed.url else f"is missing; it {fault}")
     if "keys" not in wrong and not is_keys_spec(feed.keys):
         faults.add(f"{place}.keys", f"must be {FORMS}; {SECRET_CURE}")
-    if feed.encoding == "msgpack":
-        faults.add(f"{place}.encoding", 'msgpack comes in a later version; write "json"')
+    check_wire(feed, wrong, place, faults)
 
 
 def _check_symbols(feed: FeedConfig, wrong: frozenset[str], place: str, faults: Faults) -> None:
@@ -185,15 +183,18 @@ def _check_symbols(feed: FeedConfig, wrong: frozenset[str], place: str, faults: 
         if fault := _channel_fault(feed, channel, symbols):
             faults.add(f"{place}.{channel}", fault)
             continue
+        seen: set[str] = set()
         for number, symbol in enumerate(symbols, 1):
             item = f"{place}.{channel}[{number}]"
             if channel in POLLED:
-                if fault := polled_symbol_fault(symbol):
-                    faults.add(item, fault)
-            elif not _SYMBOL.fullmatch(symbol):
-                faults.add(item, 'must be a symbol in upper case, like "BRK.B", or "*" for all')
-            if symbol in symbols[: number - 1]:
+                fault = polled_symbol_fault(symbol)
+            else:
+                fault = stream_symbol_fault(feed, symbol)
+            if fault:
+                faults.add(item, fault)
+            if symbol in seen:
                 faults.add(item, "stands in the list twice; take one out")
+            seen.add(symbol)
     if not feed.channels() and not wrong.intersection((*CHANNELS, *POLLED)):
         example = 'books = ["EURUSD"]' if feed.kind == "mt5" else 'trades = ["AAPL"]'
         faults.add(place, f"asks for nothing; give it symbols, like {example}")
@@ -207,7 +208,7 @@ def _channel_fault(feed: FeedConfig, channel: str, symbols: tuple[str, ...]) -> 
         return "is not in the protocol of alpaca_v1; leave it out"
     if feed.kind == "alpaca_v1" and channel != "bars" and "*" in symbols:
         return 'must name its symbols: alpaca_v1 has "*" for bars only'
-    return ""
+    return stream_channel_fault(feed, channel, symbols)
 
 
 def _check_connection(

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import inspect
 
 from ticktape.config.reading import bare, expected, fields_of
+from ticktape.config.streams import STREAMS
 from ticktape.config.tables import CHANNELS, POLLED, TABLES, Config
 
 _COLUMNS = 96
@@ -132,7 +133,13 @@ def reference() -> str:
         "",
         "One channel of a feed at least must list a symbol. The channels are",
         f"{channels}.",
+        "",
+        "Of Alpaca's, a stream has these; the path of its url says which one it is:",
+        "",
     ]
+    for stream in STREAMS:
+        has = ", ".join(f"`{name}`" for name in stream.channels)
+        lines.append(f"- {stream.words}: {has}")
     lines += ["", "Feeds, and `[[decide]]` tables, have names of 1 to 16 of `a-z 0-9 . _ -`.", ""]
     return "\n".join(lines)
 

@@ -3,13 +3,50 @@
 from collections.abc import Iterator
 from typing import Final
 
-from ticktape.records import Bar, Book, Quote, Record, Tick, Trade
+from ticktape.orderbook import Levels, OrderBook, OrderBooks
+from ticktape.records import Bar, Book, CryptoBook, Gap, Quote, Record, Status, Tick, Trade, Unknown
+
+
+class LastOrderBook:
+    """An order book as of the record that the strategy is given, to be read only.
+
+    It moves with the records: what is to be kept of it is kept as `bids()` and `asks()`.
+    """
+
+    __slots__ = ("_book",)
+
+    def __init__(self, book: OrderBook) -> None:
+        self._book = book
+
+    def __repr__(self) -> str:
+        return f"LastOrderBook(is_valid={self.is_valid}, bids={self.bids(1)}, asks={self.asks(1)})"
+
+    @property
+    def is_valid(self) -> bool:
+        """False until the first whole book, and from a gap to the next one; then it is empty."""
+        return self._book.is_valid
+
+    @property
+    def event_ns(self) -> int:
+        """When the venue made the last change that it took; 0 when it took none yet."""
+        return self._book.event_ns
+
+    def bids(self, levels: int | None = None) -> Levels:
+        """(price, size) of each bid, the highest price first; all, or so many."""
+        return self._book.bids(levels)
+
+    def asks(self, levels: int | None = None) -> Levels:
+        """(price, size) of each ask, the lowest price first; all, or so many."""
+        return self._book.asks(levels)
 
 
 class Last:
-    """The newest trade, quote, bar, book and tick of one symbol; None where none has come."""
+    """The newest trade, quote, bar, … of one symbol; None where none has come.
 
-    __slots__ = ("bar", "book", "quote", "tick", "trade")
+    `order_book` is the one whose change came last, if several feeds have one.
+    """
+
+    __slots__ = ("bar", "book", "order_book", "quote", "status", "tick", "trade")
 
     def __init__(self) -> None:
         self.trade: Trade | None = None
@@ -17,6 +54,8 @@ class Last:
         self.bar: Bar | None = None
         self.book: Book | None = None
         self.tick: Tick | None = None
+        self.status: Status | None = None
+        self.order_book: LastOrderBook | None = None
 
 
 _NAMES: Final[dict[type[Record], str]] = {
@@ -25,28 +64,44 @@ _NAMES: Final[dict[type[Record], str]] = {
     Bar: "bar",
     Book: "book",
     Tick: "tick",
+    Status: "status",
 }
+_OF_ORDER_BOOKS: Final = (CryptoBook, Gap, Unknown)
 
 
 class OwnLastValues:
     """Symbol -> Last; `of(feed, symbol)` when several feeds carry a symbol.
 
-    Moves forward only: a late print does not replace a newer value.
+    Moves forward only: a late print does not replace a newer value. Order books take every change
+    in the order of receipt, and are not valid from a gap to the next whole one.
     """
 
     def __init__(self) -> None:
         self._by_feed: dict[tuple[str, str], Last] = {}
         self._by_symbol: dict[str, Last] = {}
+        self._order_books = OrderBooks()
 
     def update(self, record: Record) -> None:
         """Take a record in; the runner does this before the callback."""
         name = _NAMES.get(type(record))
         if name is None:
+            if isinstance(record, _OF_ORDER_BOOKS):
+                self._update_order_books(record)
             return
         for last in self._places(record):
             newest: Record | None = getattr(last, name)
             if newest is None or record.event_ns >= newest.event_ns:
                 setattr(last, name, record)
+
+    def _update_order_books(self, record: Record) -> None:
+        self._order_books.update(record)
+        if isinstance(record, CryptoBook):
+            own, shared = self._places(record)
+            if own.order_book is None:
+                book = self._order_books.get(record.feed, record.symbol)
+                assert book is not None
+                own.order_book = LastOrderBook(book)
+            shared.order_book = own.order_book
 
     def _places(self, record: Record) -> tuple[Last, Last]:
         own = self._by_feed.get((record.feed, record.symbol))

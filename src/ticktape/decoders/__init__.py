@@ -1,11 +1,12 @@
 """Journal blocks -> records, one decoder per venue; pure, and never raising for what a venue sends.
 
-    alpaca.py             the v2 stock stream       alpaca_v1.py    the legacy stream
-    alpaca_messages.py    its messages, key by key
+    alpaca.py             the v2 streams            alpaca_v1.py    the legacy stream
+    alpaca_messages.py    their messages, key by key, in JSON and MessagePack
+    alpaca_prices.py      trades, quotes, bars, crypto books    alpaca_notices.py    all others
     mt5.py                a terminal's images and ticks    books.py  one image, and many
     projection.py         one wire decoding, two projections: records and tables
     session.py            gaps out of the session entries
-    instants.py  conditions.py  columns.py          the parts of a row
+    instants.py  packed.py  conditions.py  columns.py    the parts of a row
 
 No I/O and no clock in here: the same bytes give the same records, live, in replay and in `check`.
 """

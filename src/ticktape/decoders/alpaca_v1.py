@@ -16,7 +16,7 @@ import pyarrow as pa
 from ticktape.decoders.columns import floats, ints, texts
 from ticktape.decoders.conditions import Conditions
 from ticktape.decoders.instants import Column
-from ticktape.decoders.projection import Shape, unreadable
+from ticktape.decoders.projection import Reader, Shape, unreadable
 from ticktape.decoders.session import Int64
 from ticktape.records import Bar, Quote, Trade
 
@@ -90,6 +90,7 @@ class AlpacaV1Wire:
     controls: frozenset[type] = frozenset({ControlV1})
 
     def __init__(self) -> None:
+        self.reads: tuple[Reader, Reader] = (_read, _read)  # JSON also in binary frames
         self._conditions = Conditions(numbers=True)
         self._codes = _Codes()
         self.shapes: dict[type, Shape] = {
@@ -97,14 +98,6 @@ class AlpacaV1Wire:
             QuoteV1: Shape("quotes", self._quote, self._quote_columns),
             MinuteV1: Shape("bars", _bar, _bar_columns),
         }
-
-    def read(self, payload: bytes) -> list[Any]:
-        """Read a frame's one message.
-
-        Raises:
-            ValueError, RecursionError: it is none of the three.
-        """
-        return [_FRAME.decode(payload).data]
 
     def salvage(self, payload: bytes, reason: str) -> list[Any]:
         """Tell the answers to our own requests from what nobody can read."""
@@ -148,7 +141,7 @@ class AlpacaV1Wire:
             floats([w.s for w in wires]),
             texts([codes[w.x] for w in wires]),
             _ids([w.i for w in wires]),
-            self._joined([w.c for w in wires]),
+            texts(self._conditions.joined([w.c for w in wires])),
             texts([codes[w.z] for w in wires]),
             pa.repeat("", len(wires)),
         ]
@@ -184,13 +177,13 @@ class AlpacaV1Wire:
             floats([w.P for w in wires]),
             floats([w.S for w in wires]),
             texts([codes[w.X] for w in wires]),
-            self._joined([w.c for w in wires]),
+            texts(self._conditions.joined([w.c for w in wires])),
             pa.repeat("", len(wires)),
         ]
 
-    def _joined(self, raws: list[msgspec.Raw]) -> Column:
-        conditions = self._conditions
-        return texts([conditions[bytes(raw)] for raw in raws])
+
+def _read(payload: bytes) -> list[Any]:
+    return [_FRAME.decode(payload).data]
 
 
 def _bar(w: MinuteV1, feed: str, recv_ns: int, epoch: int, seq: int, index: int) -> Bar:

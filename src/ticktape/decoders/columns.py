@@ -21,3 +21,13 @@ def floats(values: list[Any]) -> Column:
 def ints(values: list[Any]) -> Column:
     """Make an int64 column; None stays null."""
     return pa.array(values, pa.int64())
+
+
+def text_lists(values: list[list[str]]) -> Column:
+    """Make a column of lists of strings."""
+    return pa.array(values, pa.list_(pa.string()))
+
+
+def float_lists(values: list[list[float]]) -> Column:
+    """Make a column of lists of float64."""
+    return pa.array(values, pa.list_(pa.float64()))

@@ -20,6 +20,7 @@ _NS_PER_S = 1_000_000_000
 _SCALE: tuple[int, ...] = tuple(10 ** (9 - digits) for digits in range(10))
 _SCALES = len(_SCALE)
 _NS_UTC = pa.timestamp("ns", "UTC")
+_REMEMBERED_MAX = 256
 
 
 def instants(texts: Sequence[str]) -> Column:
@@ -32,14 +33,17 @@ def instants(texts: Sequence[str]) -> Column:
 
 
 class InstantParser:
-    """Parses one text at a time; remembers the last second, since ticks come in time's order."""
+    """Parses one text at a time; remembers seconds, since ticks come in time's order.
 
-    __slots__ = ("_second_ns", "_whole", "_with_dot")
+    Several, because bars and late prints stand between them.
+    """
+
+    __slots__ = ("_whole", "_with_dot")
 
     def __init__(self) -> None:
-        self._with_dot = ""
-        self._whole = ""
-        self._second_ns = 0
+        # Text of a second, with a point or a Z behind it -> its nanoseconds.
+        self._with_dot: dict[str, int] = {}
+        self._whole: dict[str, int] = {}
 
     def parse(self, text: str) -> int:
         """Turn one RFC 3339 text into int64 nanoseconds UTC.
@@ -47,15 +51,18 @@ class InstantParser:
         Raises:
             ValueError: it is no time, or lies outside 1677 to 2262.
         """
-        if text[:_FRACTION_AT] == self._with_dot:
+        second_ns = self._with_dot.get(text[:_FRACTION_AT])
+        if second_ns is not None:
             digits = text[_FRACTION_AT:-1]
             # isdigit alone would let other scripts' digits through, which Arrow refuses.
             if digits.isdigit() and text.isascii() and text[-1] == "Z":
                 count = len(digits)
                 if count < _SCALES:
-                    return self._second_ns + int(digits) * _SCALE[count]
-        elif text == self._whole:
-            return self._second_ns
+                    return second_ns + int(digits) * _SCALE[count]
+        else:
+            second_ns = self._whole.get(text)
+            if second_ns is not None:
+                return second_ns
         return self._parse_anew(text)
 
     def _parse_anew(self, text: str) -> int:
@@ -68,5 +75,11 @@ class InstantParser:
                 return found
             # In the very last second of int64 a fraction could overflow, so Arrow decides there.
             if second_ns <= INT64_MAX - _NS_PER_S:
-                self._with_dot, self._whole, self._second_ns = second + ".", second + "Z", second_ns
+                self._remember(second, second_ns)
         return found
+
+    def _remember(self, second: str, second_ns: int) -> None:
+        if len(self._whole) >= _REMEMBERED_MAX:
+            self._whole.clear()
+            self._with_dot.clear()
+        self._with_dot[second + "."] = self._whole[second + "Z"] = second_ns

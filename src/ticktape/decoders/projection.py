@@ -7,7 +7,7 @@ neighbours in the frame stay.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
@@ -64,12 +64,20 @@ class Unreadable(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
+Reader: TypeAlias = Callable[[bytes], list[Any]]
+"""Reads all messages of a whole frame in order.
+
+Raises ValueError or RecursionError when not all of it could be read.
+"""
+
+
 class Shape(NamedTuple):
     """How one kind of wire message becomes a record and columns.
 
     `record(wire, feed, recv_ns, epoch, seq, index)` and `columns(wires)` raise ValueError for what
     the first decoding let through (times and conditions are read here). `columns` gives symbol,
-    event_ns and then the kind's own columns in the schema's order.
+    event_ns and then the kind's own columns in the schema's order; it takes messages of all types
+    of the kind, mixed.
     """
 
     kind: str
@@ -78,11 +86,15 @@ class Shape(NamedTuple):
 
 
 class Wire(Protocol):
-    """A venue's grammar. `shapes` maps the types that `read` gives to what they become.
+    """A venue's grammar. `shapes` maps the types that `reads` give to what they become.
 
-    Messages of the types `controls` steer the session and carry no data: they are counted and make
-    no row.
+    `reads` has one reader for each kind of entry, EntryKind.TEXT and EntryKind.BINARY. Messages of
+    the types `controls` steer the session and carry no data: they are counted and make no row.
     """
+
+    @property
+    def reads(self) -> tuple[Reader, Reader]:
+        """The readers of text and of binary frames."""
 
     @property
     def shapes(self) -> Mapping[type, Shape]:
@@ -92,18 +104,14 @@ class Wire(Protocol):
     def controls(self) -> frozenset[type]:
         """Types of wire messages that make no row."""
 
-    def read(self, payload: bytes) -> list[Any]:
-        """All messages of a whole frame in order.
-
-        Raises:
-            ValueError, RecursionError: not all of it could be read.
-        """
-
     def salvage(self, payload: bytes, reason: str) -> list[Any]:
-        """All messages of a frame that `read` refused, with Unreadables; never raises."""
+        """All messages of a frame that a reader refused, with Unreadables; never raises."""
 
     def text(self, payload: bytes, index: int) -> bytes:
-        """The bytes of the message at `index` of a frame whose messages could be told apart."""
+        """The message at `index` of a frame whose messages could be told apart, as text to read.
+
+        Never raises.
+        """
 
 
 def unreadable(reason: str, raw: bytes) -> Unreadable:
@@ -128,7 +136,7 @@ class Projection:
     def decode(self, block: BlockLike) -> list[Record]:
         """Turn a block into records, in the order of its entries and of the messages in them."""
         feed, recv_ns, epoch = self.feed, block.recv_ns, block.epoch
-        read, makers, controls = self._wire.read, self._records, self._wire.controls
+        reads, makers, controls = self._wire.reads, self._records, self._wire.controls
         found: list[Record] = []
         control = unknown = malformed = gap_count = 0
         for seq, (kind, payload) in enumerate(block.entries(), block.seq):
@@ -141,7 +149,7 @@ class Projection:
                     found += gaps
                 continue
             try:
-                messages = read(payload)
+                messages = reads[kind](payload)
             except (ValueError, RecursionError) as error:
                 messages = self._wire.salvage(payload, str(error))
             for index, message in enumerate(messages):
@@ -193,7 +201,7 @@ class Projection:
 
     def _gather(self, block: BlockLike, chunk: "_Chunk") -> list[tuple[int, tuple[int, bytes]]]:
         """Read a block's frames into `chunk`; give the other entries with their `seq`."""
-        read = self._wire.read
+        reads = self._wire.reads
         messages, counts, payloads, seqs = chunk.messages, chunk.counts, chunk.payloads, chunk.seqs
         others = []
         frames_before = len(counts)
@@ -203,7 +211,7 @@ class Projection:
                 others.append((seq, entry))
                 continue
             try:
-                found = read(payload)
+                found = reads[kind](payload)
             except (ValueError, RecursionError) as error:
                 found = self._wire.salvage(payload, str(error))
             messages += found

@@ -6,10 +6,28 @@ Source: docs.alpaca.markets, real-time stock data and streaming pages (seen 2026
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple
 
-import msgspec
-
+from ticktape.feeds.alpaca_errors import (
+    ALREADY,
+    POLICIES,
+    REFUSED_SUBSCRIPTION,
+    code_of,
+    hint_of,
+)
+from ticktape.feeds.alpaca_wire import (
+    ANY_CONTROL,
+    HEAD_BYTES,
+    JSON,
+    MSGPACK,
+    Pair,
+    Wire,
+    by_channel,
+    cut_to_size,
+    wire_of,
+)
+from ticktape.feeds.alpaca_wire import CHANNELS as CHANNELS
 from ticktape.feeds.protocol import (
     Action,
     Authenticated,
@@ -20,96 +38,16 @@ from ticktape.feeds.protocol import (
     Send,
 )
 
-# Our words for channels (config) -> Alpaca's.
-CHANNELS = {
-    "trades": "trades",
-    "quotes": "quotes",
-    "bars": "bars",
-    "updated_bars": "updatedBars",
-    "daily_bars": "dailyBars",
-    "statuses": "statuses",
-    "lulds": "lulds",
-}
 _LIMITED = ("trades", "quotes")  # what a plan's number of symbols counts; the others are free
-# [{"T":"t" as the venue writes it: where the type stands, and the types that are data.
-_TYPE = slice(6, 9)
-_DATA_TYPES = frozenset((b'"t"', b'"q"', b'"b"', b'"u"', b'"d"', b'"c"', b'"x"', b'"s"', b'"l"'))
-_HEAD_BYTES = 48  # a control message names its type in the first bytes of its only element
-_REQUEST_BYTES = 30_000  # the venue takes frames up to 32 KiB (alpaca-trade-api-python#319)
 _REFUSALS_MAX = 64  # of one channel: a few bad symbols are found; a channel of them is given up
-
-Pair = tuple[str, str]
-"""Alpaca's channel, symbol."""
-
-
-class Policy(NamedTuple):
-    """What an error code means for a recorder."""
-
-    fatal: bool
-    words: str
-    hint: str
-    wait_s: float = 0.0
+_NOT_AUTHENTICATED = 401
+_NOT_IN_PLAN = 409
+_LEFT_OUT = "the venue's answer leaves it out"
 
 
-# Codes and texts: Alpaca's documentation; policies: what a recorder can do about each.
-POLICIES: dict[int, Policy] = {
-    400: Policy(False, "invalid syntax", "This is our bug if the symbols are well formed."),
-    401: Policy(False, "not authenticated", "A new session authenticates again."),
-    402: Policy(
-        True,
-        "authentication failed",
-        "Check APCA_API_KEY_ID and APCA_API_SECRET_KEY (or the keys = … of this feed).",
-    ),
-    404: Policy(False, "authentication came too late", "A new session authenticates at once."),
-    406: Policy(
-        False,
-        "connection limit exceeded: another session holds this account's slot",
-        "Stop the other recorder; after a crash the venue frees the slot within 90 s. Waiting.",
-        0.5,
-    ),
-    407: Policy(False, "slow client: the venue dropped us", "Reconnecting; the gap is recorded."),
-    408: Policy(True, "this account has no data API v2", "Ask Alpaca to enable it."),
-    409: Policy(
-        True,
-        "insufficient subscription: this feed is not in your plan",
-        "Use the iex feed (…/v2/iex), or subscribe to the plan that has this one.",
-    ),
-    411: Policy(True, "insufficient scope of the token", "Make a token with market-data scope."),
-    412: Policy(
-        True, "option messages need MessagePack", 'Set encoding = "msgpack" for this feed.'
-    ),
-    500: Policy(False, "internal error at the venue", "Reconnecting; the gap is recorded."),
-}
-REFUSED_SUBSCRIPTION = {
-    400: "A channel or symbol is malformed; the rest is recorded.",
-    405: "The plan allows fewer symbols (30 on the free one); shorten the lists.",
-    410: "This stream does not have that channel.",
-    413: "Quotes of options cannot be subscribed with a star.",
-}
-
-
-class _Control(msgspec.Struct):
-    T: str
-    msg: str | None = None
-    code: int = 0
-
-
-class _Ack(msgspec.Struct):
-    T: str
-    trades: list[str] | None = None
-    quotes: list[str] | None = None
-    bars: list[str] | None = None
-    updatedBars: list[str] | None = None
-    dailyBars: list[str] | None = None
-    statuses: list[str] | None = None
-    lulds: list[str] | None = None
-
-
-# Lax: a code that comes as text is still that code.
-_controls = msgspec.json.Decoder(list[_Control], strict=False)
-_pieces = msgspec.json.Decoder(list[msgspec.Raw])
-_ack = msgspec.json.Decoder(_Ack)
-_encode = msgspec.json.encode
+class _Request(NamedTuple):
+    action: str
+    pairs: list[Pair]
 
 
 class AlpacaProtocol:
@@ -119,25 +57,42 @@ class AlpacaProtocol:
     order of the config, so that as much is recorded as the plan allows; the rest is `missing`.
 
     Args:
-        key: the account's key id.
-        secret: its secret.
+        key: the account's key id, or "oauth" or "access_token".
+        secret: its secret, or the token.
         wanted: our channel -> symbols.
+        is_binary: whether the upgrade request asked for MessagePack.
+        by_headers: whether it held the keys; the venue then authenticates by itself.
     """
 
-    def __init__(self, key: str, secret: str, wanted: Channels) -> None:
+    def __init__(
+        self,
+        key: str,
+        secret: str,
+        wanted: Channels,
+        *,
+        is_binary: bool = False,
+        by_headers: bool = False,
+    ) -> None:
         self._key = key
         self._secret = secret
-        ordered = [(CHANNELS[channel], s) for channel, ss in wanted.items() for s in ss]
-        self._wanted = set(ordered)
-        self._requests = _cut_to_size(ordered)
-        self._asked: list[Pair] = []
-        self._acknowledged: set[Pair] = set()
+        self._wanted = _pairs(wanted)
+        self._by_headers = by_headers
+        self._wire = MSGPACK if is_binary else JSON
+        self._type_at = self._wire.type_at
+        self._data_types = self._wire.data_types
+        self._controls = self._wire.controls
+        self._is_greeted = False
+        self._is_authenticated = False
+        self._is_second_login = False
+        self._is_ready = False
+        self._held: set[Pair] = set()  # as the venue told last
+        self._doubtful: set[Pair] = set()  # asked for; the answer could not be read
+        self._requests: list[_Request] = []
+        self._asked: _Request | None = None
+        self._is_changed = False
         self._refusals: dict[str, None] = {}
-        self._hint = REFUSED_SUBSCRIPTION[400]
+        self._refused_codes: list[int] = []
         self._refused_of: Counter[str] = Counter()
-        self._authenticated = False
-        self._unreadable = False
-        self._ready = False
 
     def open(self) -> list[Action]:
         """Nothing: the venue greets first."""
@@ -147,20 +102,21 @@ class AlpacaProtocol:
         """Whether an element may be success, error or subscription.
 
         Once data flows only the first bytes are looked at: control messages come alone, their type
-        first. Until then all of it is: nothing is in a hurry yet.
+        first. Until then all of it is, in both encodings: nothing is in a hurry yet.
         """
-        if self._ready:
-            if payload[_TYPE] in _DATA_TYPES:
+        if self._is_ready:
+            if payload[self._type_at] in self._data_types:
                 return False
-            head = payload[:_HEAD_BYTES]
-        else:
-            head = payload
-        return b'"error"' in head or b'"success"' in head or b'"subscription"' in head
+            error, success, subscription = self._controls
+            head = payload[:HEAD_BYTES]
+            return error in head or success in head or subscription in head
+        return any(control in payload for control in ANY_CONTROL)
 
     def receive(self, payload: bytes) -> list[Action]:
         """Act on a control message; what cannot be read is said, and left to the decoders."""
+        wire = wire_of(payload)
         try:
-            messages = _controls.decode(payload)
+            messages = wire.decode(payload)
         except (ValueError, RecursionError) as error:
             return [Notice(0, f"a control message cannot be read ({error})")]
         actions: list[Action] = []
@@ -168,115 +124,186 @@ class AlpacaProtocol:
             if message.T == "success":
                 actions += self._success(message.msg or "")
             elif message.T == "error":
-                actions += self._error(message.code, message.msg or "")
+                actions += self._error(message.code or 0, message.msg or "")
             elif message.T == "subscription":
-                actions += self._subscription(bytes(_pieces.decode(payload)[index]))
+                actions += self._subscription(wire, payload, index)
         return actions
 
+    def change(self, wanted: Channels) -> list[Action]:
+        """Want these symbols from now on: the difference is sent, and ends in a `Ready`.
+
+        Until the venue has answered what was asked before, it is only remembered.
+        """
+        self._wanted = _pairs(wanted)
+        self._is_changed = True
+        if not self._is_authenticated or self._asked is not None:
+            return []
+        return self._go_on()
+
+    # The login.
+
     def _success(self, words: str) -> list[Action]:
-        if words == "connected" and not self._authenticated:
-            login = {"action": "auth", "key": self._key, "secret": self._secret}
-            return [Send(_encode(login))]
-        if words == "authenticated" and not self._authenticated:
-            self._authenticated = True
-            return [Authenticated(), *self._ask_next()]
+        if words == "connected" and not self._is_greeted:
+            self._is_greeted = True
+            return [] if self._by_headers else [self._login()]
+        if words == "authenticated" and not self._is_authenticated:
+            return self._logged_in()
         return [Notice(0, f"the venue says {words!r}")]
 
-    def _ask_next(self) -> list[Action]:
-        while self._requests:
+    def _login(self) -> Send:
+        return self._send({"action": "auth", "key": self._key, "secret": self._secret})
+
+    def _login_again(self) -> list[Action]:
+        """The venue does not know us although it said so: once more, on the same connection."""
+        said = [Notice(_NOT_AUTHENTICATED, "not authenticated; logging in again")]
+        self._is_greeted, self._is_second_login = True, True
+        self._asked, self._is_authenticated = None, False
+        return [*said, self._login()]
+
+    def _logged_in(self) -> list[Action]:
+        self._is_authenticated = self._is_changed = True
+        # A session authenticates once in its states, whatever it took.
+        first: list[Action] = [] if self._is_second_login else [Authenticated()]
+        return [*first, *self._go_on()]
+
+    # The subscription.
+
+    def _go_on(self) -> list[Action]:
+        """Ask for the next part; after a change, for the difference to what stands."""
+        if self._is_changed:
+            self._is_changed = False
+            self._plan()
+        if self._requests:
             self._asked = self._requests.pop(0)
-            if self._asked:
-                request: dict[str, object] = {"action": "subscribe"}
-                for channel, symbol in self._asked:
-                    request.setdefault(channel, []).append(symbol)  # type: ignore[attr-defined]
-                return [Send(_encode(request))]
-        self._asked = []
-        self._ready = True
-        missing = self._wanted - self._acknowledged
+            return [self._send({"action": self._asked.action, **by_channel(self._asked.pairs)})]
+        self._asked = None
+        return [self._settled()]
+
+    def _plan(self) -> None:
+        # First what goes: it makes room for what comes. What was refused is tried again.
+        goes = sorted((self._held | self._doubtful) - set(self._wanted))
+        comes = [pair for pair in self._wanted if pair not in self._held]
+        self._requests = [_Request("unsubscribe", part) for part in cut_to_size(goes)]
+        self._requests += [_Request("subscribe", part) for part in cut_to_size(comes)]
+        self._refusals.clear()
+        self._refused_codes.clear()
+        self._refused_of.clear()
+
+    def _settled(self) -> Action:
+        missing = [pair for pair in self._wanted if pair not in self._held]
         words = "; ".join(self._refusals)
-        if missing and not self._acknowledged and not self._unreadable:
-            said = f"nothing of the subscription was accepted: {words or 'the answer is empty'}"
-            return [Fail(405, said, self._hint, fatal=True)]
-        words = words or "the venue's answer leaves it out"
-        return [Ready(_grouped(self._acknowledged), _grouped(missing), words if missing else "")]
+        if not self._is_ready:
+            if missing and len(missing) == len(self._wanted) and not self._doubtful:
+                return self._nothing_accepted(words)
+            self._is_ready = True
+            stands = self._held.intersection(self._wanted)
+        else:
+            stands = self._held
+        return Ready(_grouped(stands), _grouped(missing), (words or _LEFT_OUT) if missing else "")
 
-    def _error(self, code: int, words: str) -> list[Action]:
-        if code == 403:  # already authenticated: that is what we want
-            return []
-        if code in REFUSED_SUBSCRIPTION and self._asked:
-            return self._refused(code, words)
-        policy = POLICIES.get(code)
-        if policy is None or (self._ready and code in REFUSED_SUBSCRIPTION):
-            return [Notice(code, f"the venue says error {code} {words!r}")]
-        said = f"{policy.words} ({code} {words!r})"
-        return [Fail(code, said, policy.hint, policy.fatal, policy.wait_s)]
+    def _nothing_accepted(self, words: str) -> Fail:
+        codes = self._refused_codes or [405]
+        return Fail(
+            codes[-1],
+            f"nothing of the subscription was accepted: {words or 'the answer is empty'}",
+            hint_of(codes[-1]),
+            fatal=all(code in REFUSED_SUBSCRIPTION for code in codes),
+        )
 
-    def _refused(self, code: int, words: str) -> list[Action]:
-        self._hint = REFUSED_SUBSCRIPTION[code]
-        self._refusals[f"{words} ({code}): {self._hint}"] = None
-        asked, self._asked = self._asked, []
-        channels = list(dict.fromkeys(channel for channel, _ in asked))
-        if len(channels) > 1:
-            by_channel = [[pair for pair in asked if pair[0] == channel] for channel in channels]
-            self._requests = [*by_channel, *self._requests]
-            return self._ask_next()
-        (channel,) = channels
-        self._refused_of[channel] += 1
-        if self._refused_of[channel] > _REFUSALS_MAX:
-            self._give_up(channel)
-        elif len(asked) > 1 and code != 410:
-            half = (len(asked) + 1) // 2
-            self._requests = [asked[:half], asked[half:], *self._requests]
-        elif code == 405 and channel in _LIMITED and asked[0][1] != "*":
-            # The plan is full. A star alone does not say so: no limited plan takes one.
-            self._give_up(*_LIMITED)
-        return self._ask_next()
-
-    def _give_up(self, *channels: str) -> None:
-        self._requests = [
-            [pair for pair in request if pair[0] not in channels] for request in self._requests
-        ]
-
-    def _subscription(self, message: bytes) -> list[Action]:
+    def _subscription(self, wire: Wire, payload: bytes, index: int) -> list[Action]:
+        if not self._is_authenticated:
+            return [Notice(0, "the venue acknowledges a subscription before the login")]
         try:
-            ack = _ack.decode(message)
+            ack = wire.ack(bytes(wire.pieces(payload)[index]))
         except (ValueError, RecursionError) as error:
             words = f"the venue's acknowledgement cannot be read ({error})"
-            if self._ready:
+            if self._asked is None:
                 return [Notice(0, words)]
             # Data may well be coming: to end the session for this would lose it.
-            self._unreadable = True
+            self._doubtful.update(self._asked.pairs)
             self._refusals[words] = None
-            return self._ask_next()
-        told = {
+            return self._go_on()
+        self._doubtful.clear()
+        self._held = {
             (channel, symbol)
             for channel in CHANNELS.values()
             for symbol in getattr(ack, channel) or ()
         }
-        self._acknowledged = told & self._wanted
-        if self._ready:
-            missing = self._wanted - told
-            words = "the venue's answer leaves it out" if missing else ""
-            return [Ready(_grouped(told), _grouped(missing), words)]
-        return self._ask_next()
+        return self._go_on()
+
+    # Errors.
+
+    def _error(self, code: int, words: str) -> list[Action]:
+        code = code_of(code, words)
+        is_login = self._is_greeted and not self._is_authenticated
+        if code == ALREADY:
+            return self._logged_in() if is_login else []
+        if code == _NOT_AUTHENTICATED and not (self._is_ready or self._is_second_login):
+            return self._login_again()
+        if self._asked is not None and self._is_refusal(code):
+            return self._refused(self._asked, code, words)
+        policy = POLICIES.get(code)
+        if policy is not None and not (self._is_ready and code in REFUSED_SUBSCRIPTION):
+            said = f"{policy.words} ({code} {words!r})"
+            return [Fail(code, said, policy.hint, policy.fatal, policy.wait_s)]
+        if is_login:
+            hint = "This error is not in Alpaca's list for a login. Trying again."
+            return [Fail(code, f"the venue refuses the login ({code} {words!r})", hint, False)]
+        return [Notice(code, f"the venue says error {code} {words!r}", hint_of(code))]
+
+    def _is_refusal(self, code: int) -> bool:
+        """Whether an error answers a request and leaves what stood before it."""
+        if code == _NOT_IN_PLAN:
+            return self._is_ready  # no reason to give up what flows already
+        return code in REFUSED_SUBSCRIPTION or code not in POLICIES
+
+    def _refused(self, asked: _Request, code: int, words: str) -> list[Action]:
+        said = f"{words} ({code}): {hint_of(code)}"
+        if asked.action == "unsubscribe":
+            notice = Notice(code, f"the venue does not end a subscription: {said}")
+            return [notice, *self._go_on()]
+        self._refusals[said] = None
+        self._refused_codes.append(code)
+        if not self._is_changed:
+            self._ask_for_less(asked.pairs, code)
+        return self._go_on()
+
+    def _ask_for_less(self, pairs: list[Pair], code: int) -> None:
+        channels = list(by_channel(pairs))
+        if len(channels) > 1:
+            parts = [[pair for pair in pairs if pair[0] == channel] for channel in channels]
+            self._ask_first(parts)
+            return
+        (channel,) = channels
+        self._refused_of[channel] += 1
+        if self._refused_of[channel] > _REFUSALS_MAX:
+            self._give_up(channel)
+        elif len(pairs) > 1 and code != 410:
+            half = (len(pairs) + 1) // 2
+            self._ask_first([pairs[:half], pairs[half:]])
+        elif code == 405 and channel in _LIMITED and pairs[0][1] != "*":
+            # The plan is full. A star alone does not say so: no limited plan takes one.
+            self._give_up(*_LIMITED)
+
+    def _ask_first(self, parts: list[list[Pair]]) -> None:
+        self._requests = [*(_Request("subscribe", part) for part in parts), *self._requests]
+
+    def _give_up(self, *channels: str) -> None:
+        left = [
+            _Request(action, [pair for pair in pairs if pair[0] not in channels])
+            for action, pairs in self._requests
+        ]
+        self._requests = [request for request in left if request.pairs]
+
+    def _send(self, message: dict[str, object]) -> Send:
+        return Send(self._wire.encode(message), self._wire.is_binary)
 
 
-def _cut_to_size(ordered: list[Pair]) -> list[list[Pair]]:
-    """The pairs in requests that each fit into one frame which the venue takes."""
-    requests: list[list[Pair]] = [[]]
-    size = 0
-    for pair in ordered:
-        more = len(pair[1].encode()) + len('"",')
-        if size + more > _REQUEST_BYTES:
-            requests.append([])
-            size = 0
-        size += more
-        requests[-1].append(pair)
-    return requests
+def _pairs(wanted: Channels) -> list[Pair]:
+    """Alpaca's words for what is wanted, in its order, each once; what it refuses is missing."""
+    named = ((CHANNELS.get(name, name), s) for name, symbols in wanted.items() for s in symbols)
+    return list(dict.fromkeys(named))
 
 
-def _grouped(pairs: set[Pair]) -> Channels:
-    channels: Channels = {}
-    for channel, symbol in sorted(pairs):
-        channels.setdefault(channel, []).append(symbol)
-    return channels
+def _grouped(pairs: Iterable[Pair]) -> Channels:
+    return by_channel(sorted(pairs))

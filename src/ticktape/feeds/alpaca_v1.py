@@ -39,13 +39,14 @@ class AlpacaV1Protocol:
     def __init__(self, key: str, secret: str, wanted: Channels) -> None:
         self._key = key
         self._secret = secret
-        self._streams = [
-            f"{PREFIXES[channel]}.{symbol}"
-            for channel, symbols in wanted.items()
-            for symbol in symbols
-        ]
+        self._streams = _streams(wanted)
         self._authenticated = False
         self._ready = False
+        self._held: set[str] = set()  # as the venue told last
+        self._requests: list[tuple[str, list[str]]] = []
+        self._waiting = False  # for the answer to one of them
+        self._changed = False
+        self._refusals: dict[str, None] = {}
 
     def open(self) -> list[Action]:
         """Say who we are; v1 waits for the client."""
@@ -72,13 +73,23 @@ class AlpacaV1Protocol:
             return self._listening(message.data)
         return []
 
+    def change(self, wanted: Channels) -> list[Action]:
+        """Want these symbols from now on: the difference is sent, and ends in a `Ready`.
+
+        Until the venue has answered what was asked before, it is only remembered.
+        """
+        self._streams = _streams(wanted)
+        self._changed = True
+        if not self._authenticated or self._waiting:
+            return []
+        return self._go_on()
+
     def _authorization(self, status: str) -> list[Action]:
         if status == "authorized":
             if self._authenticated:
                 return [Notice(0, f"the venue says {status!r}")]
-            self._authenticated = True
-            request = {"action": "listen", "data": {"streams": self._streams}}
-            return [Authenticated(), Send(_encode(request))]
+            self._authenticated = self._changed = True
+            return [Authenticated(), *self._go_on()]
         return [
             Fail(
                 402,
@@ -88,19 +99,42 @@ class AlpacaV1Protocol:
             )
         ]
 
+    def _go_on(self) -> list[Action]:
+        """Ask for the next part; after a change, for the difference to what stands."""
+        if self._changed:
+            self._changed = False
+            goes = sorted(self._held.difference(self._streams))
+            comes = [stream for stream in self._streams if stream not in self._held]
+            # First what goes: it makes room for what comes. What was refused is tried again.
+            self._requests = [
+                (a, part) for a, part in (("unlisten", goes), ("listen", comes)) if part
+            ]
+            self._refusals.clear()
+        self._waiting = bool(self._requests)
+        if self._requests:
+            action, streams = self._requests.pop(0)
+            return [Send(_encode({"action": action, "data": {"streams": streams}}))]
+        return [self._settled()]
+
+    def _settled(self) -> Action:
+        missing = [stream for stream in self._streams if stream not in self._held]
+        words = "; ".join(self._refusals)
+        if not self._ready and missing and not self._held.intersection(self._streams):
+            said = f"nothing of the subscription was accepted: {words or 'the answer is empty'}"
+            return Fail(405, said, _SHORTEN, fatal=True)
+        self._ready = True
+        words = words or "the venue's answer leaves it out"
+        return Ready(_grouped(sorted(self._held)), _grouped(missing), words if missing else "")
+
     def _listening(self, data: dict[str, object]) -> list[Action]:
         error = data.get("error")
         if error is not None:
             return self._error(str(error))
+        if not self._authenticated:
+            return [Notice(0, "the venue acknowledges a subscription before the login")]
         told = data.get("streams")
-        streams = {str(stream) for stream in told} if isinstance(told, list) else set()
-        missing = [stream for stream in self._streams if stream not in streams]
-        words = "the venue's answer leaves it out" if missing else ""
-        if not self._ready and not streams.intersection(self._streams):
-            said = "nothing of the subscription was accepted: the answer is empty"
-            return [Fail(405, said, _SHORTEN, fatal=True)]
-        self._ready = True
-        return [Ready(_grouped(sorted(streams)), _grouped(missing), words)]
+        self._held = {str(stream) for stream in told} if isinstance(told, list) else set()
+        return self._go_on()
 
     def _error(self, words: str) -> list[Action]:
         if _TAKEN in words:
@@ -108,11 +142,17 @@ class AlpacaV1Protocol:
             return [Fail(406, said, "Stop the other recorder; waiting.", fatal=False, wait_s=0.5)]
         if _ALREADY in words:
             return []
-        if self._authenticated and not self._ready:
-            # The answer to our only request: without streams there is nothing to record.
-            said = f"nothing of the subscription was accepted: {words}"
-            return [Fail(405, said, _SHORTEN, fatal=True)]
+        if self._waiting:
+            # What stood before still stands; on the first request that is nothing.
+            self._refusals[words] = None
+            return self._go_on()
         return [Notice(0, f"the venue says {words!r}")]
+
+
+def _streams(wanted: Channels) -> list[str]:
+    """The venue's names for what is wanted, in its order, each once."""
+    channels = ((PREFIXES.get(name, name), symbols) for name, symbols in wanted.items())
+    return list(dict.fromkeys(f"{name}.{s}" for name, symbols in channels for s in symbols))
 
 
 def _grouped(streams: list[str]) -> Channels:

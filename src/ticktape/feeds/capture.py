@@ -15,7 +15,7 @@ from ticktape import clock
 from ticktape.feeds.backoff import Backoff
 from ticktape.feeds.clockstep import take_step
 from ticktape.feeds.gapkeeper import Content, GapKeeper
-from ticktape.feeds.protocol import VenueProtocol
+from ticktape.feeds.protocol import Channels, VenueProtocol
 from ticktape.feeds.session import Ending, Session
 from ticktape.feeds.socket import SocketConfig
 from ticktape.feeds.states import SessionState, step
@@ -62,7 +62,7 @@ class Capture:
     Args:
         config: names and times.
         socket_config: how to connect.
-        new_protocol: makes the protocol of one session.
+        new_protocol: makes the protocol of one session; what `change` was told, it is told first.
         writer: the feed's journal; the caller opens and closes it.
         wall: the clock whose anchor stamps the blocks.
         on_written: called after each block is with the system.
@@ -105,6 +105,8 @@ class Capture:
         self._blocks = 0
         self._last_recv_ns = 0
         self._quiet = False
+        self._wanted: Channels | None = None  # since the last change; None: as it was made
+        self._changed_ns = 0  # while a change is being made: when it began
 
     # The path of the data.
 
@@ -143,7 +145,9 @@ class Capture:
             step(self._state, to)  # a venue that is out of turn must not end a gap
             self._quiet = False
             # The gap ends with the read that brought the answer: it may have brought data, too.
-            self._enter(self._gaps.ready(content, self._last_recv_ns), to)
+            # A change that needs no answer ends it now.
+            now_ns = self._changed_ns or self._last_recv_ns
+            self._enter(self._gaps.ready(content, now_ns), to)
         else:
             self._enter(self._gaps.stamped(content), to)
 
@@ -152,11 +156,14 @@ class Capture:
         self._number += 1
         connecting = Content("connecting", words=self._socket_config.url)
         self._enter(self._gaps.stamped(connecting), SessionState.CONNECTING)
+        protocol = self._new_protocol()
+        if self._wanted is not None:
+            protocol.change(self._wanted)
         session = self._session = Session(
             self._socket_config,
             self._config.ready_timeout_s,
             self._config.stale_s,
-            self._new_protocol(),
+            protocol,
             self._on_read,
             self._on_event,
         )
@@ -223,6 +230,24 @@ class Capture:
         """End the run, on purpose or because of `cause`; call it from the loop's thread."""
         self._stop_cause = cause
         self._stop.set()
+
+    def change(self, channels: Channels) -> None:
+        """Record these symbols from now on, our channel -> symbols, and no others.
+
+        Call it from the loop's thread. The difference is sent to the venue without a new
+        connection; sessions to come ask for the whole. What the venue leaves out is a gap.
+        """
+        self._wanted = {channel: list(symbols) for channel, symbols in channels.items()}
+        if self._state in (SessionState.IDLE, SessionState.STOPPED):
+            return
+        pairs = sum(map(len, self._wanted.values()))
+        content = Content("changed", words=f"{pairs} channel-symbol pairs are wanted from now on")
+        content.channels = self._wanted
+        self._tell(self._gaps.stamped(content))
+        if self._session is not None:
+            self._changed_ns = self._wall.wall_ns()
+            self._session.change(self._wanted)
+            self._changed_ns = 0
 
     async def _tick_forever(self) -> None:
         ticks = 0

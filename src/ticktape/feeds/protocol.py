@@ -10,6 +10,7 @@ class Send(NamedTuple):
     """Send these bytes; they may hold a secret and are never logged or journaled."""
 
     payload: bytes
+    is_binary: bool = False
 
     def __repr__(self) -> str:
         return f"Send({len(self.payload)} bytes, hidden)"
@@ -35,6 +36,7 @@ class Notice(NamedTuple):
 
     code: int
     words: str
+    hint: str = ""
 
 
 class Fail(NamedTuple):
@@ -66,4 +68,12 @@ class VenueProtocol(Protocol):
 
     def receive(self, payload: bytes) -> list[Action]:
         """What to do about a message of the session; it is in the journal already."""
+        ...
+
+    def change(self, wanted: Channels) -> list[Action]:
+        """What to do so that these symbols are subscribed, and no others; ends in a `Ready`.
+
+        Until the session is ready it may only be remembered, for the login to ask for. A session
+        of which no `Ready` comes in time is given up, and the next one asks for what is wanted.
+        """
         ...

@@ -11,9 +11,19 @@ from typing import Any, NamedTuple
 from ticktape import clock
 from ticktape.errors import ConfigError, FeedError, Refused, Stale
 from ticktape.feeds.gapkeeper import Content
-from ticktape.feeds.protocol import Action, Authenticated, Fail, Notice, Ready, Send, VenueProtocol
-from ticktape.feeds.socket import OnRead, Socket, SocketConfig, Throttled, connect
+from ticktape.feeds.protocol import (
+    Action,
+    Authenticated,
+    Channels,
+    Fail,
+    Notice,
+    Ready,
+    Send,
+    VenueProtocol,
+)
+from ticktape.feeds.socket import OnRead, Socket, SocketConfig, connect
 from ticktape.feeds.states import SessionState
+from ticktape.feeds.upgrade import Throttled
 
 _GOODBYE_S = 2.0  # a live venue ends the connection within 0.25 s of our Close frame
 
@@ -68,6 +78,7 @@ class Session:
         self._changed = asyncio.Event()
         self._progress_mono_ns = 0
         self._given_up = False
+        self._is_changing = False
         self.ready_mono_ns = 0
         self.data_mono_ns = 0
 
@@ -84,18 +95,35 @@ class Session:
                 words = f"a control message could not be acted on ({type(error).__name__}: {error})"
                 self._on_event(Content("notice", words=words), None)
 
+    def change(self, wanted: Channels) -> None:
+        """Subscribe to these symbols and no others; call it from the loop's thread.
+
+        Before the login is done the protocol only remembers them. An answer that does not come in
+        time ends the session: nobody knew what is subscribed. The next one asks for all of it.
+        """
+        if self.ready_mono_ns:
+            self._is_changing = True
+            self._progress_mono_ns = clock.monotonic_ns()
+        try:
+            self._act(self._protocol.change(wanted))
+        except Exception as error:  # noqa: BLE001 - a protocol that cannot must not end the capture
+            words = f"the symbols could not be changed ({type(error).__name__}: {error})"
+            self._on_event(Content("notice", words=words), None)
+        self._changed.set()
+
     def _act(self, actions: list[Action]) -> None:
         for action in actions:
             if isinstance(action, Send):
                 self._progress_mono_ns = clock.monotonic_ns()
                 if self._socket is not None:
-                    self._socket.send(action.payload)
+                    self._socket.send(action.payload, is_binary=action.is_binary)
             elif isinstance(action, Authenticated):
                 self._on_event(Content("authenticated"), SessionState.AUTHENTICATED)
             elif isinstance(action, Ready):
                 self._become_ready(action)
             elif isinstance(action, Notice):
-                self._on_event(Content("notice", code=action.code, words=action.words), None)
+                content = Content("notice", code=action.code, words=action.words, hint=action.hint)
+                self._on_event(content, None)
             elif self._failed is None:
                 self._failed = action
                 self._changed.set()
@@ -104,6 +132,7 @@ class Session:
         now_ns = clock.monotonic_ns()
         self.ready_mono_ns = self.ready_mono_ns or now_ns
         self.data_mono_ns = now_ns
+        self._is_changing = False
         self._changed.set()
         content = Content(
             "subscribed",
@@ -183,7 +212,7 @@ class Session:
 
     def _patience_s(self) -> float | None:
         """Until when there is nothing to do but wait; None: for ever."""
-        if not self.ready_mono_ns:
+        if not self.ready_mono_ns or self._is_changing:
             since_ns, limit_s = self._progress_mono_ns, self._reply_timeout_s
         elif self._stale_s:
             since_ns, limit_s = self.data_mono_ns, self._stale_s
@@ -196,6 +225,8 @@ class Session:
         """What has been waited for too long."""
         if self._patience_s() != 0.0:
             return None
+        if self._is_changing:
+            return Stale(f"no answer to a change of symbols within {self._reply_timeout_s:g} s")
         if self.ready_mono_ns:
             return Stale(f"no data for {self._stale_s:g} s although connected")
         return Stale(f"the venue did not answer the login within {self._reply_timeout_s:g} s")

@@ -10,10 +10,12 @@ What the library does by itself would at places cost data, time or keys, and is 
   ones of the buffer, and what follows it never; an exception of ours ends the session, so nothing
   here raises before all that was taken is handed on;
 - it returns without a listener when the peer hangs up during the upgrade, waits for a TCP
-  connection or a proxy as long as the system does, and follows redirects, with our keys.
+  connection or a proxy as long as the system does, and follows redirects, with our keys;
+- it logs the upgrade request, which may hold our keys, to who listens below the level DEBUG.
 """
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Callable
 from typing import NamedTuple
@@ -37,16 +39,12 @@ from ticktape.errors import (
     Disconnected,
     FeedError,
     ProtocolViolated,
-    Refused,
     Stale,
 )
+from ticktape.feeds.upgrade import answered
 from ticktape.records import EntryKind
 
-_FATAL_STATUS = {400, 401, 403, 404, 405, 410}
 _OTHER_NAME = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, …_IP_ADDRESS_MISMATCH
-_TOO_MANY = 429
-_TOO_MANY_WAIT_S = 1.0  # when the venue does not say how long
-_RETRY_AFTER_MAX_S = 60.0  # a venue that wants us away for longer is asked again all the same
 _GRACE_S = 0.25  # so that the library's own bound, whose words are better, strikes first
 _MESSAGE_BYTES_MAX = (1 << 28) - 1  # the longest entry that the journal's format holds
 # A socket read under load brings megabytes. Written in pieces that still lie in the CPU's cache
@@ -62,7 +60,10 @@ OnRead = Callable[[list[bytes], list[int] | None, int, int], None]
 
 
 class SocketConfig(NamedTuple):
-    """How to connect."""
+    """How to connect; not shown, for `headers`, which go into the upgrade request, may hold keys.
+
+    So may the proxy's URL hold a password.
+    """
 
     url: str
     headers: dict[str, str]
@@ -73,13 +74,8 @@ class SocketConfig(NamedTuple):
     ca_file: str
     proxy: str
 
-
-class Throttled(Disconnected):
-    """The venue wants us to come back later, not before `wait_s`."""
-
-    def __init__(self, message: str, *, wait_s: float) -> None:
-        super().__init__(message)
-        self.wait_s = wait_s
+    def __repr__(self) -> str:
+        return f"SocketConfig({self.url}, hidden)"
 
 
 class Listener(WSListener):
@@ -216,9 +212,9 @@ class Socket:
         """When a frame of any kind came last; all that the venue sent before it has come, too."""
         return self._listener.alive_mono_ns
 
-    def send(self, payload: bytes) -> None:
-        """Send one text message."""
-        self._transport.send(_MSG_TEXT, payload)
+    def send(self, payload: bytes, *, is_binary: bool = False) -> None:
+        """Send one message."""
+        self._transport.send(_MSG_BINARY if is_binary else _MSG_TEXT, payload)
 
     async def wait_closed(self) -> FeedError:
         """Wait for the end of the connection; what it was, in our words."""
@@ -286,7 +282,7 @@ async def connect(
                 max_redirects=0,
                 extra_headers=config.headers,
                 proxy=config.proxy or None,
-                logger_name="feed",
+                logger_name=_logger(),
             )
     except BaseException as error:
         is_late = True
@@ -296,6 +292,14 @@ async def connect(
     if not isinstance(listener, Listener) or listener.socket is None:
         raise Disconnected(f"{_place(config)} hung up without an answer to the upgrade")
     return listener.socket
+
+
+def _logger() -> logging.Logger:
+    """The library's log, without what it says of requests and their keys."""
+    logger = logging.getLogger("feed")
+    if logger.getEffectiveLevel() < logging.DEBUG:
+        logger.setLevel(logging.DEBUG)
+    return logger
 
 
 # A host's name that cannot be encoded, or a URL that cannot be parsed, is a ValueError.
@@ -311,7 +315,7 @@ def _translated(config: SocketConfig, error: Exception) -> FeedError:
         words = f"the certificate of {config.url} is not trusted: {error.verify_message}"
         return Disconnected(words, hint=hint)
     if isinstance(error, WSHandshakeError) and error.response is not None:
-        return _answered(config, int(error.response.status), dict(error.response.headers))
+        return answered(_place(config), int(error.response.status), dict(error.response.headers))
     if isinstance(error, WSHandshakeError):
         return Disconnected(f"{_place(config)} does not speak WebSocket: {error}")
     if isinstance(error, TimeoutError):
@@ -324,26 +328,6 @@ def _translated(config: SocketConfig, error: Exception) -> FeedError:
     # The proxy's URL, which an error may quote, can hold a password.
     words = words.replace(config.proxy, _without_login(config.proxy)) if config.proxy else words
     return Disconnected(f"cannot connect to {_place(config)}: {words}")
-
-
-def _answered(config: SocketConfig, status: int, headers: dict[str, str]) -> FeedError:
-    """An answer to the upgrade that is not 101."""
-    said = f"{_place(config)} answers HTTP {status}"
-    if status in _FATAL_STATUS:
-        return Refused(
-            said, hint="Check the url; 404 means that this path does not exist at the venue."
-        )
-    if status == _TOO_MANY:
-        asked_s = {name.lower(): value for name, value in headers.items()}.get("retry-after", "")
-        wait_s = float(asked_s) if asked_s.isdecimal() else _TOO_MANY_WAIT_S
-        words = f"{said} (too many connections in a short time); trying again later"
-        return Throttled(words, wait_s=min(wait_s, _RETRY_AFTER_MAX_S))
-    if 300 <= status < 400:
-        return Disconnected(
-            f"{said}; a redirect is not followed",
-            hint="The keys go only where the config says; if the venue moved, change the url.",
-        )
-    return Disconnected(f"{said}; trying again")
 
 
 def _place(config: SocketConfig) -> str:

@@ -1,4 +1,4 @@
-"""The last-value table: the newest trade, quote, bar, book and tick of each (feed, symbol).
+"""The last-value table: the newest trade, quote, bar, book, … of each (feed, symbol).
 
     writer     records -> the newest per cell, forward only, conflated per batch
     reader     cells -> LastValue; new symbols and new files are followed
@@ -7,7 +7,8 @@
     snapshot   all cells -> NumPy, Arrow
     layout     the bytes, drawn
     cells      what a cell holds of each kind
-    books      what a cell and an image hold of a book
+    books      what a cell and an image hold of a polled book
+    orderbooks what they hold of an order book that is put together from changes
     mapfile    real zeros, heads, and the seqlock with its CRC
     statistics what the writer counted
 

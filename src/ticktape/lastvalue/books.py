@@ -24,6 +24,7 @@ from ticktape.lastvalue.layout import (
     NO_PREVIOUS,
     ORIGIN,
     PAYLOAD_BYTES,
+    SLOT_AT,
     WITNESS_BYTES,
     CellKind,
     text_of,
@@ -33,12 +34,11 @@ from ticktape.records import Book
 
 _TOP = struct.Struct(ORIGIN + "ddddqqqqqqiii52x")
 _SLOT = struct.Struct("=i")
-_SLOT_AT: Final = PAYLOAD_BYTES - 56  # the last of the top's numbers
 _COUNTS = struct.Struct("=iiii")
 _ROW_BYTES: Final = 28  # price, volume and whole volume of 8 bytes, type of 4
 _ROOM_BYTES: Final = IMAGE_BYTES - CHECK_BYTES
 NO_SLOT: Final = -1
-assert _TOP.size == PAYLOAD_BYTES
+assert _TOP.size == PAYLOAD_BYTES == SLOT_AT + _SLOT.size + 52
 assert PAYLOAD_BYTES + _COUNTS.size + IMAGE_ROWS_MAX * _ROW_BYTES <= _ROOM_BYTES
 
 
@@ -145,8 +145,8 @@ def decode_top(payload: bytes) -> BookTop:
 
 
 def slot_of(payload: bytes) -> int:
-    """The slot that a book's cell names, or NO_SLOT."""
-    (slot,) = _SLOT.unpack_from(payload, _SLOT_AT)
+    """The slot that the cell of a book of either sort names, or NO_SLOT."""
+    (slot,) = _SLOT.unpack_from(payload, SLOT_AT)
     return int(slot)
 
 
@@ -161,11 +161,7 @@ def encode_image(book: Book, top: bytes) -> bytes:
     asks, bids = len(book.ask_prices), len(book.bid_prices)
     types, whole = book.types, book.whole_volumes
     if _rows(book) > IMAGE_ROWS_MAX:
-        half = IMAGE_ROWS_MAX // 2
-        asks, bids = (
-            min(asks, max(half, IMAGE_ROWS_MAX - bids)),
-            min(bids, max(half, IMAGE_ROWS_MAX - asks)),
-        )
+        asks, bids = kept_levels(asks, bids, IMAGE_ROWS_MAX)
         kept = _kept(book, asks, bids)
         types = None if types is None else tuple(types[at] for at in kept)
         whole = None if whole is None else tuple(whole[at] for at in kept)
@@ -193,6 +189,12 @@ def encode_image(book: Book, top: bytes) -> bytes:
     if len(payload) > _ROOM_BYTES:
         raise OverflowError(f"{len(payload)} bytes of image")
     return payload
+
+
+def kept_levels(asks: int, bids: int, levels_max: int) -> tuple[int, int]:
+    """How many levels of each side an image keeps; the longer side loses first."""
+    half = levels_max // 2
+    return min(asks, max(half, levels_max - bids)), min(bids, max(half, levels_max - asks))
 
 
 def decode_image(payload: bytes) -> Book | None:

@@ -13,6 +13,7 @@ from ticktape.lastvalue.layout import (
     CUT,
     EMPTY,
     FLAGS_AT,
+    KIND_AT,
     NO_ID,
     NO_VWAP,
     ORIGIN,
@@ -21,17 +22,20 @@ from ticktape.lastvalue.layout import (
     CellKind,
     text_of,
 )
-from ticktape.records import Bar, Quote, Record, Tick, Trade
+from ticktape.records import Bar, Quote, Record, Status, Tick, Trade
 
 EXCHANGE_BYTES: Final = 16
-SHORT_BYTES: Final = 8  # tape, taker side, span
+SHORT_BYTES: Final = 8  # tape, taker side, span, codes of a status
 CONDITIONS_BYTES: Final = 64
+STATUS_BYTES: Final = 40  # its words
+REASON_BYTES: Final = 80
 
 _TRADE = struct.Struct(ORIGIN + "ddq16s8s8s64s24x")
 _QUOTE = struct.Struct(ORIGIN + "dddd16s16s8s64s8x")
 _BAR = struct.Struct(ORIGIN + "dddddqd8s80x")
 _TICK = struct.Struct(ORIGIN + "qqdddqdqqq64x")
-assert _TRADE.size == _QUOTE.size == _BAR.size == _TICK.size == PAYLOAD_BYTES
+_STATUS = struct.Struct(ORIGIN + "8s40s8s80s8s")
+assert _TRADE.size == _QUOTE.size == _BAR.size == _TICK.size == _STATUS.size == PAYLOAD_BYTES
 
 
 def encode_trade(record: Trade, feed: bytes, symbol: bytes, kind: int) -> bytes:
@@ -184,6 +188,42 @@ def encode_tick(record: Tick, feed: bytes, symbol: bytes, kind: int) -> bytes:
     )
 
 
+def encode_status(record: Status, feed: bytes, symbol: bytes, kind: int) -> bytes:
+    """Payload of a status's cell.
+
+    Raises:
+        struct.error, OverflowError: a number is outside its field.
+    """
+    witness = record.witness.encode(errors="replace")
+    status_code = record.status_code.encode(errors="replace")
+    status_message = record.status_message.encode(errors="replace")
+    reason_code = record.reason_code.encode(errors="replace")
+    reason_message = record.reason_message.encode(errors="replace")
+    tape = record.tape.encode(errors="replace")
+    is_cut = (
+        len(status_message) > STATUS_BYTES
+        or len(reason_message) > REASON_BYTES
+        or max(map(len, (status_code, reason_code, tape, witness))) > SHORT_BYTES
+    )
+    return _STATUS.pack(
+        feed,
+        symbol,
+        kind,
+        CUT if is_cut else 0,
+        record.index,
+        record.event_ns,
+        record.recv_ns,
+        record.epoch,
+        record.seq,
+        witness,
+        status_code,
+        status_message,
+        reason_code,
+        reason_message,
+        tape,
+    )
+
+
 def encode(record: Record, feed: bytes, symbol: bytes, kind: int) -> bytes:
     """Payload of any record but a book that has a cell; `feed` and `symbol` come from `key_text`.
 
@@ -196,17 +236,22 @@ def encode(record: Record, feed: bytes, symbol: bytes, kind: int) -> bytes:
         return encode_quote(record, feed, symbol, kind)
     if isinstance(record, Tick):
         return encode_tick(record, feed, symbol, kind)
+    if isinstance(record, Status):
+        return encode_status(record, feed, symbol, kind)
     assert isinstance(record, Bar)
     return encode_bar(record, feed, symbol, kind)
 
 
-Held = Trade | Quote | Bar | Tick | BookTop
+Held = Trade | Quote | Bar | Tick | Status | BookTop
 """What `decode` finds in a cell."""
 
 
 def decode(payload: bytes) -> Held | None:
-    """What a cell holds: its record, of a book the top; None when the cell holds nothing."""
-    decoder = _DECODERS.get(payload[FLAGS_AT - 1])
+    """What a cell holds: its record, of a polled book the top; None when it holds nothing.
+
+    What an order book's cell holds is `orderbooks`.
+    """
+    decoder = _DECODERS.get(payload[KIND_AT])
     return None if decoder is None or payload[FLAGS_AT] & EMPTY else decoder(payload)
 
 
@@ -311,6 +356,28 @@ def _decode_tick(payload: bytes) -> Tick:
     )
 
 
+def _decode_status(payload: bytes) -> Status:
+    (feed, symbol, _kind, _flags, index, event_ns, recv_ns, epoch, seq, witness, *own) = (
+        _STATUS.unpack(payload)
+    )
+    status_code, status_message, reason_code, reason_message, tape = map(text_of, own)
+    return Status(
+        feed=text_of(feed),
+        symbol=text_of(symbol),
+        event_ns=event_ns,
+        recv_ns=recv_ns,
+        epoch=epoch,
+        seq=seq,
+        index=index,
+        witness=text_of(witness),
+        status_code=status_code,
+        status_message=status_message,
+        reason_code=reason_code,
+        reason_message=reason_message,
+        tape=tape,
+    )
+
+
 _DECODERS: Final[dict[int, Callable[[bytes], Held]]] = {
     CellKind.TRADE: _decode_trade,
     CellKind.QUOTE: _decode_quote,
@@ -318,4 +385,5 @@ _DECODERS: Final[dict[int, Callable[[bytes], Held]]] = {
     CellKind.BOOK: decode_top,
     CellKind.DAY: _decode_bar,
     CellKind.TICK: _decode_tick,
+    CellKind.STATUS: _decode_status,
 }

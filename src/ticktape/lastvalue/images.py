@@ -9,7 +9,6 @@ from pathlib import Path
 from ticktape.errors import Full, WriteFailed
 from ticktape.lastvalue.books import NO_SLOT
 from ticktape.lastvalue.layout import (
-    FLAGS_AT,
     IMAGE_CAPACITY,
     IMAGES,
     OWNER_BYTES,
@@ -44,7 +43,7 @@ class ImageWriter:
             self._mapping.close()
 
     def slot(self, owner: bytes) -> int:
-        """The slot of `owner` (the first 48 bytes of its payload), new at its first image.
+        """The slot of `owner` (the first 49 bytes of its payload), new at its first image.
 
         NO_SLOT when all are taken, or the file cannot be made: then the next writer tries again.
         """
@@ -58,6 +57,13 @@ class ImageWriter:
         # Not yet its owner's: an image that proves unfit leaves no slot behind that was never
         # written.
         return len(self._slots)
+
+    def kept(self, owner: bytes) -> bytes | None:
+        """The payload that the writer before us left of `owner`; None when it left none."""
+        slot = self._slots.get(owner)
+        if slot is None or self._mapping is None:
+            return None
+        return self._mapping.peek_cell(slot)[1]
 
     def store(self, slot: int, payload: bytes) -> None:
         """Write an image into the slot that `slot` named for its owner."""
@@ -87,7 +93,9 @@ class ImageWriter:
         for slot in range(count):
             is_whole, payload = mapping.peek_cell(slot)
             if mapping.is_odd(slot):
-                mapping.store_cell(slot, payload if is_whole else encode_empty(payload[:FLAGS_AT]))
+                mapping.store_cell(
+                    slot, payload if is_whole else encode_empty(payload[:OWNER_BYTES])
+                )
             elif not is_whole:
                 return False
             self._slots[payload[:OWNER_BYTES]] = slot

@@ -18,7 +18,7 @@ here.
 There are two such files. `last.map` has cells of 256 bytes. `books.map` beside it has cells of
 14,656 bytes for whole images of books, made when the first book comes; its head keeps no positions
 and no counters. There, the payload of a book's cell in `last.map` is followed by the rows (see
-`cells`).
+`books` for polled books, `orderbooks` for those put together from changes).
 
 Every number is in the machine's own byte order: the file never leaves it. Texts are UTF-8, filled
 up with NUL. A text longer than its field is cut at a character and the cell says so (flag CUT), and
@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 MAGIC: Final = int.from_bytes(b"TTLASTV1", "little")
-VERSION: Final = 2
+VERSION: Final = 3
 WORD_BYTES: Final = 8
 HEAD_BYTES: Final = 4096
 CELL_BYTES: Final = 256
@@ -43,6 +43,7 @@ CAPACITY: Final = 16_384  # 4 MiB: trades and quotes of 8,000 symbols, about all
 # Brokers show 5 to 64 rows; 512 is eight times that.
 IMAGE_ROWS_MAX: Final = 512
 IMAGE_BYTES: Final = 14_656  # 512 rows of 28 bytes, a book's cell and the counts, in whole 64 B
+ORDER_LEVELS_MAX: Final = 896  # levels of 16 bytes need less room than rows
 IMAGE_CAPACITY: Final = 256  # 3.6 MiB; past it, a book has its top alone
 
 # Words of the head.
@@ -75,11 +76,14 @@ NO_VWAP: Final = 8
 NO_PREVIOUS: Final = 16  # the book was of a first poll
 NO_BID: Final = 32  # the book has no bids: its best bid means nothing
 NO_ASK: Final = 64
+VALID: Final = 128  # the order book is whole: nothing is missing since some moment
 
 ORIGIN: Final = "=16s32sBB2xiqqqq8s"
 """What every payload begins with, as `struct` says it."""
-OWNER_BYTES: Final = FEED_BYTES + SYMBOL_BYTES
-FLAGS_AT: Final = OWNER_BYTES + 1
+KIND_AT: Final = FEED_BYTES + SYMBOL_BYTES
+FLAGS_AT: Final = KIND_AT + 1
+OWNER_BYTES: Final = FLAGS_AT  # feed, symbol and kind: whose a cell or an image is
+SLOT_AT: Final = 184  # in the cell of a book of either sort: where its image is
 EVENT_AT: Final = FLAGS_AT + 7  # after the flags, 2 unused bytes and the index
 _ORDER: Final = "little" if struct.pack("=H", 1) == b"\1\0" else "big"
 
@@ -93,6 +97,8 @@ class CellKind(IntEnum):
     BOOK = 4  # its top; the whole image is in the other file
     DAY = 5  # a day's bar starts before every minute of it and would never win against them
     TICK = 6
+    ORDER_BOOK = 7  # its best levels; the whole is in the other file
+    STATUS = 8
 
 
 class Shape(NamedTuple):
@@ -119,6 +125,11 @@ def images_path(path: Path) -> Path:
     return path.with_name("books.map")
 
 
+def owner_of(feed: bytes, symbol: bytes, kind: int) -> bytes:
+    """What a cell or an image begins with; `feed` and `symbol` come from `key_text`."""
+    return feed.ljust(FEED_BYTES, b"\0") + symbol.ljust(SYMBOL_BYTES, b"\0") + bytes([kind])
+
+
 def key_text(text: str, width_bytes: int) -> bytes | None:
     """`text` as a key of at most `width_bytes`; None when it does not fit or would not come back.
 
@@ -140,7 +151,7 @@ def text_of(raw: bytes) -> str:
 
 def encode_empty(key: bytes) -> bytes:
     """Payload of a cell whose value is gone; `key` is its first 49 bytes: feed, symbol, kind."""
-    assert len(key) == FLAGS_AT
+    assert len(key) == OWNER_BYTES
     return (key + bytes([EMPTY])).ljust(PAYLOAD_BYTES, b"\0")
 
 
@@ -148,8 +159,8 @@ def decode_key(payload: bytes) -> tuple[str, str, int]:
     """Feed, symbol and kind of a cell."""
     return (
         text_of(payload[:FEED_BYTES]),
-        text_of(payload[FEED_BYTES:OWNER_BYTES]),
-        payload[FLAGS_AT - 1],
+        text_of(payload[FEED_BYTES:KIND_AT]),
+        payload[KIND_AT],
     )
 
 

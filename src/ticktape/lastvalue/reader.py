@@ -40,6 +40,7 @@ LOOK_NS: Final = 100_000_000
 _FILE_TRIES: Final = 5
 
 _BOOK: Final = int(CellKind.BOOK)
+_ORDER_BOOK: Final = int(CellKind.ORDER_BOOK)
 
 
 class LastValues:
@@ -212,23 +213,23 @@ class LastValues:
                         payloads[kind] = payload
         if not present:
             return None
-        if _BOOK not in payloads:
-            return LastValue(symbol, tuple(present), payloads, torn)
-        is_torn, image = self._read_image(payloads)
-        if is_torn and NAMES[_BOOK] not in torn:
-            torn = (*torn, NAMES[_BOOK])
-        return LastValue(symbol, tuple(present), payloads, torn, image)
+        images: dict[int, bytes] = {}
+        for kind in (_BOOK, _ORDER_BOOK):
+            if kind in payloads and not self._read_image(kind, payloads, images):
+                torn = (*torn, NAMES[kind]) if NAMES[kind] not in torn else torn
+        return LastValue(symbol, tuple(present), payloads, torn, images)
 
-    def _read_image(self, payloads: dict[int, bytes]) -> tuple[bool, bytes | None]:
-        """Whether the image of the book's cell in `payloads` is torn, and the image."""
-        cell = payloads[_BOOK]
+    def _read_image(self, kind: int, payloads: dict[int, bytes], images: dict[int, bytes]) -> bool:
+        """Put the image of a book's cell in `payloads` into `images`; False when it is torn."""
+        cell = payloads[kind]
         is_torn, image = self._images.load(slot_of(cell), cell[:OWNER_BYTES])
         if image is None or image[FLAGS_AT] & EMPTY:
             self.torn_reads += is_torn
-            return is_torn, None
+            return not is_torn
         # Written before its cell and read after it, it may be the next image: with it goes its top.
-        payloads[_BOOK] = image[:PAYLOAD_BYTES]
-        return False, image
+        payloads[kind] = image[:PAYLOAD_BYTES]
+        images[kind] = image
+        return True
 
     def _read_all(self) -> tuple[tuple[tuple[str, str], ...], dict[int, dict[int, bytes]]]:
         """Keys, and per kind the payloads by number of the key."""

@@ -18,6 +18,7 @@ from ticktape.lastvalue.layout import (
     NO_PREVIOUS,
     NO_VWAP,
     PAYLOAD_BYTES,
+    VALID,
     CellKind,
 )
 
@@ -111,6 +112,33 @@ DTYPES: Final[dict[int, "np.dtype[np.void]"]] = {
             ("rest", "V64"),
         ]
     ),
+    CellKind.ORDER_BOOK: np.dtype(
+        [
+            *_ORIGIN[:-1],
+            ("unused_witness", "V8"),  # several records made it
+            ("bid_price", "f8"),
+            ("bid_size", "f8"),
+            ("ask_price", "f8"),
+            ("ask_size", "f8"),
+            ("invalid_since_ns", "i8"),
+            ("bid_levels", "i4"),
+            ("ask_levels", "i4"),
+            ("is_valid", "?"),
+            ("unused_middle", "V39"),
+            ("slot", "i4"),
+            ("rest", "V52"),
+        ]
+    ),
+    CellKind.STATUS: np.dtype(
+        [
+            *_ORIGIN,
+            ("status_code", "S8"),
+            ("status_message", "S40"),
+            ("reason_code", "S8"),
+            ("reason_message", "S80"),
+            ("tape", "S8"),
+        ]
+    ),
 }
 assert all(dtype.itemsize == PAYLOAD_BYTES for dtype in DTYPES.values())
 
@@ -121,8 +149,10 @@ _PREFIXES: Final = {
     CellKind.DAY: "day_",
     CellKind.BOOK: "book_",
     CellKind.TICK: "tick_",
+    CellKind.ORDER_BOOK: "order_book_",
+    CellKind.STATUS: "status_",
 }
-_NOT_COLUMNS: Final = ("feed", "symbol", "kind", "flags", "unused", "slot", "rest")
+_NOT_COLUMNS: Final = ("feed", "symbol", "kind", "flags", "slot", "rest")
 # Cells of other kinds never have these flags, so that a quote's `bid_price` is not meant.
 _NULL_FLAGS: Final = {
     "id": NO_ID,
@@ -133,6 +163,9 @@ _NULL_FLAGS: Final = {
     "bid_volume": NO_BID,
     "ask_price": NO_ASK,
     "ask_volume": NO_ASK,
+    "bid_size": NO_BID,
+    "ask_size": NO_ASK,
+    "invalid_since_ns": VALID,
 }
 
 
@@ -141,7 +174,7 @@ def _columns() -> list[tuple[str, CellKind, str, pa.DataType]]:
     for kind, prefix in _PREFIXES.items():
         dtype = DTYPES[kind]
         for name in dtype.names or ():
-            if name not in _NOT_COLUMNS:
+            if name not in _NOT_COLUMNS and not name.startswith("unused"):
                 text = dtype[name].kind == "S"
                 arrow = pa.string() if text else pa.from_numpy_dtype(dtype[name])
                 columns.append((_column_name(kind, prefix, name), kind, name, arrow))
@@ -161,9 +194,10 @@ SCHEMA: Final = pa.schema(
         *((name, arrow) for name, _, _, arrow in _COLUMNS),
     ]
 )
-"""feed, symbol, then trade_…, bid_…, ask_…, quote_…, bar_…, day_…, book_…, tick_…: the fields.
+"""feed, symbol, then trade_…, bid_…, ask_…, quote_…, bar_…, …, order_book_…, status_…: the fields.
 
-Fields are those of the records; of a book those of its `BookTop`.
+Fields are those of the records; of a book those of its `BookTop`, of an order book those of its
+`OrderBookImage`, with the best of each side.
 """
 
 

@@ -23,6 +23,7 @@ COUNTERS: Final = (
     "cut",
     "unkept",
     "top_only",
+    "lost",
 )
 _COUNTERS = struct.Struct(f"={len(COUNTERS)}Q")
 _START: Final = WORD_COUNTERS * WORD_BYTES
@@ -38,16 +39,17 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     cells: int
     capacity: int
     records: int = 0  # given to the writer
-    written: int = 0  # cell writes
+    written: int = 0  # cell writes that brought a record
     conflated: int = 0  # replaced by a later one of the same batch, before being written
     late: int = 0  # not later than what the cell had; also what is read again after a restart
-    ignored: int = 0  # of a kind that has no cell
+    ignored: int = 0  # of a kind that has no cell, or a change of an order book that is not valid
     full: int = 0  # no cell left for it
     oversize: int = 0  # feed or symbol longer than its field
     unfit: int = 0  # a number outside its field
     cut: int = 0  # of the written: a text or a book was cut
     unkept: int = 0  # positions that found no place
     top_only: int = 0  # of the written: books whose whole image found no room
+    lost: int = 0  # cell writes beside the records: order books that became invalid
 
 
 def store_counters(mapping: Mapping, counters: dict[str, int]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from ticktape.lastvalue.books import NO_SLOT, encode_image, encode_top
+from ticktape.lastvalue.books import NO_SLOT, encode_image, encode_top, slot_of
 from ticktape.lastvalue.cells import Held, decode, encode
 from ticktape.lastvalue.images import ImageWriter
 from ticktape.lastvalue.layout import (
@@ -27,6 +27,7 @@ from ticktape.lastvalue.layout import (
     POSITION_WORDS,
     POSITIONS,
     SYMBOL_BYTES,
+    VALID,
     WORD_BYTES,
     WORD_COUNT,
     CellKind,
@@ -34,10 +35,24 @@ from ticktape.lastvalue.layout import (
     encode_empty,
     images_path,
     key_text,
+    owner_of,
 )
 from ticktape.lastvalue.mapfile import Mapping, open_for_writing, wipe
+from ticktape.lastvalue.orderbooks import OrderBookWriter
 from ticktape.lastvalue.statistics import COUNTERS, Statistics, load_statistics, store_counters
-from ticktape.records import Bar, Book, Position, Quote, Record, Tick, Trade
+from ticktape.records import (
+    Bar,
+    Book,
+    CryptoBook,
+    Gap,
+    Position,
+    Quote,
+    Record,
+    Status,
+    Tick,
+    Trade,
+    Unknown,
+)
 
 _KINDS: Final[dict[type[Record], int]] = {
     Trade: int(CellKind.TRADE),
@@ -45,10 +60,12 @@ _KINDS: Final[dict[type[Record], int]] = {
     Bar: int(CellKind.BAR),
     Book: int(CellKind.BOOK),
     Tick: int(CellKind.TICK),
+    Status: int(CellKind.STATUS),
 }
 _BAR: Final = int(CellKind.BAR)
 _BOOK: Final = int(CellKind.BOOK)
 _DAY: Final = int(CellKind.DAY)
+_ORDER_BOOK: Final = int(CellKind.ORDER_BOOK)
 _KNOWN: Final = frozenset(int(kind) for kind in CellKind)
 
 
@@ -62,17 +79,19 @@ class _Cell:
         self.feed = feed
         self.symbol = symbol
         self.kind = kind
+        # Of an order book: the last change that is not written yet.
         self.newest: Record | Held | None = None
         self.is_pending = False
 
 
 class LastValueWriter:
-    """Keep the newest trade, quote, bar, book and tick of every (feed, symbol) in a mapped file.
+    """Keep the newest trade, quote, bar, book, … of every (feed, symbol) in a mapped file.
 
     One process at a time writes a file; the run's lock sees to that. What a writer of the same boot
     left there is taken over, with its positions; anything else is made anew. A bar of `span` "day"
     has a cell apart from the minute's. A book has its top in the cell and its whole image in
-    `books.map` beside the file, made with the first one; for 256 books.
+    `books.map` beside the file, made with the first one; for 256 books. An order book is put
+    together here from its changes, and a gap makes its cell say that it is not valid.
 
     The caller first calls `update` with the records and then `set_position`: what a killed writer
     had in hand is thus read again, and reading again changes nothing.
@@ -96,6 +115,8 @@ class LastValueWriter:
             self._count = 0
             wipe(self._mapping, boot_id, capacity)
         self._images = ImageWriter(images_path(path), boot_id)
+        self._order_books = OrderBookWriter(self._images)
+        self._take_over_order_books()
         statistics = load_statistics(self._mapping)
         self._counters = {name: int(getattr(statistics, name)) for name in COUNTERS}
 
@@ -135,7 +156,7 @@ class LastValueWriter:
                 if kind == _BAR and record.span == "day":  # type: ignore[attr-defined]
                     kind = _DAY
                 elif not kind:
-                    ignored += 1
+                    ignored += self._take_change(record, dirty)
                     continue
                 cell = cells.get((record.feed, record.symbol, kind))
                 if cell is None:
@@ -162,6 +183,36 @@ class LastValueWriter:
             counters["ignored"] += ignored
             store_counters(self._mapping, counters)
 
+    def _take_change(self, record: Record, dirty: list[_Cell]) -> bool:
+        """Take in what only order books are made of, or lost by; True when it is to be ignored."""
+        if type(record) in (Gap, Unknown):
+            for feed, symbol in self._order_books.update(record):
+                self._mark(self._cells[feed, symbol, _ORDER_BOOK], dirty)
+            return True
+        if type(record) is not CryptoBook:
+            return True
+        cell = self._cells.get((record.feed, record.symbol, _ORDER_BOOK))
+        if cell is None:
+            if not record.reset:
+                return True
+            cell = self._add_cell(record.feed, record.symbol, _ORDER_BOOK)
+            if cell is None:
+                return False
+        if self._order_books.has(record):
+            self._counters["late"] += 1
+        elif not self._order_books.update(record):
+            return True
+        else:
+            self._counters["conflated"] += cell.newest is not None
+            cell.newest = record
+            self._mark(cell, dirty)
+        return False
+
+    def _mark(self, cell: _Cell, dirty: list[_Cell]) -> None:
+        if not cell.is_pending:
+            cell.is_pending = True
+            dirty.append(cell)
+
     def _add_cell(self, feed: str, symbol: str, kind: int) -> _Cell | None:
         if len(self._cells) >= self._capacity:
             self._counters["full"] += 1
@@ -176,6 +227,9 @@ class LastValueWriter:
 
     def _write(self, cell: _Cell) -> None:
         cell.is_pending = False
+        if cell.kind == _ORDER_BOOK:
+            self._write_order_book(cell)
+            return
         assert isinstance(cell.newest, Record)
         try:
             if cell.kind == _BOOK:
@@ -188,9 +242,12 @@ class LastValueWriter:
             stored = None if cell.number < 0 else self._mapping.peek_cell(cell.number)[1]
             cell.newest = None if stored is None else decode(stored)
             return
+        self._counters["written"] += 1
+        self._store(cell, payload)
+
+    def _store(self, cell: _Cell, payload: bytes) -> None:
         if payload[FLAGS_AT] & CUT:
             self._counters["cut"] += 1
-        self._counters["written"] += 1
         if cell.number >= 0:
             self._mapping.store_cell(cell.number, payload)
             return
@@ -204,8 +261,7 @@ class LastValueWriter:
         """The payload of a book's cell, after its image went into its slot."""
         book = cell.newest
         assert isinstance(book, Book)
-        owner = cell.feed.ljust(FEED_BYTES, b"\0") + cell.symbol.ljust(SYMBOL_BYTES, b"\0")
-        slot = self._images.slot(owner)
+        slot = self._images.slot(owner_of(cell.feed, cell.symbol, _BOOK))
         payload = encode_top(book, cell.feed, cell.symbol, slot)
         if slot == NO_SLOT:
             self._counters["top_only"] += 1
@@ -213,6 +269,17 @@ class LastValueWriter:
         # Before the cell: who has read a cell finds its own image in the slot, or a newer one.
         self._images.store(slot, encode_image(book, payload))
         return payload
+
+    def _write_order_book(self, cell: _Cell) -> None:
+        is_change, cell.newest = cell.newest is not None, None
+        try:
+            payload = self._order_books.place(cell.feed, cell.symbol)
+        except (struct.error, OverflowError):
+            self._counters["unfit"] += is_change
+            return
+        self._counters["top_only"] += payload[FLAGS_AT] & VALID and slot_of(payload) == NO_SLOT
+        self._counters["written" if is_change else "lost"] += 1
+        self._store(cell, payload)
 
     def set_position(self, feed: str, position: Position) -> None:
         """Remember how far the journal of `feed` is in the cells; `feed` takes 32 bytes.
@@ -272,6 +339,14 @@ class LastValueWriter:
                 return False
             self._cells[cell.feed.decode(), cell.symbol.decode(), cell.kind] = cell
         return len(self._cells) == self._count
+
+    def _take_over_order_books(self) -> None:
+        for (feed, symbol, kind), cell in self._cells.items():
+            if kind == _ORDER_BOOK:
+                left = self._mapping.peek_cell(cell.number)[1]
+                mended = self._order_books.take_over(feed, symbol, left)
+                if mended is not None:
+                    self._mapping.store_cell(cell.number, mended)
 
 
 def _is_later(record: Record, newest: Record | Held) -> bool:

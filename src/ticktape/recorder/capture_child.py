@@ -1,17 +1,19 @@
 """The capture process: one feed, its journal, and nothing else."""
 
 import asyncio
+import contextlib
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 from ticktape.directory import RunDirectory
-from ticktape.feeds import protocol_maker
+from ticktape.feeds import protocol_maker, upgrade_headers
 from ticktape.feeds.capture import Capture, CaptureConfig
 from ticktape.feeds.socket import SocketConfig
 from ticktape.feeds.states import SessionState
 from ticktape.recorder.cpus import confine
-from ticktape.recorder.parent import EXIT_REFUSED, Parent
+from ticktape.recorder.parent import EXIT_REFUSED, Channels, Parent
 from ticktape.recorder.priority import CAPTURE, take_place
 from ticktape.recorder.rig import Rig
 from ticktape.recorder.task import CaptureTask
@@ -21,7 +23,8 @@ from ticktape.recorder.turn import turn
 def _streamed(task: CaptureTask, rig: Rig) -> Capture:
     """The capture of a venue that streams over a WebSocket."""
     feed = task.feed
-    make = protocol_maker(feed.kind)
+    ways = {"encoding": feed.encoding, "auth": feed.auth}
+    make = protocol_maker(feed.kind, **ways)
     wanted = {channel: list(symbols) for channel, symbols in feed.channels().items()}
     return Capture(
         CaptureConfig(
@@ -34,7 +37,7 @@ def _streamed(task: CaptureTask, rig: Rig) -> Capture:
         ),
         SocketConfig(
             feed.url,
-            {},
+            upgrade_headers(feed.kind, task.key, task.secret, **ways),
             feed.connect_timeout_s,
             feed.ping_s,
             feed.pong_timeout_s,
@@ -52,15 +55,32 @@ def _streamed(task: CaptureTask, rig: Rig) -> Capture:
     )
 
 
-async def _run_streamed(capture: Capture, parent: Parent) -> SessionState:
-    """Record until the parent says leave."""
+async def _run_streamed(capture: Capture, parent: Parent, start_wait_s: float) -> SessionState:
+    """Record until the parent says leave, with whatever subscription it says meanwhile."""
     loop = asyncio.get_running_loop()
+    leaving = asyncio.Event()
+
+    def stop() -> None:
+        capture.stop(_cause(parent))
+        leaving.set()
 
     def leave() -> None:
-        loop.call_soon_threadsafe(capture.stop, _cause(parent))
+        _call_in(loop, stop)
 
-    parent.listen(leave)
+    def change(channels: Channels) -> None:
+        _call_in(loop, capture.change, channels)
+
+    parent.listen(leave, change)
+    if start_wait_s:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(leaving.wait(), start_wait_s)
     return await capture.run()
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *given: object) -> None:
+    """Call it in the loop's thread; a loop that is closed has nothing left to do."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(call, *given)
 
 
 def _cause(parent: Parent) -> str:
@@ -82,7 +102,7 @@ def _run(task: CaptureTask, parent: Parent, rig: Rig) -> SessionState:
         return polling.run()
     capture = _streamed(task, rig)
     rig.statistics = lambda: capture.statistics()._asdict()
-    return asyncio.run(_run_streamed(capture, parent))
+    return asyncio.run(_run_streamed(capture, parent, task.start_wait_s))
 
 
 def _pin(cpu: int) -> None:

@@ -22,6 +22,13 @@ from ticktape.recorder.task import Task, decode_task
 EXIT_REFUSED = 4  # the venue will not serve this feed: do not start it again
 EXIT_STOPPED = 5  # the strategy stopped itself: do not start it again
 EXIT_ORPHANED = 6  # the parent died, and draining took longer than its bound
+LEAVE = b"leave"  # the parent's word for that; a line of JSON is a change of the subscription
+
+Channels = dict[str, list[str]]
+"""Channel -> symbols, in the config's words."""
+
+_channels = msgspec.json.Decoder(Channels)
+encode_channels = msgspec.json.Encoder().encode
 
 _EVENTS_MAX = 1_000  # state changes that wait for a parent that does not listen
 _FAREWELL_S = 2.0  # how long the last words may take
@@ -39,6 +46,7 @@ class Parent:
         self.leave = threading.Event()
         self.orphaned = False
         self._on_leave: Callable[[], None] | None = None
+        self._on_change: Callable[[Channels], None] | None = None
         self._orphan_s = ORPHAN_S
         self._input, self._output = _own_streams()
         self._task_line = self._input.readline()
@@ -62,24 +70,32 @@ class Parent:
         return decode_task(line)
 
     def listen(
-        self, on_leave: Callable[[], None] | None = None, *, orphan_s: float = ORPHAN_S
+        self,
+        on_leave: Callable[[], None] | None = None,
+        on_change: Callable[[Channels], None] | None = None,
+        *,
+        orphan_s: float = ORPHAN_S,
     ) -> None:
-        """Begin to listen.
+        """Begin to listen; what the parent has said since the task is heard, too.
 
         Args:
             on_leave: called, in another thread, when it is time to leave.
+            on_change: called, in another thread, with all that is to be subscribed from now on.
             orphan_s: when the parent is dead, nobody else would cut off a child that never
                 finishes: so long it may drain, then it ends where it is.
         """
         self._on_leave = on_leave
+        self._on_change = on_change
         self._orphan_s = orphan_s
         threading.Thread(target=self._listen, name="parent", daemon=True).start()
 
     def _listen(self) -> None:
         for line in self._input:
-            if line.strip() == b"leave":
+            if line.strip() == LEAVE:
                 self._left()
                 # The parent may still die while this child drains.
+            elif self._on_change is not None and line.endswith(b"\n"):  # else its death cut it off
+                self._on_change(_channels.decode(line))
         self.orphaned = True
         self._left()
         clock.sleep_s(self._orphan_s)

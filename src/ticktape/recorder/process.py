@@ -3,7 +3,6 @@
 Nothing that a child does, and nothing that the machine refuses it, may end or block the supervisor.
 """
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -16,8 +15,9 @@ import msgspec
 
 from ticktape import clock
 from ticktape.errors import EXIT_BUG, EXIT_CONFIG
-from ticktape.recorder.parent import EXIT_REFUSED, EXIT_STOPPED
+from ticktape.recorder.parent import EXIT_REFUSED, EXIT_STOPPED, LEAVE
 from ticktape.recorder.task import Task, encode_task
+from ticktape.recorder.telling import Teller
 
 if TYPE_CHECKING:
     import queue
@@ -84,6 +84,7 @@ class ChildProcess:
         self._events = events
         self._finish_tries = _FINISH_TRIES if finishes else 0
         self._process: subprocess.Popen[bytes] | None = None
+        self._teller: Teller | None = None
         self._listener: threading.Thread | None = None
         self._started_ns = 0
         self._restart_at_ns = 0
@@ -94,12 +95,15 @@ class ChildProcess:
         """Its process id while it runs."""
         return self._process.pid if self._process is not None else None
 
-    def start(self) -> None:
-        """Start the process and hand it its task; what the machine refuses is tried again later."""
+    def start(self, task: Task | None = None) -> None:
+        """Start the process and hand it its task, or another one this once.
+
+        What the machine refuses is tried again later.
+        """
         self._started_ns = self.heard_ns = clock.monotonic_ns()
         self.exit_code = None
         self.statistics = {}  # those of the dead one would say that this one stands
-        task, self._next_task = self._next_task or self.task, None
+        task, self._next_task = task or self._next_task or self.task, None
         try:
             process = self._spawn()
         except OSError as error:  # no memory, no descriptor, no process left
@@ -107,8 +111,10 @@ class ChildProcess:
             self._put("failed", {"words": words, "hint": "It is tried again."})
             self._wait_to_restart()
             return
+        assert process.stdin is not None
         self._process = process
-        self._write(encode_task(task) + b"\n")
+        self._teller = Teller(process.stdin, self.name)
+        self._teller.tell("task", encode_task(task))
         self._listener = threading.Thread(
             target=self._listen, args=(process,), name=self.name, daemon=True
         )
@@ -131,14 +137,6 @@ class ChildProcess:
         finally:
             if not isinstance(log, int):
                 log.close()
-
-    def _write(self, line: bytes) -> None:
-        assert self._process is not None and self._process.stdin is not None
-        try:
-            self._process.stdin.write(line)
-            self._process.stdin.flush()
-        except OSError:
-            return  # it is gone; `poll` finds out
 
     def _put(self, event: str, content: dict[str, Any]) -> None:
         """Report from the supervisor's own thread, which empties the queue: never wait there."""
@@ -179,8 +177,8 @@ class ChildProcess:
         if self.leaving:
             self._finish_tries -= 1
         self.start()
-        if self.leaving and self._process is not None:
-            self._write(b"leave\n")
+        if self.leaving:
+            self._tell("leave", LEAVE)
 
     def _stays_away(self) -> bool:
         """Whether it is not to be started again."""
@@ -192,11 +190,9 @@ class ChildProcess:
         return not (died and self._finish_tries > 0)
 
     def _settle(self, code: int) -> None:
-        assert self._process is not None
-        if self._process.stdin is not None:
-            with contextlib.suppress(OSError):  # what it no longer read is still in the buffer
-                self._process.stdin.close()
-        self._process = None
+        if self._teller is not None:
+            self._teller.close()
+        self._process = self._teller = None
         self.exit_code = code
         self.final = code in _FINAL
         self._wait_to_restart()
@@ -211,8 +207,16 @@ class ChildProcess:
     def leave(self) -> None:
         """Tell it to finish its work and leave."""
         self.leaving = True
-        if self._process is not None:
-            self._write(b"leave\n")
+        self._tell("leave", LEAVE)
+
+    def change(self, task: Task, word: bytes) -> None:
+        """Tell it `word`, and start it with `task` from now on: what the word has made of it."""
+        self.task = task
+        self._tell("change", word)
+
+    def _tell(self, kind: str, line: bytes) -> None:
+        if self._teller is not None:
+            self._teller.tell(kind, line)
 
     def is_gone(self) -> bool:
         """Whether it has ended and stays away."""

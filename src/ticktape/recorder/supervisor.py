@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 from filelock import FileLock, Timeout
 
 from ticktape import clock
@@ -24,6 +25,9 @@ from ticktape.recorder.cpus import shares, usable
 from ticktape.recorder.hang import HangWatch
 from ticktape.recorder.parent import EXIT_REFUSED, EXIT_STOPPED
 from ticktape.recorder.process import ChildEvent, ChildProcess, child_environment
+from ticktape.recorder.requests import RequestFolder
+from ticktape.recorder.stagger import start_waits
+from ticktape.recorder.subscriptions import Subscriptions
 from ticktape.recorder.task import CaptureTask, DecideTask, FeedPlace, LastTask, TableTask, Task
 
 _DISK_LOOK_NS = 5 * clock.NS_PER_S
@@ -99,6 +103,8 @@ class Supervisor:
         self._alerts = Alerts(config.alert.command, child_environment())
         self._disk_at_ns = 0
         self._lock = self._open_directory()
+        requests = RequestFolder(self.directory.requests)
+        self._subscriptions = Subscriptions(config, requests, self._hear)
 
     def _open_directory(self) -> FileLock:
         root = self.directory.root
@@ -138,8 +144,13 @@ class Supervisor:
         for feed in self.config.feed:
             for name in feed.journals():
                 self.captures.append(self._child(f"capture-{name}", self._capture(name, feed)))
-        for child in self.children():
-            child.start()
+        for reader in self.readers:
+            reader.start()
+        waits = start_waits(self.config.feed)
+        for capture in self.captures:
+            assert isinstance(capture.task, CaptureTask)
+            wait_s = waits.get(capture.task.name, 0.0)
+            capture.start(msgspec.structs.replace(capture.task, start_wait_s=wait_s))
 
     def _capture(self, name: str, feed: FeedConfig) -> CaptureTask:
         keys = self._keys[feed.name]
@@ -209,7 +220,15 @@ class Supervisor:
                 hint = "It is left and opened again; look whether a window of it waits for you."
                 self._hear(ChildEvent(child.name, "hung", {"words": words, "hint": hint}))
         self._watch_disk()
+        self._subscriptions.look(self.captures)
         return not all(child.final for child in self.captures)
+
+    def reread(self, read: Callable[[], Config]) -> None:
+        """Take over the channels of the config that `read` gives; what else is in it is only said.
+
+        A config with faults, for which `read` raises ConfigError, changes nothing.
+        """
+        self._subscriptions.reread(read, self.captures)
 
     def _watch_disk(self) -> None:
         """Warn, once a minute at most, when the disk has less room than the config wants."""
@@ -227,6 +246,7 @@ class Supervisor:
     def _hear(self, event: ChildEvent) -> None:
         content = event.content
         self._hangs.hear(event)
+        self._subscriptions.hear(event)
         if event.event == "trouble" and event.child.startswith("capture-"):
             self._note_trouble(f"{event.child}: {content['words']}")
             feed = event.child.removeprefix("capture-")
@@ -263,6 +283,7 @@ class Supervisor:
         self._leave(rest, _READERS_LEAVE_S, on_wait)
         self._hear_all()
         self._alerts.close()
+        self._subscriptions.close()
         self._lock.release()
         return RunEnd(
             refused=[c.name for c in self.captures if c.exit_code == EXIT_REFUSED],

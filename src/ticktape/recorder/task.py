@@ -21,7 +21,8 @@ class CaptureTask(msgspec.Struct, frozen=True, tag="capture"):
     """Record one feed, or one leg of it, into the journal `name`.
 
     `alone` is the CPU that its thread has for itself, -1 for none. `killed` says why the process
-    before this one was ended, if the supervisor did that.
+    before this one was ended, if the supervisor did that. `start_wait_s` is how long to wait before
+    the first connection, so that feeds of one host do not all knock at once.
     """
 
     run: str
@@ -34,6 +35,7 @@ class CaptureTask(msgspec.Struct, frozen=True, tag="capture"):
     proxy: str
     alone: int = -1
     killed: str = ""
+    start_wait_s: float = 0.0
 
     @property
     def witness(self) -> str:

@@ -5,24 +5,11 @@ from collections.abc import Mapping
 import msgspec
 
 from ticktape.errors import ConfigError
+from ticktape.sim.families import V1_PATH
 from ticktape.sim.faults import Fault
 from ticktape.sim.tape import Tape
 
-V1_PATH = "/stream"
-TEST_PATH = "/v2/test"
 DEFAULT_PATHS = ("/v2/iex", "/v2/sip", V1_PATH)
-STOCK_PATHS = (
-    "/v2/iex",
-    "/v2/sip",
-    "/v2/delayed_sip",
-    "/v2/otc",
-    TEST_PATH,
-    "/v1beta1/boats",
-    "/v1beta1/overnight",
-    V1_PATH,
-)
-"""Paths that carry the stock stream; `/stream` is the v1 protocol."""
-
 BATCH_MAX = 10_000
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from ticktape import clock
+from ticktape.sim import framing
 from ticktape.sim.config import SimConfig
 from ticktape.sim.lane import Burst, Lane, Wire
-from ticktape.sim.states import Deadline, Drop, Machine, Send, Subscribe, Subscription
+from ticktape.sim.states import Deadline, Drop, Machine, Send, SendBooks, Subscribe, Subscription
 from ticktape.sim.truth import Place, Truth, now
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ class Venue(Protocol):
     """What a connection needs of the stream it is on."""
 
     path: str
-    wire: Wire
 
     @property
     def ack_after(self) -> int:
@@ -38,24 +38,32 @@ class Venue(Protocol):
     def subscribe(self, connection: "Connection", subscription: Subscription) -> None:
         """Let a connection hear this from now on."""
 
+    def send_books(self, connection: "Connection", symbols: frozenset[str]) -> None:
+        """Send the whole books of these symbols; `*` is every one."""
+
     def leave(self, connection: "Connection") -> None:
         """Forget a connection that is gone."""
 
 
 class Connection(WSListener):
-    """A connection and its lane of the tape; `frames` and `messages` count what it was sent."""
+    """A connection and its lane of the tape; `frames` and `messages` count what it was sent.
+
+    `wire` is how it speaks, from the upgrade to its end.
+    """
 
     def __init__(
         self,
         number: int,
         config: SimConfig,
         venue: Venue,
+        wire: Wire,
         machine: Machine,
         truth: Truth,
         wall: clock.WallClock,
         on_gone: Callable[["Connection"], None],
     ) -> None:
         self.number = number
+        self.wire = wire
         self.machine = machine
         self.lane: Lane | None = None
         self.frames = 0
@@ -73,7 +81,7 @@ class Connection(WSListener):
         self._timers: set[asyncio.TimerHandle] = set()
         self._pong_timer: asyncio.TimerHandle | None = None
         self._said_goodbye = False
-        self._late_acks: list[Send] = []
+        self._late_acks: list[Send | SendBooks] = []
 
     # What the network tells.
 
@@ -145,6 +153,11 @@ class Connection(WSListener):
         if self._late_acks and self.messages >= self._venue.ack_after:
             self.acknowledge()
 
+    def send_extra(self, payload: bytes) -> None:
+        """Send a frame that stands in no tape; the truth is noted by the caller."""
+        self.write(framing.frame(payload, self.wire.opcode))
+        self.frames += 1
+
     def place(self) -> Place:
         """Return where the next frame stands, with the time as it is now."""
         return now(self._venue.path, self.number, self.frames, self._wall)
@@ -156,16 +169,12 @@ class Connection(WSListener):
 
     def control(self, message: object) -> None:
         """Send a control message, alone in its frame."""
-        if self._alive() and self._transport is not None:
-            wire = self._venue.wire
-            kind = WSMsgType.BINARY if wire.binary else WSMsgType.TEXT
-            self._transport.send(kind, wire.control(message))
+        self.write(framing.frame(self.wire.control(message), self.wire.opcode))
 
     def acknowledge(self) -> None:
         """Send the acknowledgements that a fault held back."""
         held, self._late_acks = self._late_acks, []
-        for ack in held:
-            self.control(ack.message)
+        self._act([*held])
 
     def drop(self) -> None:
         """Drop the connection after what was already sent; without a Close frame by default."""
@@ -204,10 +213,12 @@ class Connection(WSListener):
     def _act(self, actions: "list[Action]") -> None:
         for action in actions:
             match action:
-                case Send() if self._late_ack_wanted(actions):
+                case Send() | SendBooks() if self._late_ack_wanted(actions):
                     self._late_acks.append(action)
                 case Send(message):
                     self.control(message)
+                case SendBooks(symbols):
+                    self._venue.send_books(self, symbols)
                 case Deadline(after_s):
                     self._later(after_s, lambda: self._act(self.machine.on_deadline()))
                 case Subscribe(subscription):

@@ -5,6 +5,7 @@ Whole columns, because a text per value in Python is five times slower than Arro
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeAlias
 
 import msgspec
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ticktape.clock import NS_PER_S
+from ticktape.sim.layouts import SPANS, Form, Layout
 from ticktape.sim.tape import Ints
 
 Texts: TypeAlias = "pa.Array[Any]"
@@ -36,9 +38,9 @@ def row_numbers(rows: Ints) -> "pa.Array[Any]":
     return pa.array(rows, pa.int64())
 
 
-def by_value(column: Column, text: Callable[[str], str]) -> Texts:
-    """Return `text(value)` of each row, asked once for each different value."""
-    coded: Any = flat(column).dictionary_encode()
+def by_value(column: Column, text: Callable[[Any], str]) -> Texts:
+    """Return `text(value)` of each row, asked once for each different value, also for None."""
+    coded: Any = flat(column).dictionary_encode("encode")
     texts = [text(value) for value in coded.dictionary.to_pylist()]
     return pa.array(texts, pa.string()).take(coded.indices)
 
@@ -49,12 +51,41 @@ def strings(column: Column) -> Texts:
 
 
 def code_lists(column: Column) -> Texts:
-    """Return `["@","F"]` of `@,F`, and `[]` of nothing."""
+    """Return `["@","F"]` of `@,F`, `[]` of an empty text, and `null` of None."""
     return by_value(column, lambda value: msgspec.json.encode(split_codes(value)).decode())
 
 
-def split_codes(codes: str) -> list[str]:
-    """Return the codes that a table keeps joined by commas."""
+def string_lists(column: Column) -> Texts:
+    """Return arrays of strings, of a list column; one by one, for kinds that are rare."""
+    return pa.array([msgspec.json.encode(names).decode() for names in column.to_pylist()])
+
+
+def grouped(texts: Texts, ends: Ints) -> Texts:
+    """Return the texts between each two ends, with commas between; one fewer than the ends."""
+    lists = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), texts)
+    joined: Any = pc.binary_join(lists, pa.scalar(","))
+    return flat(joined)
+
+
+def levels(rows: pa.Table, side: str) -> Texts:
+    """Return `[{"p":71859.53,"s":0.27994}]` of one side of books."""
+    prices: Any = flat(rows[f"{side}_prices"])
+    sizes: Any = flat(rows[f"{side}_sizes"])
+    texts = objects('{"p":', numbers(prices.flatten()), ',"s":', numbers(sizes.flatten()), "}")
+    return objects("[", grouped(texts, list_ends(prices)), "]")
+
+
+def list_ends(column: Column) -> Ints:
+    """Return where in its flat values each row of a list column ends, with a 0 before."""
+    lists: Any = flat(column)
+    ends: Ints = np.concatenate(([0], np.cumsum(lists.value_lengths().to_numpy())))
+    return ends.astype(np.int64)
+
+
+def split_codes(codes: str | None) -> list[str] | None:
+    """Return the codes that a table keeps joined by commas; None of None."""
+    if codes is None:
+        return None
     return codes.split(",") if codes else []
 
 
@@ -85,6 +116,33 @@ def instants(event_ns: Column) -> Texts:
     trimmed = pc.utf8_rtrim(digits, "0")
     point = choose(pc.equal(trimmed, pa.scalar("")), "", ".")
     return flat(join(whole, point, trimmed, "Z", ""))
+
+
+def messages(layout: Layout, rows: pa.Table) -> Texts:
+    """Return the message of each row."""
+    parts: list[str | Texts] = []
+    for number, (key, form, column) in enumerate(layout):
+        name = f'{"," if number else "{"}"{key}":'
+        if form is Form.TYPE:
+            parts.append(f'{name}"{column}"')
+        elif form is Form.IF_TRUE:
+            parts.append(choose(flat(rows[column]), f"{name}true", ""))
+        elif form is Form.LEVELS:
+            parts += [name, levels(rows, column)]
+        else:
+            parts += [name, _WRITE[form](rows[column])]
+    return objects(*parts, "}")
+
+
+_WRITE: dict[Form, Callable[[Column], Texts]] = {
+    Form.SPAN: partial(by_value, text=lambda span: f'"{SPANS[span]}"'),
+    Form.STRING: strings,
+    Form.STRINGS: string_lists,
+    Form.CODES: code_lists,
+    Form.NUMBER: numbers,
+    Form.INTEGER: integers,
+    Form.INSTANT: lambda column: objects('"', instants(column), '"'),
+}
 
 
 def objects(*parts: "str | Texts") -> Texts:

@@ -6,15 +6,15 @@ buffers handed out are never changed afterwards.
 """
 
 from collections import OrderedDict
-from typing import Any, NamedTuple, Protocol, cast
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ticktape.sim import framing
-from ticktape.sim.jsontext import Column, choose, flat, objects
+from ticktape.sim.orderbooks import WholeBook
 from ticktape.sim.states import Subscription
 from ticktape.sim.tape import Ints, Tape
 
@@ -22,32 +22,38 @@ BLOCK_ROWS = 16_384  # about 2 MB of JSON, encoded in about 10 ms
 KEEP_ROWS_MAX = 2_000_000  # a longer tape (> 250 MB of JSON) is encoded as it plays
 KEEP_BLOCKS = 4
 
+_NONE: Ints = np.zeros(0, np.int64)
+
 
 class Wire(Protocol):
     """What a protocol's encoder offers."""
 
     @property
     def name(self) -> str:
-        """Which protocol."""
+        """Which protocol in which encoding."""
 
     @property
     def joins(self) -> bool:
         """Whether one frame carries several messages."""
 
     @property
-    def opening(self) -> str:
-        """What a frame begins with."""
-
-    @property
-    def closing(self) -> str:
-        """What a frame ends with."""
-
-    @property
-    def binary(self) -> bool:
-        """Whether frames are binary."""
+    def opcode(self) -> int:
+        """What kind of frame: text or binary."""
 
     def elements(self, tape: Tape, start: int, stop: int) -> "pa.Array[Any]":
         """Return the message of each row from `start` to `stop`."""
+
+    def payload(self, messages: list[bytes]) -> bytes:
+        """Return the payload of the frame that carries these messages."""
+
+    def payloads(self, elements: "pa.Array[Any]", ends: Ints) -> "pa.Array[Any]":
+        """Return the payload with the messages between each two `ends`, empty without any."""
+
+    def book(self, book: WholeBook) -> bytes:
+        """Return the payload of a frame with a whole order book."""
+
+    def text(self, payload: bytes) -> str:
+        """Return a payload as JSON, or as near to a text as it can be made."""
 
     def heard(self, tape: Tape, subscription: Subscription) -> npt.NDArray[np.bool_]:
         """Return for each row whether `subscription` hears it."""
@@ -65,7 +71,7 @@ class Wire(Protocol):
         """Return the payload of a message of a type that nobody knows."""
 
     def malformed(self) -> bytes:
-        """Return a payload that is no JSON."""
+        """Return a payload that cannot be read."""
 
     def wire_codes(self, table: pa.Table) -> pa.Table:
         """Return the truth's columns as the protocol writes them."""
@@ -77,7 +83,6 @@ class EncodedTape:
     def __init__(self, tape: Tape, wire: Wire) -> None:
         self.tape = tape
         self.wire = wire
-        self.opcode = framing.BINARY if wire.binary else framing.TEXT
         self._blocks: OrderedDict[int, pa.Array[Any]] = OrderedDict()
 
     def warm(self) -> None:
@@ -93,7 +98,7 @@ class EncodedTape:
             first = block * BLOCK_ROWS
             low, high = max(start, first) - first, min(stop, first + BLOCK_ROWS) - first
             parts.append(self._block(block).slice(low, high - low))
-        return pa.concat_arrays(parts) if parts else pa.array([], pa.string())
+        return pa.concat_arrays(parts) if parts else pa.array([], pa.binary())
 
     def _block(self, block: int) -> "pa.Array[Any]":
         found = self._blocks.get(block)
@@ -122,13 +127,16 @@ class _Block(NamedTuple):
 
 
 class Lane:
-    """What one subscription hears of a tape, in frames of `batch` rows."""
+    """What one subscription hears of a tape, in frames of `batch` rows; never the rows `unsent`."""
 
-    def __init__(self, encoded: EncodedTape, subscription: Subscription, batch: int) -> None:
+    def __init__(
+        self, encoded: EncodedTape, subscription: Subscription, batch: int, unsent: Ints = _NONE
+    ) -> None:
         self.encoded = encoded
         self.subscription = subscription
         self.batch = batch
         self.heard = encoded.wire.heard(encoded.tape, subscription)
+        self.heard[unsent] = False
         self._groups_per_block = max(1, BLOCK_ROWS // batch)
         self._blocks: OrderedDict[int, _Block] = OrderedDict()
 
@@ -154,22 +162,24 @@ class Lane:
 
     def messages(self, start: int, stop: int) -> list[bytes]:
         """Return the messages heard in rows `start` to `stop`, one by one."""
-        texts = self.encoded.elements(start, stop).filter(pa.array(self.heard[start:stop]))
-        return [str(text).encode() for text in texts.to_pylist()]
+        heard = self.encoded.elements(start, stop).filter(pa.array(self.heard[start:stop]))
+        messages: list[Any] = heard.cast(pa.binary()).to_pylist()
+        return messages
 
     def payloads(self, messages: list[bytes]) -> list[bytes]:
         """Return the payloads of the frames that carry these messages."""
         wire = self.encoded.wire
         if not wire.joins:
             return messages
-        return [wire.opening.encode() + b",".join(messages) + wire.closing.encode()]
+        return [wire.payload(messages)]
 
     def _cut_group(self, start: int, stop: int) -> Burst:
         messages = self.messages(start, stop)
         if not messages:
             return Burst(b"", 0, 0)
         payloads = self.payloads(messages)
-        content = b"".join(framing.frame(payload, self.encoded.opcode) for payload in payloads)
+        opcode = self.encoded.wire.opcode
+        content = b"".join(framing.frame(payload, opcode) for payload in payloads)
         return Burst(content, len(messages), len(payloads))
 
     def _whole_groups(self, start: int, stop: int) -> Burst:
@@ -204,20 +214,42 @@ class Lane:
         before = np.concatenate(([0], np.cumsum(heard)))
         edges = np.minimum(np.arange(groups + 1) * self.batch, stop - first)
         ends: Ints = before[edges].astype(np.int64)
-        wire, opcode = self.encoded.wire, self.encoded.opcode
+        wire = self.encoded.wire
         if not wire.joins:
-            content, places = framing.frames(texts, opcode)
+            content, places = framing.frames(texts, wire.opcode)
             return _Block(content, places[ends], ends, ends)
-        joined = _join_groups(texts, ends, self.batch)
-        full = objects(wire.opening, joined, wire.closing)
-        empty = pa.array(np.diff(ends) == 0, pa.bool_())
-        content, places = framing.frames(choose(empty, "", full), opcode)
+        content, places = framing.frames(wire.payloads(texts, ends), wire.opcode)
         frames = np.concatenate(([0], np.cumsum(np.diff(ends) > 0)))
         return _Block(content, places, ends, frames)
 
 
-def _join_groups(texts: "pa.Array[Any]", ends: Ints, batch: int) -> "pa.Array[Any]":
-    if batch == 1 and len(texts) == len(ends) - 1:
-        return texts
-    lists = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), texts)
-    return flat(cast("Column", pc.binary_join(lists, pa.scalar(","))))
+_Wanted: TypeAlias = tuple[tuple[str, frozenset[str]], ...]
+
+
+class Lanes:
+    """The lanes of one pass of a tape; who hears the same in the same encoding shares one.
+
+    Rows `unsent` happen, but nobody ever hears them.
+    """
+
+    def __init__(self, tape: Tape, batch: int, unsent: Ints = _NONE) -> None:
+        self._tape = tape
+        self._batch = batch
+        self._unsent = unsent
+        self._encoded: dict[str, EncodedTape] = {}
+        self._lanes: dict[tuple[str, _Wanted], Lane] = {}
+
+    def lane(self, wire: Wire, wanted: Subscription) -> Lane:
+        """Return the lane of a subscription, with all of its tape encoded."""
+        key = (wire.name, tuple(sorted(wanted.items(), key=lambda item: item[0])))
+        if key not in self._lanes:
+            if wire.name not in self._encoded:
+                self._encoded[wire.name] = EncodedTape(self._tape, wire)
+                self._encoded[wire.name].warm()
+            self._lanes[key] = Lane(self._encoded[wire.name], wanted, self._batch, self._unsent)
+        return self._lanes[key]
+
+    def keep(self, used: Iterable[Lane | None]) -> None:
+        """Forget all other lanes."""
+        kept = set(used)
+        self._lanes = {key: lane for key, lane in self._lanes.items() if lane in kept}

@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ticktape.errors import ConfigError
+from ticktape.sim.families import STOCKS
 from ticktape.sim.jsontext import Column, flat, join, row_numbers
-from ticktape.sim.tape import COLUMNS, TAPE_KINDS, Ints, Tape
+from ticktape.sim.tape import COLUMNS, TAPE_KINDS, Ints, Tape, as_kind
 
 NS_PER_MS = 1_000_000
 PRICE_UNIT = 10_000  # the files' prices are whole multiples of 1e-4
@@ -56,6 +57,9 @@ _AVERAGE_PRICE = 1 << 20
 CONDITIONS_MAX = 3
 
 
+_OF_CRYPTO = {"taker_side"}  # which files of stocks may leave out
+
+
 def shipped_tape(seed: int = 0) -> Tape:
     """Return the tape in the package: the close of 2013-10-08, four symbols, and IBM's quotes."""
     folder = files("ticktape.sim") / "tapes"
@@ -68,13 +72,14 @@ def shipped_tape(seed: int = 0) -> Tape:
         )
 
 
-def read_tape(paths: list[Path], seed: int = 0) -> Tape:
+def read_tape(paths: list[Path], seed: int = 0, family: str = STOCKS.name) -> Tape:
     """Return the tape of these Parquet files, one or more kinds each of its own.
 
     A file has the columns of a recorded tape (above), or those of one of ticktape's own tables.
 
     Raises:
-        ConfigError: a file cannot be read, or has the columns of no kind.
+        ConfigError: a file cannot be read, has the columns of no kind, or those of a kind that
+            `family` has not.
     """
     tables: dict[str, list[pa.Table]] = {}
     faults = []
@@ -93,7 +98,7 @@ def read_tape(paths: list[Path], seed: int = 0) -> Tape:
         raise ConfigError(
             faults, hint="A tape is a Parquet file; see `ticktape sim alpaca --help`."
         )
-    return Tape({kind: pa.concat_tables(parts) for kind, parts in tables.items()})
+    return Tape({kind: pa.concat_tables(parts) for kind, parts in tables.items()}, family)
 
 
 def _read_kind(table: pa.Table, seed: int) -> tuple[str, pa.Table]:
@@ -103,9 +108,9 @@ def _read_kind(table: pa.Table, seed: int) -> tuple[str, pa.Table]:
     if {"ts_ns", "bid", "bid_size", "ask", "ask_size", "exchange"} <= columns:
         return "quotes", recorded_quotes(table, seed)
     for kind in TAPE_KINDS:
-        if set(COLUMNS[kind].names) <= columns:
-            schema = COLUMNS[kind]
-            return kind, table.select(schema.names).cast(schema)
+        # The first that fits: what is of few columns, as imbalances are, comes late.
+        if set(COLUMNS[kind].names) - _OF_CRYPTO <= columns:
+            return kind, as_kind(table, kind)
     raise ConfigError([f"its columns {sorted(columns)} are those of no kind of tape"])
 
 
@@ -124,6 +129,7 @@ def recorded_trades(table: pa.Table, seed: int) -> pa.Table:
             "id": count_ids(symbols, exchanges),
             "conditions": conditions,
             "tape": letters,
+            "taker_side": pa.repeat("", table.num_rows),
         },
         schema=COLUMNS["trades"],
     )

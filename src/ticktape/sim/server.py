@@ -5,13 +5,13 @@ Close frame from the server, unless the config wants it.
 """
 
 import asyncio
-import contextlib
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+import msgspec
 from picows import (
     WSListener,
     WSUpgradeRequest,
@@ -22,26 +22,21 @@ from picows import (
 
 from ticktape import clock
 from ticktape.errors import ConfigError
-from ticktape.sim.config import (
-    DEFAULT_PATHS,
-    STOCK_PATHS,
-    TEST_PATH,
-    V1_PATH,
-    Program,
-    SimConfig,
-)
+from ticktape.sim.config import DEFAULT_PATHS, Program, SimConfig
 from ticktape.sim.connection import Connection
+from ticktape.sim.families import FAMILIES, PATHS, TEST_PATH, V1_PATH
 from ticktape.sim.faults import Fault
 from ticktape.sim.generate import fakepaca_tape
 from ticktape.sim.lane import Wire
 from ticktape.sim.slots import Slots
-from ticktape.sim.states import Machine, Rules, StockMachine
+from ticktape.sim.states import Machine, Rules, StreamMachine
 from ticktape.sim.states_v1 import LegacyMachine
 from ticktape.sim.stream import Stream
 from ticktape.sim.tape import Tape
+from ticktape.sim.tricks import play_tricks
 from ticktape.sim.truth import Truth
 from ticktape.sim.wire_v1 import JsonV1
-from ticktape.sim.wire_v2 import JsonV2
+from ticktape.sim.wire_v2 import JsonV2, PackedV2
 
 FLUSH_S = 1.0  # what the truth may lose if this process is killed
 # At full speed writing would take half of the venue's speed, so it waits for a quieter second.
@@ -58,9 +53,19 @@ class SimStatistics(NamedTuple):
     frames: int
 
 
-def programs_of(tape: Tape, paths: tuple[str, ...] = DEFAULT_PATHS) -> dict[str, Program]:
-    """Return `tape` on each of `paths`, and the venue's own test stream on /v2/test."""
-    programs = {path: Program(tape) for path in paths}
+def programs_of(
+    tape: Tape | Mapping[str, Tape], paths: tuple[str, ...] = DEFAULT_PATHS
+) -> dict[str, Program]:
+    """Return `tape` on each of `paths`, and the venue's own test stream on /v2/test.
+
+    Paths of several families need a tape for the name of each.
+
+    Raises:
+        ConfigError: a path does not exist.
+    """
+    _check_paths(paths)
+    tapes = tape if isinstance(tape, Mapping) else dict.fromkeys(FAMILIES, tape)
+    programs = {path: Program(tapes[PATHS[path].name]) for path in paths}
     return {TEST_PATH: Program(fakepaca_tape(), speed=1.0, passes=0)} | programs
 
 
@@ -84,11 +89,9 @@ class AlpacaSim:
     ) -> None:
         self.config = config or SimConfig()
         self.config.check()
-        if unknown := sorted(set(programs) - set(STOCK_PATHS)):
-            raise ConfigError(
-                [f"path {path} carries no stock stream" for path in unknown],
-                hint=f"Known: {', '.join(STOCK_PATHS)}",
-            )
+        _check_programs(programs)
+        _check_faults(self.config.faults, programs)
+        programs = _with_tricks(programs, self.config)
         self.truth = Truth(truth_directory)
         self.finished = asyncio.Event()
         self._ssl_context = ssl_context
@@ -96,11 +99,11 @@ class AlpacaSim:
         self._wall = clock.WallClock()
         self._slots = Slots(self.config.connection_limit, self.config.reap_s)
         self.streams = {
-            path: Stream(path, program, self.config, self._wire(path), self.truth)
+            path: Stream(path, program, self.config, self.truth)
             for path, program in programs.items()
         }
         self._endless = {path for path, program in programs.items() if program.passes == 0}
-        self._rules = _rules(self.config, tuple(programs))
+        self._rules = {path: _rules(self.config, path) for path in programs}
         self._http = [fault for fault in self.config.faults if fault.name == "http"]
         self._http_answered = dict.fromkeys(range(len(self._http)), 0)
         self._connections: set[Connection] = set()
@@ -190,23 +193,25 @@ class AlpacaSim:
     def _accept(
         self, request: WSUpgradeRequest
     ) -> WSListener | WSUpgradeResponseWithListener | None:
-        status = self._http_fault()
+        path = request.path.decode("latin-1").partition("?")[0]
+        status = self._http_fault(path)
         if status:
             self._refused += 1
             answer = WSUpgradeResponse.create_error_response(status)
             return WSUpgradeResponseWithListener(answer, None)
-        path = request.path.decode("latin-1").partition("?")[0]
         stream = self.streams.get(path)
         if stream is None:
             self._refused += 1
             return None  # picows answers 404
         number = self._count
         self._count += 1
+        packed = "msgpack" in request.headers.get("Content-Type", "").lower()
         connection = Connection(
             number,
             self.config,
             stream,
-            self._machine(path, number),
+            self._wire(path, packed=packed),
+            self._machine(path, number, packed=packed),
             self.truth,
             self._wall,
             self._connections.discard,
@@ -214,21 +219,24 @@ class AlpacaSim:
         self._connections.add(connection)
         return connection
 
-    def _http_fault(self) -> int:
+    def _http_fault(self, path: str) -> int:
         for place, fault in enumerate(self._http):
-            if self._http_answered[place] < fault.amount:
+            if fault.path in ("", path) and self._http_answered[place] < fault.amount:
                 self._http_answered[place] += 1
                 return fault.code
         return 0
 
-    def _machine(self, path: str, number: int) -> Machine:
-        made = LegacyMachine if path == V1_PATH else StockMachine
-        return made(self._rules, self._slots, path, number)
+    def _machine(self, path: str, number: int, *, packed: bool) -> Machine:
+        if path == V1_PATH:
+            return LegacyMachine(self._rules[path], self._slots, path, number)
+        return StreamMachine(
+            self._rules[path], self._slots, path, number, PATHS[path], packed=packed
+        )
 
-    def _wire(self, path: str) -> Wire:
+    def _wire(self, path: str, *, packed: bool) -> Wire:
         if path == V1_PATH:
             return JsonV1(binary=self.config.v1_binary, text_ids=self.config.v1_text_ids)
-        return JsonV2()
+        return PackedV2() if packed else JsonV2()
 
     def _start(self, work: "asyncio._CoroutineLike[None]", name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -280,16 +288,55 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
-def _rules(config: SimConfig, paths: tuple[str, ...]) -> Rules:
-    def named(name: str) -> list[Fault]:
-        return [fault for fault in config.faults if fault.name == name]
+def _check_paths(paths: Iterable[str]) -> None:
+    if unknown := sorted(set(paths) - set(PATHS)):
+        raise ConfigError(
+            [f"path {path} is none of the venue's" for path in unknown],
+            hint=f"Known: {', '.join(PATHS)}",
+        )
 
-    refused = {
-        path for fault in named("not_entitled") for path in paths if fault.path in ("", path)
+
+def _check_programs(programs: Mapping[str, Program]) -> None:
+    _check_paths(programs)
+    wrong = {
+        path: program.tape.family.name
+        for path, program in programs.items()
+        if program.tape.family is not PATHS[path]
     }
+    if wrong:
+        raise ConfigError(
+            [
+                f"path {path} carries {PATHS[path].name}, its tape has {has}"
+                for path, has in wrong.items()
+            ],
+            hint="Give it another tape: --tape generated makes the right one for every path.",
+        )
+
+
+def _check_faults(faults: Iterable[Fault], paths: Iterable[str]) -> None:
+    known = {"", *paths}
+    if wrong := [fault for fault in faults if fault.path not in known]:
+        raise ConfigError(
+            [f"fault {fault.name}: nothing is played on {fault.path}" for fault in wrong],
+            hint=f"Played are: {', '.join(sorted(paths))}",
+        )
+
+
+def _with_tricks(programs: Mapping[str, Program], config: SimConfig) -> dict[str, Program]:
+    tapes = {path: program.tape for path, program in programs.items()}
+    played = play_tricks(tapes, config.faults, config.seed)
+    return {
+        path: msgspec.structs.replace(program, tape=played[path])
+        for path, program in programs.items()
+    }
+
+
+def _rules(config: SimConfig, path: str) -> Rules:
+    def named(name: str) -> list[Fault]:
+        mine = [fault for fault in config.faults if fault.path in ("", path)]
+        return [fault for fault in mine if fault.name == name]
+
     missing = {symbol for fault in named("ack_missing") for symbol in fault.value.split(",")}
-    with contextlib.suppress(KeyError):
-        missing.remove("")
     return Rules(
         keys=config.keys,
         tokens=config.tokens,
@@ -297,6 +344,6 @@ def _rules(config: SimConfig, paths: tuple[str, ...]) -> Rules:
         ack_style=config.ack_style,
         strict_docs=config.strict_docs,
         max_symbols=config.max_symbols,
-        refused_paths=frozenset(refused),
+        refused_paths=frozenset({path} if named("not_entitled") else ()),
         ack_missing=frozenset(missing),
     )

@@ -1,4 +1,4 @@
-"""One connection of the v2 stock stream as a pure state machine: NEW -> READY -> CLOSED.
+"""One connection of a v2 stream as a pure state machine: NEW -> READY -> CLOSED.
 
 Takes a client's message, returns what to do; touches no socket and no clock, and no bytes of a
 client may ever make it raise.
@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
+from ticktape.sim.families import ALL_CHANNELS, STOCKS, Family
 from ticktape.sim.slots import Slots
 
 Subscription: TypeAlias = Mapping[str, frozenset[str]]
@@ -38,20 +39,6 @@ ERRORS = {
     413: "star subscription is not allowed for option quotes",
     500: "internal error",
 }
-
-STOCK_CHANNELS = (
-    "trades",
-    "quotes",
-    "bars",
-    "updatedBars",
-    "dailyBars",
-    "statuses",
-    "lulds",
-    "imbalances",
-)
-FOREIGN_CHANNELS = frozenset({"orderbooks", "news", "pricing"})
-IMPLIED_BY_TRADES = ("corrections", "cancelErrors")
-LIMITED_CHANNELS = ("trades", "quotes")  # bars are free on every plan
 
 SYMBOL = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9./-]{0,31}")
 
@@ -82,11 +69,17 @@ class Subscribe(NamedTuple):
     subscription: Subscription
 
 
+class SendBooks(NamedTuple):
+    """Send the whole order books of these symbols; `*` is every symbol there is."""
+
+    symbols: frozenset[str]
+
+
 class Drop(NamedTuple):
     """Drop the TCP connection, without a Close frame."""
 
 
-Action: TypeAlias = Send | Deadline | Subscribe | Drop
+Action: TypeAlias = Send | Deadline | Subscribe | SendBooks | Drop
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,8 +137,8 @@ class Machine(Protocol):
         """Take note that the connection is gone."""
 
 
-class StockMachine:
-    """One v2 stock connection; `decode` reads the connection's encoding (JSON, later MessagePack).
+class StreamMachine:
+    """One connection of a stream of `family`, in MessagePack when it is `packed`, else in JSON.
 
     `number` names the connection in `slots`; `headers` of `on_open` must be case-insensitive.
     """
@@ -156,16 +149,22 @@ class StockMachine:
         slots: Slots,
         path: str,
         number: int,
-        decode: Callable[[bytes], object] = msgspec.json.decode,
+        family: Family = STOCKS,
+        *,
+        packed: bool = False,
     ) -> None:
         self.state = State.NEW
         self._rules = rules
         self._slots = slots
         self._path = path
         self._number = number
-        self._decode = decode
+        self._family = family
+        self._packed = packed
+        self._decode: Callable[[bytes], object] = (
+            msgspec.msgpack.decode if packed else msgspec.json.decode
+        )
         self._crowded = False
-        self._held: dict[str, frozenset[str]] = dict.fromkeys(STOCK_CHANNELS, frozenset())
+        self._held: dict[str, frozenset[str]] = dict.fromkeys(family.channels, frozenset())
 
     def on_open(self, headers: Mapping[str, str], now_ns: int) -> list[Action]:
         """Greet, and log in by the headers of the upgrade request when they carry a key."""
@@ -210,6 +209,8 @@ class StockMachine:
     def _login(self, user: str | None, now_ns: int) -> list[Action]:
         if user is None:
             return [_error(402)]
+        if self._family.packed_only and not self._packed:
+            return [_error(412)]
         if self._path in self._rules.refused_paths:
             return [_error(409)]
         if not self._slots.take(self._number, user, self._path, now_ns):
@@ -220,10 +221,10 @@ class StockMachine:
 
     def _change(self, message: dict[str, object], *, add: bool) -> list[Action]:
         wanted = {key: value for key, value in message.items() if key != "action" and value}
-        foreign = wanted.keys() & FOREIGN_CHANNELS
-        if foreign and self._rules.strict_docs:
+        own = frozenset(self._family.channels)
+        if wanted.keys() & (ALL_CHANNELS - own) and self._rules.strict_docs:
             return [_error(410)]
-        if not wanted or not wanted.keys() <= set(STOCK_CHANNELS):
+        if not wanted or not wanted.keys() <= own:
             return [_error(400)]
         held = dict(self._held)
         for channel, value in wanted.items():
@@ -232,22 +233,27 @@ class StockMachine:
                 return [_error(400)]
             symbols -= self._rules.ack_missing
             held[channel] = held[channel] | symbols if add else held[channel] - symbols
+        if add and any("*" in held[channel] for channel in self._family.starless):
+            return [_error(413)]
         if add and self._too_many(held):
             return [_error(405)]
+        no_books: frozenset[str] = frozenset()
+        books = held.get("orderbooks", no_books) - self._held.get("orderbooks", no_books)
         self._held = held
-        return [Subscribe(held), Send([self._acknowledgement()])]
+        actions: list[Action] = [Subscribe(held), Send([self._acknowledgement()])]
+        return [*actions, SendBooks(books)] if books else actions
 
     def _too_many(self, held: Subscription) -> bool:
         limit = self._rules.max_symbols
         if limit == 0:
             return False
-        limited = [held[channel] for channel in LIMITED_CHANNELS]
+        limited = [held[channel] for channel in self._family.limited]
         # `*` is every symbol there is, which no limited plan holds.
         return any("*" in symbols for symbols in limited) or sum(map(len, limited)) > limit
 
     def _acknowledgement(self) -> dict[str, object]:
         state = {channel: sorted(symbols) for channel, symbols in self._held.items()}
-        implied = dict.fromkeys(IMPLIED_BY_TRADES, state["trades"])
+        implied = {channel: state["trades"] for channel in self._family.implied}
         docs = self._rules.ack_style == "docs"
         shown = {
             channel: symbols

@@ -10,13 +10,20 @@ from random import Random
 
 from ticktape import clock
 from ticktape.clock import NS_PER_S
-from ticktape.sim import framing
+from ticktape.sim.brakes import Brakes
 from ticktape.sim.config import Program, SimConfig
 from ticktape.sim.connection import Connection
+from ticktape.sim.families import V1_PATH
 from ticktape.sim.faults import Fault, Strikes
-from ticktape.sim.lane import EncodedTape, Lane, Wire
+from ticktape.sim.lane import Lanes
+from ticktape.sim.leavers import Leavers
+from ticktape.sim.orderbooks import BookKeeper
 from ticktape.sim.pace import Pace
+from ticktape.sim.schedule import Schedule
+from ticktape.sim.spoiling import spoil
 from ticktape.sim.states import Subscription
+from ticktape.sim.tape import Tape
+from ticktape.sim.tricks import unsent_rows
 from ticktape.sim.truth import Truth
 
 BURST_ROWS = 512  # about 64 kB of JSON: some socket reads, and the loop breathes between
@@ -25,13 +32,11 @@ BURST_ROWS = 512  # about 64 kB of JSON: some socket reads, and the loop breathe
 class Stream:
     """A path: its tape, its listeners, its faults. `run` plays the tape once enough listen."""
 
-    def __init__(
-        self, path: str, program: Program, config: SimConfig, wire: Wire, truth: Truth
-    ) -> None:
+    def __init__(self, path: str, program: Program, config: SimConfig, truth: Truth) -> None:
         self.path = path
-        self.wire = wire
         self.messages = 0
         self.frames = 0
+        self._joins = path != V1_PATH  # v1 has one message per frame
         self.ended = asyncio.Event()
         self.started = asyncio.Event()
         self._config = config
@@ -41,23 +46,36 @@ class Stream:
         self._truth = truth
         self._listeners: list[Connection] = []
         self._changed = asyncio.Event()
-        self._encoded = EncodedTape(self._tape, wire)
-        self._lanes: dict[tuple[tuple[str, frozenset[str]], ...], Lane] = {}
+        mine = [fault for fault in config.faults if fault.path in ("", path)]
+        self._unsent = unsent_rows(mine, len(self._tape), config.seed)
+        self._playing = self._tape  # as it is in this pass
+        self._books = BookKeeper(self._playing)
+        self._lanes = Lanes(self._playing, config.batch, self._unsent)
         self._cursor = 0
         self._played = 0
         self._sessions = 0
-        self._slow_s = 0.0
-        self._pause_s = 0.0
+        self._brakes = Brakes()
         self._random = Random(config.seed)
-        mine = [fault for fault in config.faults if fault.path in ("", path)]
-        self._faults = [fault for fault in mine if fault.strikes in _PLACED]
+        self._schedule = Schedule(mine, config.batch if self._joins else 1, Random(config.seed))
+        self._room: dict[Connection, int] = {}  # bytes left, of those that nothing gets out to
         self._before_ack = _value(mine, "data_before_ack")
+        self._leavers = Leavers(_value(mine, "data_after_unsubscribe"))
         self._again = _value(mine, "duplicate_after_reconnect")
+
+    @property
+    def tape(self) -> Tape:
+        """The tape of the first pass."""
+        return self._tape
 
     @property
     def rows(self) -> int:
         """How many rows one pass of the tape has."""
         return len(self._tape)
+
+    @property
+    def rows_played(self) -> int:
+        """How many rows happened so far over all passes, whether anyone heard them or not."""
+        return self._played if self.ended.is_set() else self._played + self._cursor
 
     @property
     def ack_after(self) -> int:
@@ -70,33 +88,35 @@ class Stream:
         """Let a connection hear this from the next row on."""
         wanted = {channel: names for channel, names in subscription.items() if names}
         newcomer = connection not in self._listeners
+        before = connection.lane
         if not wanted:
             connection.lane = None
         else:
-            self._encoded.warm()
-            connection.lane = self._lane(wanted)
+            connection.lane = self._lanes.lane(connection.wire, wanted)
             if newcomer:
                 self._listeners.append(connection)
                 self._sessions += 1
                 self._send_again(connection)
-            self._forget_unused_lanes()
+        self._leavers.begin(connection, before, self._lanes, self._cursor)
+        if wanted:
+            self._lanes.keep([listener.lane for listener in self._listeners])
         self._changed.set()
+
+    def send_books(self, connection: Connection, symbols: frozenset[str]) -> None:
+        """Send the whole books of these symbols as they stand where the tape is."""
+        if self._again or self._before_ack:
+            # Faults have rows on their way now; a book comes after them and must hold them.
+            asyncio.get_running_loop().call_soon(lambda: self._send_books(connection, symbols))
+        else:
+            self._send_books(connection, symbols)
 
     def leave(self, connection: Connection) -> None:
         """Forget a connection that is gone."""
         if connection in self._listeners:
             self._listeners.remove(connection)
+        self._room.pop(connection, None)
+        self._leavers.forget(connection)
         self._changed.set()
-
-    def _lane(self, wanted: Subscription) -> Lane:
-        key = tuple(sorted(wanted.items(), key=lambda item: item[0]))
-        if key not in self._lanes:
-            self._lanes[key] = Lane(self._encoded, wanted, self._config.batch)
-        return self._lanes[key]
-
-    def _forget_unused_lanes(self) -> None:
-        used = [connection.lane for connection in self._listeners]
-        self._lanes = {key: lane for key, lane in self._lanes.items() if lane in used}
 
     def _send_again(self, connection: Connection) -> None:
         stop = self._cursor
@@ -121,7 +141,7 @@ class Stream:
         while self._passes == 0 or number < self._passes:
             tape = self._tape.again(number)
             if number:
-                self._change_tape(EncodedTape(tape, self.wire))
+                self._change_tape(tape)
             self._truth.note_tape(self.path, number, tape)
             await self._play(started_ns)
             self._played += len(tape)
@@ -131,17 +151,17 @@ class Stream:
         self.ended.set()
         on_end(self)
 
-    def _change_tape(self, encoded: EncodedTape) -> None:
-        self._encoded = encoded
-        subscriptions = list(self._lanes)
-        self._lanes = {key: Lane(encoded, dict(key), self._config.batch) for key in subscriptions}
+    def _change_tape(self, tape: Tape) -> None:
+        self._playing, self._books = tape, BookKeeper(tape)
+        self._lanes = Lanes(tape, self._config.batch, self._unsent)
         for connection in self._listeners:
             if connection.lane is not None:
-                connection.lane = self._lane(connection.lane.subscription)
+                wanted = connection.lane.subscription
+                connection.lane = self._lanes.lane(connection.wire, wanted)
         self._cursor = 0
 
     async def _play(self, started_ns: int) -> None:
-        tape, config = self._encoded.tape, self._config
+        tape, config = self._playing, self._config
         pace = Pace(
             tape.due_ns,
             random=self._random,
@@ -149,26 +169,29 @@ class Stream:
             rate=config.rate,
             jitter_ms=config.jitter_ms,
         )
-        pace.start(clock.monotonic_ns(), self._cursor)
+        pace.start(self._now_ns(), self._cursor)
         while self._cursor < len(tape):
             if await self._paused(pace):
-                pace.start(clock.monotonic_ns(), self._cursor)
-            now_ns = clock.monotonic_ns()
-            self._arm_timed_faults((now_ns - started_ns) / NS_PER_S)
-            due = self._whole_frames(pace.rows_due(now_ns))
-            stop = min(due, self._burst_end(), self._next_fault())
-            if self._slow_s:
+                pace.start(self._now_ns(), self._cursor)
+            elapsed_s = (clock.monotonic_ns() - started_ns) / NS_PER_S
+            self._schedule.arm(elapsed_s, self._played + self._cursor)
+            due = self._whole_frames(pace.rows_due(self._now_ns()))
+            stop = min(due, self._burst_end(), self._next_stop())
+            if self._brakes.slow_s:
                 stop = min(stop, self._frame_end(self._cursor))
             if stop > self._cursor:
                 self._broadcast(stop)
-            self._strike()
+            self._strike(due)
+            self._leavers.end(self._cursor)
             await self._breathe(pace)
+
+    def _now_ns(self) -> int:
+        return clock.monotonic_ns() - self._brakes.late_ns
 
     async def _paused(self, pace: Pace) -> bool:
         """Wait while the tape holds; return whether it did."""
-        held = False
-        if self._pause_s:
-            pause_s, self._pause_s, held = self._pause_s, 0.0, True
+        pause_s, held = self._brakes.take_pause()
+        if pause_s:
             await asyncio.sleep(pause_s)
         # An endless tape at full speed would only spin while nobody hears it.
         spins = pace.unbounded and self._passes == 0
@@ -182,16 +205,16 @@ class Stream:
         if pace.unbounded:
             for connection in self._receiving():
                 await connection.writable.wait()
-        await asyncio.sleep(self._slow_s)
+        await asyncio.sleep(self._brakes.slow_s)
         end = self._frame_end(self._cursor) - 1
-        if end > 0 and self._cursor < len(self._encoded.tape):
-            wait_s = pace.wait_s(end, clock.monotonic_ns())
+        if end > 0 and self._cursor < len(self._playing):
+            wait_s = pace.wait_s(end, self._now_ns())
             if wait_s > 0:
                 await self._sleep(wait_s)
 
     async def _sleep(self, wait_s: float) -> None:
         # A tape may be silent for minutes; faults by time and leavers must still be seen.
-        await asyncio.sleep(min(wait_s, 0.25 if self._timed_faults() else 1.0))
+        await asyncio.sleep(min(wait_s, 0.25 if self._schedule.timed else 1.0))
 
     async def _until(self, reached: Callable[[], bool]) -> None:
         while not reached():
@@ -199,7 +222,7 @@ class Stream:
             await self._changed.wait()
 
     def _whole_frames(self, due: int) -> int:
-        total = len(self._encoded.tape)
+        total = len(self._playing)
         return due if due >= total else due - due % self._config.batch
 
     def _burst_end(self) -> int:
@@ -208,21 +231,27 @@ class Stream:
 
     def _frame_end(self, row: int) -> int:
         batch = self._config.batch
-        return min((row // batch + 1) * batch, len(self._encoded.tape))
+        return min((row // batch + 1) * batch, len(self._playing))
 
     # Sending.
 
     def _broadcast(self, stop: int) -> None:
         for connection in self._receiving():
-            self._send(connection, self._cursor, stop)
+            fault = "data_after_unsubscribe" if connection in self._leavers else ""
+            self._send(connection, self._cursor, stop, fault)
             if self._too_slow(connection):
-                connection.control(self.wire.error(407))
+                connection.control(connection.wire.error(407))
                 connection.abort()
         self._cursor = stop
 
     def _too_slow(self, connection: Connection) -> bool:
-        unbounded = self._speed == 0 and self._config.rate == 0
-        return not unbounded and connection.buffered_bytes > self._config.buffer_bytes
+        if connection in self._room:
+            return self._room[connection] <= 0
+        return not self._unbounded and connection.buffered_bytes > self._config.buffer_bytes
+
+    @property
+    def _unbounded(self) -> bool:
+        return self._speed == 0 and self._config.rate == 0
 
     def _send(self, connection: Connection, start: int, stop: int, fault: str = "") -> None:
         lane = connection.lane
@@ -231,8 +260,18 @@ class Stream:
         place = connection.place()
         bursts = lane.burst(start, stop)
         count = sum(burst.messages for burst in bursts)
+        stuck = connection in self._room
         if count:
-            self._truth.rows(place, lane, start, stop, count, played=self._played, fault=fault)
+            fault = "slow_drain" if stuck else fault
+            self._truth.rows(
+                *(place, lane, start, stop, count),
+                played=self._played,
+                fault=fault,
+                whole=not stuck,
+            )
+        if stuck:
+            self._room[connection] -= sum(len(burst.content) for burst in bursts)
+            return
         for burst in bursts:
             connection.send_burst(burst, place)
             self._count(burst.messages, burst.frames)
@@ -243,51 +282,23 @@ class Stream:
 
     # Faults.
 
-    @property
-    def _spoilt_rows(self) -> int:
-        return self._config.batch if self.wire.joins else 1
+    def _next_stop(self) -> int:
+        stop = self._schedule.stop(self._played, self._cursor, len(self._playing))
+        return self._leavers.stop(stop)
 
-    def _timed_faults(self) -> list[Fault]:
-        return [fault for fault in self._faults if fault.at_s is not None]
-
-    def _arm_timed_faults(self, elapsed_s: float) -> None:
-        for place, fault in enumerate(self._faults):
-            if fault.at_s is not None and elapsed_s >= fault.at_s:
-                row = self._played + self._cursor
-                row += 1 if fault.strikes is Strikes.IN_FRAME else 0
-                self._faults[place] = Fault(
-                    name=fault.name, code=fault.code, row=row, path=fault.path, value=fault.value
-                )
-
-    def _stop_row(self, fault: Fault) -> int:
-        """Return the row of this pass up to which the tape may play before `fault` strikes."""
-        if fault.row is None:
-            return len(self._encoded.tape)
-        row = fault.row - self._played
-        if fault.strikes is Strikes.IN_FRAME:
-            return (row - 1) - (row - 1) % self._spoilt_rows
-        return row
-
-    def _next_fault(self) -> int:
-        stops = [self._stop_row(fault) for fault in self._faults]
-        return max(self._cursor, min(stops, default=len(self._encoded.tape)))
-
-    def _strike(self) -> None:
-        for fault in list(self._faults):
-            if fault.row is not None and self._stop_row(fault) <= self._cursor:
-                if fault.strikes is Strikes.IN_FRAME and self._cursor >= len(self._encoded.tape):
-                    continue  # its message comes with the next pass
-                self._faults.remove(fault)
-                if fault.strikes is Strikes.IN_FRAME:
-                    self._spoil_frame(fault)
-                else:
-                    self._strike_after(fault)
+    def _strike(self, due: int) -> None:
+        """Let all faults strike whose place is here; of those in a frame one, for it is sent."""
+        end = self._spoilt_end()
+        while (
+            fault := self._schedule.take(self._played, self._cursor, end if end <= due else 0)
+        ) is not None:
+            if fault.strikes is Strikes.IN_FRAME:
+                self._spoil_frame(fault)
+                break
+            self._strike_after(fault)
 
     def _strike_after(self, fault: Fault) -> None:
-        if fault.name == "slow":
-            self._slow_s = fault.amount / 1000
-        elif fault.name == "silence":
-            self._pause_s = fault.amount
+        self._brakes.pull(fault, unbounded=self._unbounded)
         for connection in self._receiving():
             match fault.name:
                 case "disconnect":
@@ -296,27 +307,44 @@ class Stream:
                     connection.mute()
                 case "half_open":
                     connection.fall_half_open()
+                case "slow_drain":
+                    self._room.setdefault(connection, int(fault.amount))
                 case "error":
-                    connection.control(self.wire.error(fault.code))
+                    connection.control(connection.wire.error(fault.code))
                 case "malformed":
-                    self._send_extra(connection, fault, self.wire.malformed())
+                    self._send_extra(connection, fault, connection.wire.malformed())
                 case "unknown_type":
-                    self._send_extra(connection, fault, self.wire.unknown(int(fault.amount)))
+                    payload = connection.wire.unknown(int(fault.amount))
+                    self._send_extra(connection, fault, payload)
+
+    def _spoilt_end(self) -> int:
+        """Return where the frame that a fault would strike now ends."""
+        if self._joins:
+            return self._frame_end(self._cursor)
+        return min(self._cursor + 1, len(self._playing))
 
     def _send_extra(self, connection: Connection, fault: Fault, payload: bytes) -> None:
-        self._truth.extra(connection.place(), fault.name, payload.decode())
-        connection.write(framing.frame(payload, self._encoded.opcode))
-        connection.frames += 1
+        text = connection.wire.text(payload)
+        self._truth.extra(connection.place(), fault.name, text)
+        connection.send_extra(payload)
         self._count(1, 1)
+
+    def _send_books(self, connection: Connection, symbols: frozenset[str]) -> None:
+        for book in self._books.whole(symbols, self._cursor):
+            if connection.receiving and connection not in self._room:
+                self._truth.book(connection.place(), book)
+                connection.send_extra(connection.wire.book(book))
+                self._count(1, 1)
 
     def _spoil_frame(self, fault: Fault) -> None:
         """Send the frame of the fault's message to each listener, spoilt as the fault says."""
-        start, stop = self._cursor, self._cursor + 1
-        if self.wire.joins:
-            stop = self._frame_end(start)
+        start, stop = self._cursor, self._spoilt_end()
         cut = False
         for connection in self._receiving():
-            cut |= self._send_spoilt(connection, fault, start, stop)
+            if connection in self._room:
+                self._send(connection, start, stop)
+            else:
+                cut |= self._send_spoilt(connection, fault, start, stop)
         # A held tape goes on with the frame that nobody got whole; the venue's own would not.
         if not (cut and self._config.hold):
             self._cursor = stop
@@ -330,39 +358,24 @@ class Stream:
         # Two faults may want one frame; the later then takes the first message of the next.
         row = max(start, fault.row - self._played - 1)
         target = min(int(lane.heard[start:row].sum()), len(messages) - 1)
-        if fault.name in ("huge", "unknown_field"):
-            padding = "x" * (int(fault.amount) if fault.value else 1)
-            messages[target] = self.wire.with_field(messages[target], "note", padding)
-        place, opcode = connection.place(), self._encoded.opcode
-        payloads = lane.payloads(messages)
-        (payload,) = payloads
-        content = framing.frame(payload, opcode)
-        if fault.name == "fragment":
-            content = framing.fragments(payload, opcode, int(fault.amount))
-        cut = fault.name == "close_mid_frame"
-        if cut:
-            content = content[: len(content) // 2]
+        wire, place = connection.wire, connection.place()
+        spoilt = spoil(fault, lane, wire, messages, target)
         self._truth.rows(
-            place,
-            lane,
-            start,
-            stop,
-            len(messages),
+            *(place, lane, start, stop, len(messages)),
             played=self._played,
             fault=fault.name,
-            whole=not cut,
+            whole=spoilt.whole,
         )
-        connection.write(content)
+        if spoilt.unreadable:
+            self._truth.extra(place, fault.name, wire.text(spoilt.unreadable))
+        connection.write(spoilt.content)
         connection.frames += 1
         connection.messages += len(messages)
-        if cut:
-            connection.drop()
-        else:
+        if fault.name != "close_mid_frame":
             self._count(len(messages), 1)
-        return cut
-
-
-_PLACED = (Strikes.AFTER, Strikes.IN_FRAME)
+            return False
+        connection.drop()
+        return True
 
 
 def _value(faults: list[Fault], name: str) -> int:

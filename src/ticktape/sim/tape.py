@@ -3,9 +3,9 @@
 A tape never changes once made; the same source and seed give the same tape, byte for byte.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,20 +13,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ticktape.clock import NS_PER_S
+from ticktape.errors import ConfigError
 from ticktape.schemas import KINDS
+from ticktape.sim.families import FAMILIES, STOCKS, Family
 from ticktape.sim.states import Subscription
 
-TAPE_KINDS = ("trades", "quotes", "bars", "corrections", "cancels")
-_SESSION_COLUMNS = {"feed", "recv_ns", "witness", "epoch", "seq", "index", "taker_side"}
+TAPE_KINDS = tuple(dict.fromkeys(kind for family in FAMILIES.values() for kind in family.kinds))
+_SESSION_COLUMNS = {"feed", "recv_ns", "witness", "epoch", "seq", "index"}
 COLUMNS: dict[str, pa.Schema] = {
     kind: pa.schema([field for field in KINDS[kind] if field.name not in _SESSION_COLUMNS])
     for kind in TAPE_KINDS
 }
 """Kind -> the columns a tape has of it: those of `schemas` that the venue knows."""
 
-CHANNELS = ("trades", "quotes", "bars", "updatedBars", "dailyBars")
-_CHANNEL_OF_KIND = {"trades": 0, "quotes": 1, "corrections": 0, "cancels": 0}
-_CHANNEL_OF_SPAN = {"minute": 2, "updated": 3, "day": 4}
+OPTIONAL = frozenset({"id", "exchange", "bid_exchange", "ask_exchange", "conditions", "tape"}) | {
+    "taker_side"
+}
+"""Columns that a family may not have: a tape then holds what a recorder writes without them."""
+
+CHANNELS = tuple(dict.fromkeys(name for family in FAMILIES.values() for name in family.channels))
+_CHANNEL_OF_KIND = {kind: kind for kind in ("trades", "quotes", "statuses", "lulds", "imbalances")}
+_CHANNEL_OF_KIND |= {"corrections": "trades", "cancels": "trades"}
+_CHANNEL_OF_KIND |= {"crypto_books": "orderbooks", "news": "news"}
+_CHANNEL_OF_SPAN = {"minute": "bars", "updated": "updatedBars", "day": "dailyBars"}
 
 BAR_NS = 60 * NS_PER_S
 # The venue's minute bars left 491 ms after the minute in the median (reference/alpaca.md §2.4),
@@ -41,33 +50,49 @@ class Tape:
 
     `tables[kind]` has the columns `COLUMNS[kind]`, each sorted by when the venue sends it. Over all
     rows: `kind_codes` (index into `TAPE_KINDS`), `kind_rows` (row in that kind's table), `due_ns`
-    (never falling; equals `event_ns` except for bars, which leave after their minute).
+    (never falling; equals `event_ns` except for bars, which leave after their minute). `family` is
+    the paths' that it may be played on. `due` says otherwise when rows are sent: kind -> a time for
+    each row of its table.
+
+    Raises:
+        ConfigError: the family's paths do not carry such a kind.
     """
 
-    def __init__(self, tables: Mapping[str, pa.Table]) -> None:
+    def __init__(
+        self,
+        tables: Mapping[str, pa.Table],
+        family: str = STOCKS.name,
+        due: Mapping[str, Ints] | None = None,
+    ) -> None:
+        self.family: Family = FAMILIES[family]
+        if foreign := sorted(set(tables) - set(self.family.kinds)):
+            raise ConfigError(
+                [f"a tape of {family} has no {kind}" for kind in foreign],
+                hint=f"It may have: {', '.join(self.family.kinds)}",
+            )
         self.tables = {
-            kind: tables[kind].select(COLUMNS[kind].names).cast(COLUMNS[kind]).combine_chunks()
+            kind: as_kind(tables[kind], kind)
             for kind in TAPE_KINDS
             if kind in tables and tables[kind].num_rows
         }
-        due: list[Ints] = []
+        sent: list[Ints] = []
         codes: list[Ints] = []
         rows: list[Ints] = []
         for kind, table in self.tables.items():
-            times = _due_ns(kind, table)
+            times = due[kind] if due and kind in due else _due_ns(kind, table)
             order = np.argsort(times, kind="stable")
             if np.any(order[1:] < order[:-1]):
                 self.tables[kind] = table.take(pa.array(order, pa.int64())).combine_chunks()
                 times = times[order]
-            due.append(times)
+            sent.append(times)
             codes.append(np.full(len(times), TAPE_KINDS.index(kind), np.int64))
             rows.append(np.arange(len(times), dtype=np.int64))
-        merged = np.concatenate(due) if due else np.zeros(0, np.int64)
+        merged = np.concatenate(sent) if sent else np.zeros(0, np.int64)
         # Stable, so that rows of one nanosecond stand as TAPE_KINDS does: trades before quotes.
         order = np.argsort(merged, kind="stable")
         self.due_ns: Ints = merged[order]
-        self.kind_codes = np.concatenate(codes)[order].astype(np.int8) if due else _NO_CODES
-        self.kind_rows: Ints = np.concatenate(rows)[order] if due else merged
+        self.kind_codes = np.concatenate(codes)[order].astype(np.int8) if sent else _NO_CODES
+        self.kind_rows: Ints = np.concatenate(rows)[order] if sent else merged
 
     def __len__(self) -> int:
         return len(self.due_ns)
@@ -88,7 +113,22 @@ class Tape:
             wanted[number] = ["*" in names or symbol in names for symbol in self.symbols]
         channel_codes, symbol_codes = self._codes
         heard: npt.NDArray[np.bool_] = wanted[channel_codes, symbol_codes]
+        if "news" in self.tables:
+            # An article has many symbols, or none.
+            heard[self.places("news")] = self._heard_news(subscription.get("news", frozenset()))
         return heard
+
+    def _heard_news(self, names: frozenset[str]) -> list[bool]:
+        articles = self.tables["news"]["symbols"].to_pylist()
+        return ["*" in names or not names.isdisjoint(symbols or ()) for symbols in articles]
+
+    def places(self, kind: str) -> Ints:
+        """Return which rows of the tape are of this kind."""
+        return np.flatnonzero(self.kind_codes == TAPE_KINDS.index(kind))
+
+    def due_of(self, kind: str) -> Ints:
+        """Return when each row of this kind's table is sent."""
+        return self.due_ns[self.places(kind)]
 
     @cached_property
     def _codes(self) -> tuple[Ints, Ints]:
@@ -100,9 +140,9 @@ class Tape:
             symbols[places] = pc.index_in(table["symbol"], names).to_numpy()
             if kind == "bars":
                 spans = [_CHANNEL_OF_SPAN[str(span)] for span in table["span"].to_pylist()]
-                channels[places] = spans
+                channels[places] = [CHANNELS.index(channel) for channel in spans]
             else:
-                channels[places] = _CHANNEL_OF_KIND[kind]
+                channels[places] = CHANNELS.index(_CHANNEL_OF_KIND[kind])
         return channels, symbols
 
     def rows(self, start: int, stop: int) -> list[tuple[str, Ints, pa.Table]]:
@@ -127,33 +167,56 @@ class Tape:
         span_ns = (int(self.due_ns[-1] - self.due_ns[0]) // NS_PER_S + 1) * NS_PER_S
         shifted = {}
         for kind, table in self.tables.items():
-            moved = _add(table, "event_ns", times * span_ns)
-            for column in ("id", "original_id", "corrected_id"):
-                if column in moved.column_names:
-                    moved = _add(moved, column, times * self._ids_max)
+            moved = table
+            for column in ("event_ns", "created_ns", "updated_ns"):
+                moved = _add(moved, column, times * span_ns)
+            for column in _IDS:
+                moved = _add(moved, column, times * self._ids_span)
             shifted[kind] = moved
-        return type(self)(shifted)
+        due = {kind: self.due_of(kind) + times * span_ns for kind in shifted}
+        return type(self)(shifted, self.family.name, due)
 
     @cached_property
-    def _ids_max(self) -> int:
+    def _ids_span(self) -> int:
+        # Not the largest id: twice one of 19 digits is more than 64 bits hold.
         columns = [
-            ("trades", "id"),
-            ("corrections", "original_id"),
-            ("corrections", "corrected_id"),
+            table[column].drop_null()
+            for table in self.tables.values()
+            for column in _IDS
+            if column in table.column_names
         ]
-        largest = [
-            pc.max(self.tables[kind][column]).as_py() or 0
-            for kind, column in columns
-            if kind in self.tables
-        ]
-        return max(largest, default=0)
+        smallest = [int(pc.min(column).as_py()) for column in columns if len(column)]
+        largest = [int(pc.max(column).as_py()) for column in columns if len(column)]
+        return max(largest) - min(smallest) + 1 if largest else 0
 
-    def only(self, kinds: frozenset[str]) -> Self:
+    def only(self, kinds: Iterable[str]) -> Self:
         """Return the tape with the rows of these kinds."""
-        return type(self)({kind: self.tables[kind] for kind in self.tables if kind in kinds})
+        kept = {kind: self.tables[kind] for kind in self.tables if kind in kinds}
+        return type(self)(kept, self.family.name, {kind: self.due_of(kind) for kind in kept})
 
 
 _NO_CODES = np.zeros(0, np.int8)
+_IDS = ("id", "original_id", "corrected_id")
+_fill_null: Any = pc.fill_null  # its stub knows only equal types of arguments
+
+
+def as_kind(table: pa.Table, kind: str) -> pa.Table:
+    """Return the table with exactly the columns of its kind; what `OPTIONAL` names may be missing.
+
+    Raises:
+        KeyError: another column is missing.
+    """
+    columns: dict[str, Any] = {}
+    for field in COLUMNS[kind]:
+        given = field.name in table.column_names
+        if given or field.name not in OPTIONAL:
+            column = table[field.name].cast(field.type)
+        else:
+            column = pa.chunked_array([pa.nulls(table.num_rows, field.type)])
+        # Conditions may be null on the wire; no other text ever is.
+        text = pa.types.is_string(field.type) and not (given and field.name == "conditions")
+        columns[field.name] = _fill_null(column, "") if text else column
+    return pa.table(columns, schema=COLUMNS[kind]).combine_chunks()
 
 
 def _due_ns(kind: str, table: pa.Table) -> Ints:
@@ -165,5 +228,7 @@ def _due_ns(kind: str, table: pa.Table) -> Ints:
 
 
 def _add(table: pa.Table, column: str, amount: int) -> pa.Table:
+    if column not in table.column_names:
+        return table
     place = table.column_names.index(column)
     return table.set_column(place, table.field(column), pc.add(table[column], amount))

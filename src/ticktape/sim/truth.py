@@ -19,9 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ticktape import clock
+from ticktape.records import CryptoBook
 from ticktape.sim.jsontext import row_numbers
 from ticktape.sim.lane import Lane
+from ticktape.sim.orderbooks import WholeBook
 from ticktape.sim.tape import TAPE_KINDS, Ints, Tape
+from ticktape.sim.wire_v2 import JsonV2
 
 _TAPE_COLUMNS: list[tuple[str, pa.DataType]] = [
     ("kind", pa.string()),
@@ -55,9 +58,10 @@ TRUTH = pa.schema(_COLUMNS)
 `seq` is private, from 0 over all connections. `frame` counts a connection's data frames from 0,
 `place` the messages in one. `row` is the place in the tape over all its passes, -1 for what no tape
 held. `fault` names the fault that touched the message, empty for none; `whole` is false when the
-frame was cut. `kind` is `unknown` for messages that are no protocol's, whose `text` is then kept.
-Of a quote `exchange` is the bid's. For v1 the columns exchange, conditions and tape hold the
-numbers of that protocol, as text.
+frame was cut, spoilt beyond reading, or never left. What stands in no tape has its frame as `text`:
+messages that are no protocol's, of `kind` `unknown`, and the whole order books that a new listener
+gets, always as JSON. Of a quote `exchange` is the bid's. For v1 the columns exchange, conditions
+and tape hold the numbers of that protocol, as text.
 """
 
 _FROM_KIND = {
@@ -73,6 +77,11 @@ _FROM_KIND = {
         "tape": "tape",
     },
     "cancels": {name: name for name in ("exchange", "id", "price", "size", "tape")},
+    "statuses": {"tape": "tape"},
+    "lulds": {"tape": "tape"},
+    "imbalances": {"price": "price", "tape": "tape"},
+    "crypto_books": {},
+    "news": {"id": "id"},
 }
 
 
@@ -105,6 +114,9 @@ class _Extra(NamedTuple):
     seq: int
     fault: str
     text: str
+    kind: str = "unknown"
+    symbol: str = ""
+    event_ns: int | None = None
 
 
 class Truth:
@@ -151,6 +163,13 @@ class Truth:
         self._pending.append(_Extra(place, self.messages, fault, text))
         self.messages += 1
 
+    def book(self, place: Place, book: WholeBook) -> None:
+        """Note a whole order book that was made for one listener."""
+        text = JsonV2().book(book).decode()
+        about = (CryptoBook.kind, book.symbol, book.event_ns)
+        self._pending.append(_Extra(place, self.messages, "", text, *about))
+        self.messages += 1
+
     def flush(self) -> None:
         """Make columns of all that was noted so far, and keep or write them; in any thread."""
         with self._writing:
@@ -181,7 +200,7 @@ class Truth:
     def _expand(self, notes: list[_Rows] | list[_Extra]) -> pa.Table:
         first = notes[0]
         if isinstance(first, _Extra):
-            return _unknown(first)
+            return _extra(first)
         noted = [note for note in notes if isinstance(note, _Rows)]
         lane, tape = first.lane, first.lane.encoded.tape
         rows, of_note = _heard_rows(lane, noted)
@@ -284,7 +303,7 @@ def _begins(*keys: Ints) -> Ints:
     return begins
 
 
-def _unknown(noted: _Extra) -> pa.Table:
+def _extra(noted: _Extra) -> pa.Table:
     place = noted.place
     values = {name: None for name, _ in _TAPE_COLUMNS} | {
         "seq": noted.seq,
@@ -294,8 +313,9 @@ def _unknown(noted: _Extra) -> pa.Table:
         "place": 0,
         "row": -1,
         "kind_row": -1,
-        "kind": "unknown",
-        "symbol": "",
+        "kind": noted.kind,
+        "symbol": noted.symbol,
+        "event_ns": noted.event_ns,
         "sent_ns": place.sent_ns,
         "sent_mono_ns": place.sent_mono_ns,
         "fault": noted.fault,

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ticktape.sim import framing
 from ticktape.sim.jsontext import (
     Column,
     Texts,
@@ -26,8 +27,9 @@ from ticktape.sim.jsontext import (
     split_codes,
     strings,
 )
+from ticktape.sim.orderbooks import WholeBook
 from ticktape.sim.states import ERRORS, Subscription
-from ticktape.sim.tape import TAPE_KINDS, Tape
+from ticktape.sim.tape import TAPE_KINDS, Ints, Tape
 from ticktape.sim.wire_v2 import in_order
 
 EXCHANGES = {
@@ -49,9 +51,9 @@ def exchange_number(letter: str) -> str:
     return str(EXCHANGES.get(letter, 0))
 
 
-def condition_numbers(codes: str) -> str:
+def condition_numbers(codes: str | None) -> str:
     """Return conditions as a table keeps them, with v1's numbers; `@,F` becomes `0,14`."""
-    return ",".join(str(CONDITIONS.get(code, 0)) for code in split_codes(codes))
+    return ",".join(str(CONDITIONS.get(code, 0)) for code in split_codes(codes) or [])
 
 
 def tape_number(letter: str) -> str:
@@ -65,7 +67,9 @@ def _streams(prefix: str, rows: pa.Table) -> Texts:
 
 
 def _numbers_list(column: Column) -> Texts:
-    return by_value(column, lambda codes: f"[{condition_numbers(codes)}]")
+    return by_value(
+        column, lambda codes: "null" if codes is None else f"[{condition_numbers(codes)}]"
+    )
 
 
 def _quote(rows: pa.Table) -> Texts:
@@ -106,11 +110,9 @@ class JsonV1:
 
     name: ClassVar[str] = "v1"
     joins: ClassVar[bool] = False
-    opening: ClassVar[str] = ""
-    closing: ClassVar[str] = ""
 
     def __init__(self, *, binary: bool = False, text_ids: bool = False) -> None:
-        self.binary = binary
+        self.opcode = framing.BINARY if binary else framing.TEXT
         self._quote_mark = '"' if text_ids else ""
         self._messages = {"trades": self._trade, "quotes": _quote, "bars": _bar}
 
@@ -131,6 +133,23 @@ class JsonV1:
     def elements(self, tape: Tape, start: int, stop: int) -> Texts:
         """Return the message of each row from `start` to `stop`; empty for what v1 has not."""
         return in_order(tape, start, stop, dict(self._messages))
+
+    def payload(self, messages: list[bytes]) -> bytes:
+        """Return the payload of the frame that carries this one message."""
+        (message,) = messages
+        return message
+
+    def payloads(self, elements: Texts, ends: Ints) -> Texts:
+        """Return the payload of each frame; `ends` must leave one message to each."""
+        return elements
+
+    def book(self, book: WholeBook) -> bytes:
+        """Return nothing: v1 has no order books, and no channel for them."""
+        raise AssertionError("v1 has no order books")
+
+    def text(self, payload: bytes) -> str:
+        """Return a payload as text."""
+        return payload.decode(errors="replace")
 
     def heard(self, tape: Tape, subscription: Subscription) -> "np.typing.NDArray[np.bool_]":
         """Return for each row whether `subscription` hears it."""

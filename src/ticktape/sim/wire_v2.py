@@ -1,119 +1,33 @@
-"""Rows of a tape -> the JSON of Alpaca's v2 stock stream, as the real server prints it.
+"""Rows of a tape -> the messages of the v2 streams, in JSON and in MessagePack, as the server's.
 
-`T` comes first and the keys in the order seen on the wire; ids and sizes are never printed as
-floats; a frame is always an array.
+Both have the same keys in the same order, ids and sizes are never floats where the venue's are
+none; a frame is always an array.
 
-Source: reference/alpaca.md §2, whose orders of keys were read off real frames.
+Source: reference/alpaca.md §1.4 for the encodings, and `layouts` for the messages.
 """
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import ClassVar
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ticktape.sim.jsontext import (
-    Texts,
-    code_lists,
-    instants,
-    integers,
-    numbers,
-    objects,
-    row_numbers,
-    strings,
-)
+from ticktape.records import CryptoBook
+from ticktape.sim import framing, jsontext, packed
+from ticktape.sim.families import CRYPTO
+from ticktape.sim.jsontext import Texts, choose, flat, objects, row_numbers
+from ticktape.sim.layouts import LAYOUTS, Layout
+from ticktape.sim.orderbooks import WholeBook
+from ticktape.sim.packed import Pieces
 from ticktape.sim.states import ERRORS, Subscription
-from ticktape.sim.tape import Tape
-
-
-def _trade(rows: pa.Table) -> Texts:
-    return objects(
-        '{"T":"t","S":', strings(rows["symbol"]),
-        ',"i":', integers(rows["id"]),
-        ',"x":', strings(rows["exchange"]),
-        ',"p":', numbers(rows["price"]),
-        ',"s":', integers(rows["size"]),
-        ',"c":', code_lists(rows["conditions"]),
-        ',"z":', strings(rows["tape"]),
-        ',"t":"', instants(rows["event_ns"]), '"}',
-    )  # fmt: skip
-
-
-def _quote(rows: pa.Table) -> Texts:
-    return objects(
-        '{"T":"q","S":', strings(rows["symbol"]),
-        ',"bx":', strings(rows["bid_exchange"]),
-        ',"bp":', numbers(rows["bid_price"]),
-        ',"bs":', integers(rows["bid_size"]),
-        ',"ax":', strings(rows["ask_exchange"]),
-        ',"ap":', numbers(rows["ask_price"]),
-        ',"as":', integers(rows["ask_size"]),
-        ',"c":', code_lists(rows["conditions"]),
-        ',"z":', strings(rows["tape"]),
-        ',"t":"', instants(rows["event_ns"]), '"}',
-    )  # fmt: skip
-
-
-_BAR_TYPES = {"minute": '{"T":"b","S":', "updated": '{"T":"u","S":', "day": '{"T":"d","S":'}
-
-
-def _bar(rows: pa.Table) -> Texts:
-    heads = pa.array([_BAR_TYPES[str(span)] for span in rows["span"].to_pylist()], pa.string())
-    return objects(
-        heads, strings(rows["symbol"]),
-        ',"o":', numbers(rows["open"]),
-        ',"h":', numbers(rows["high"]),
-        ',"l":', numbers(rows["low"]),
-        ',"c":', numbers(rows["close"]),
-        ',"v":', integers(rows["volume"]),
-        ',"t":"', instants(rows["event_ns"]),
-        '","n":', integers(rows["trade_count"]),
-        ',"vw":', numbers(rows["vwap"]), "}",
-    )  # fmt: skip
-
-
-def _correction(rows: pa.Table) -> Texts:
-    return objects(
-        '{"T":"c","S":', strings(rows["symbol"]),
-        ',"x":', strings(rows["exchange"]),
-        ',"oi":', integers(rows["original_id"]),
-        ',"op":', numbers(rows["original_price"]),
-        ',"os":', integers(rows["original_size"]),
-        ',"oc":', code_lists(rows["original_conditions"]),
-        ',"ci":', integers(rows["corrected_id"]),
-        ',"cp":', numbers(rows["corrected_price"]),
-        ',"cs":', integers(rows["corrected_size"]),
-        ',"cc":', code_lists(rows["corrected_conditions"]),
-        ',"z":', strings(rows["tape"]),
-        ',"t":"', instants(rows["event_ns"]), '"}',
-    )  # fmt: skip
-
-
-def _cancel(rows: pa.Table) -> Texts:
-    return objects(
-        '{"T":"x","S":', strings(rows["symbol"]),
-        ',"i":', integers(rows["id"]),
-        ',"x":', strings(rows["exchange"]),
-        ',"p":', numbers(rows["price"]),
-        ',"s":', integers(rows["size"]),
-        ',"a":', strings(rows["action"]),
-        ',"z":', strings(rows["tape"]),
-        ',"t":"', instants(rows["event_ns"]), '"}',
-    )  # fmt: skip
-
-
-MESSAGES: dict[str, Callable[[pa.Table], Texts]] = {
-    "trades": _trade,
-    "quotes": _quote,
-    "bars": _bar,
-    "corrections": _correction,
-    "cancels": _cancel,
-}
+from ticktape.sim.tape import COLUMNS, Ints, Tape
 
 
 def in_order(
-    tape: Tape, start: int, stop: int, messages: dict[str, Callable[[pa.Table], Texts]]
+    tape: Tape, start: int, stop: int, messages: Mapping[str, Callable[[pa.Table], Texts]]
 ) -> Texts:
     """Return the messages of rows `start` to `stop`; rows of a kind without one are empty texts."""
     parts, places = [], []
@@ -131,30 +45,79 @@ def in_order(
     return pa.concat_arrays(parts).take(row_numbers(back))
 
 
-class JsonV2:
-    """The v2 stock stream in JSON: text frames, each an array of one or more messages."""
-
-    name: ClassVar[str] = "v2"
+class _WireV2(ABC):
     joins: ClassVar[bool] = True
-    opening: ClassVar[str] = "["
-    closing: ClassVar[str] = "]"
-    binary: ClassVar[bool] = False
 
     def elements(self, tape: Tape, start: int, stop: int) -> Texts:
         """Return the message of each row from `start` to `stop`."""
-        return in_order(tape, start, stop, MESSAGES)
+        layouts = LAYOUTS[tape.family]
+        makers = {kind: partial(self.messages, layout) for kind, layout in layouts.items()}
+        return in_order(tape, start, stop, makers)
+
+    @abstractmethod
+    def messages(self, layout: Layout, rows: pa.Table) -> Texts:
+        """Return the message of each row of one kind."""
+
+    @abstractmethod
+    def payload(self, messages: list[bytes]) -> bytes:
+        """Return the payload of the frame that carries these messages."""
 
     def heard(self, tape: Tape, subscription: Subscription) -> "np.typing.NDArray[np.bool_]":
         """Return for each row whether `subscription` hears it."""
         return tape.mask(subscription)
 
-    def control(self, message: object) -> bytes:
-        """Return a control message as the payload of its frame."""
-        return msgspec.json.encode(message)
+    def book(self, book: WholeBook) -> bytes:
+        """Return the payload of a frame with a whole order book."""
+        (message,) = self.messages(LAYOUTS[CRYPTO][CryptoBook.kind], book_row(book)).to_pylist()
+        return self.payload([message if isinstance(message, bytes) else str(message).encode()])
 
     def error(self, code: int) -> object:
         """Return the control message of an error."""
         return [{"T": "error", "code": code, "msg": ERRORS.get(code, "internal error")}]
+
+    def wire_codes(self, table: pa.Table) -> pa.Table:
+        """Return the truth's columns as this protocol writes them; here as they are."""
+        return table
+
+
+def book_row(book: WholeBook) -> pa.Table:
+    """Return a whole book as the row of a tape."""
+    row: dict[str, object] = {"symbol": book.symbol, "event_ns": book.event_ns, "reset": True}
+    for name, side in (("bid", book.bids), ("ask", book.asks)):
+        row[f"{name}_prices"] = [price for price, _ in side]
+        row[f"{name}_sizes"] = [size for _, size in side]
+    return pa.Table.from_pylist([row], schema=COLUMNS[CryptoBook.kind])
+
+
+class JsonV2(_WireV2):
+    """The v2 streams in JSON: text frames, each an array of one or more messages."""
+
+    name: ClassVar[str] = "v2"
+    opcode: ClassVar[int] = framing.TEXT
+
+    def messages(self, layout: Layout, rows: pa.Table) -> Texts:
+        """Return the message of each row of one kind."""
+        return jsontext.messages(layout, rows)
+
+    def payload(self, messages: list[bytes]) -> bytes:
+        """Return the payload of the frame that carries these messages."""
+        return b"[" + b",".join(messages) + b"]"
+
+    def payloads(self, elements: Texts, ends: Ints) -> Texts:
+        """Return the payload with the messages between each two `ends`, empty without any."""
+        counts = np.diff(ends)
+        if len(counts) == len(elements) and counts.all():
+            return objects("[", elements, "]")
+        full = objects("[", jsontext.grouped(elements, ends), "]")
+        return flat(choose(pa.array(counts == 0), "", full))
+
+    def control(self, message: object) -> bytes:
+        """Return a control message as the payload of its frame."""
+        return msgspec.json.encode(message)
+
+    def text(self, payload: bytes) -> str:
+        """Return a payload as text."""
+        return payload.decode(errors="replace")
 
     def with_field(self, element: bytes, name: str, value: str) -> bytes:
         """Return a message with one field more than the protocol knows."""
@@ -168,6 +131,45 @@ class JsonV2:
         """Return a payload that is no JSON."""
         return b'[{"T":"t","S":"SPY","i":12'
 
-    def wire_codes(self, table: pa.Table) -> pa.Table:
-        """Return the truth's columns as this protocol writes them; here as they are."""
-        return table
+
+class PackedV2(_WireV2):
+    """The v2 streams in MessagePack: binary frames, each an array of one or more messages."""
+
+    name: ClassVar[str] = "v2 packed"
+    opcode: ClassVar[int] = framing.BINARY
+
+    def messages(self, layout: Layout, rows: pa.Table) -> Pieces:
+        """Return the message of each row of one kind."""
+        return packed.messages(layout, rows)
+
+    def payload(self, messages: list[bytes]) -> bytes:
+        """Return the payload of the frame that carries these messages."""
+        return packed.array_head(len(messages)) + b"".join(messages)
+
+    def payloads(self, elements: Pieces, ends: Ints) -> Pieces:
+        """Return the payload with the messages between each two `ends`, empty without any."""
+        nothing = pa.scalar(b"", pa.binary())
+        return flat(choose(pa.array(np.diff(ends) == 0), nothing, packed.arrays(elements, ends)))
+
+    def control(self, message: object) -> bytes:
+        """Return a control message as the payload of its frame."""
+        return msgspec.msgpack.encode(message)
+
+    def text(self, payload: bytes) -> str:
+        """Return a payload as JSON; one that cannot be read as the text nearest to its bytes."""
+        try:
+            return msgspec.json.encode(msgspec.msgpack.decode(payload)).decode()
+        except ValueError:  # msgspec's own errors are such, and those of texts that are no UTF-8
+            return payload.decode(errors="replace")
+
+    def with_field(self, element: bytes, name: str, value: str) -> bytes:
+        """Return a message with one field more than the protocol knows."""
+        return packed.with_field(element, name, value)
+
+    def unknown(self, padding: int) -> bytes:
+        """Return the payload of a frame with one message of a type that nobody knows."""
+        return msgspec.msgpack.encode([{"T": "zz", "S": "SPY", "note": "x" * padding}])
+
+    def malformed(self) -> bytes:
+        """Return a payload that ends too early."""
+        return self.unknown(0)[:-1]

@@ -1,0 +1,181 @@
+"""Alpaca's trades, quotes, bars and crypto books as records and columns, for both encodings.
+
+Nothing here may change a number: prices are the float64 that the venue's text parses to, times keep
+their nanoseconds.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+from ticktape.decoders.alpaca_messages import (
+    BarWire,
+    CryptoBookWire,
+    LevelWire,
+    QuoteWire,
+    TradeWire,
+)
+from ticktape.decoders.columns import float_lists, floats, ints, texts
+from ticktape.decoders.conditions import Conditions
+from ticktape.decoders.instants import Column
+from ticktape.decoders.packed import moments
+from ticktape.decoders.projection import Shape
+from ticktape.records import Bar, CryptoBook, Quote, Trade
+
+
+class PriceRows:
+    """The shapes by their `T`; `instant` reads one time in the form that the encoding has."""
+
+    def __init__(self, instant: Callable[[Any], int], conditions: Conditions) -> None:
+        self._instant = instant
+        self._conditions = conditions
+        bar = Shape("bars", self._bar, _bar_columns)
+        self.shapes: dict[str, Shape] = {
+            "t": Shape("trades", self._trade, self._trade_columns),
+            "q": Shape("quotes", self._quote, self._quote_columns),
+            "b": bar,
+            "u": bar,
+            "d": bar,
+            "o": Shape("crypto_books", self._book, _book_columns),
+        }
+
+    def _trade(
+        self, w: TradeWire[Any], feed: str, recv_ns: int, epoch: int, seq: int, index: int
+    ) -> Trade:
+        return Trade(
+            feed=feed,
+            symbol=w.S,
+            event_ns=self._instant(w.t),
+            recv_ns=recv_ns,
+            epoch=epoch,
+            seq=seq,
+            index=index,
+            price=w.p,
+            size=w.s,
+            exchange=w.x or "",
+            id=w.i,
+            conditions=self._conditions[bytes(w.c)],
+            tape=w.z or "",
+            taker_side=w.tks or "",
+        )
+
+    def _trade_columns(self, wires: list[TradeWire[Any]]) -> list[Column]:
+        return [
+            texts([w.S for w in wires]),
+            moments([w.t for w in wires]),
+            floats([w.p for w in wires]),
+            floats([w.s for w in wires]),
+            texts([w.x for w in wires]),
+            ints([w.i for w in wires]),
+            texts(self._conditions.joined([w.c for w in wires])),
+            texts([w.z for w in wires]),
+            texts([w.tks for w in wires]),
+        ]
+
+    def _quote(
+        self, w: QuoteWire[Any], feed: str, recv_ns: int, epoch: int, seq: int, index: int
+    ) -> Quote:
+        return Quote(
+            feed=feed,
+            symbol=w.S,
+            event_ns=self._instant(w.t),
+            recv_ns=recv_ns,
+            epoch=epoch,
+            seq=seq,
+            index=index,
+            bid_price=w.bp,
+            bid_size=w.bs,
+            bid_exchange=w.bx or "",
+            ask_price=w.ap,
+            ask_size=w.as_,
+            ask_exchange=w.ax or "",
+            conditions=self._conditions[bytes(w.c)],
+            tape=w.z or "",
+        )
+
+    def _quote_columns(self, wires: list[QuoteWire[Any]]) -> list[Column]:
+        return [
+            texts([w.S for w in wires]),
+            moments([w.t for w in wires]),
+            floats([w.bp for w in wires]),
+            floats([w.bs for w in wires]),
+            texts([w.bx for w in wires]),
+            floats([w.ap for w in wires]),
+            floats([w.as_ for w in wires]),
+            texts([w.ax for w in wires]),
+            texts(self._conditions.joined([w.c for w in wires])),
+            texts([w.z for w in wires]),
+        ]
+
+    def _bar(
+        self, w: BarWire[Any], feed: str, recv_ns: int, epoch: int, seq: int, index: int
+    ) -> Bar:
+        return Bar(
+            feed=feed,
+            symbol=w.S,
+            event_ns=self._instant(w.t),
+            recv_ns=recv_ns,
+            epoch=epoch,
+            seq=seq,
+            index=index,
+            span=w.span,
+            open=w.o,
+            high=w.h,
+            low=w.l,
+            close=w.c,
+            volume=w.v,
+            trade_count=w.n,
+            vwap=w.vw,
+        )
+
+    def _book(
+        self, w: CryptoBookWire[Any], feed: str, recv_ns: int, epoch: int, seq: int, index: int
+    ) -> CryptoBook:
+        bids, asks = w.b or (), w.a or ()
+        return CryptoBook(
+            feed=feed,
+            symbol=w.S,
+            event_ns=self._instant(w.t),
+            recv_ns=recv_ns,
+            epoch=epoch,
+            seq=seq,
+            index=index,
+            reset=w.r or False,
+            bid_prices=tuple([level.p for level in bids]),
+            bid_sizes=tuple([level.s for level in bids]),
+            ask_prices=tuple([level.p for level in asks]),
+            ask_sizes=tuple([level.s for level in asks]),
+        )
+
+
+def _bar_columns(wires: list[BarWire[Any]]) -> list[Column]:
+    return [
+        texts([w.S for w in wires]),
+        moments([w.t for w in wires]),
+        texts([w.span for w in wires]),
+        floats([w.o for w in wires]),
+        floats([w.h for w in wires]),
+        floats([w.l for w in wires]),
+        floats([w.c for w in wires]),
+        floats([w.v for w in wires]),
+        ints([w.n for w in wires]),
+        floats([w.vw for w in wires]),
+    ]
+
+
+def _book_columns(wires: list[CryptoBookWire[Any]]) -> list[Column]:
+    return [
+        texts([w.S for w in wires]),
+        moments([w.t for w in wires]),
+        pa.array([w.r or False for w in wires], pa.bool_()),
+        *_side_columns([w.b or [] for w in wires]),
+        *_side_columns([w.a or [] for w in wires]),
+    ]
+
+
+def _side_columns(sides: list[list[LevelWire]]) -> tuple[Column, Column]:
+    return (
+        float_lists([[level.p for level in side] for side in sides]),
+        float_lists([[level.s for level in side] for side in sides]),
+    )

@@ -1,0 +1,80 @@
+"""The last-value child on order books: what a damaged journal took away ends them."""
+
+import threading
+
+import pytest
+
+from ticktape.directory import RunDirectory
+from ticktape.journal import Writer
+from ticktape.lastvalue import LastValues
+from ticktape.recorder.last_child import LastChild
+from ticktape.recorder.task import FeedPlace, LastTask
+
+WHOLE = b'[{"T":"o","S":"BTC/USD","t":"2026-11-20T15:00:00Z","b":[],"a":[{"p":11,"s":2}],"r":true}]'
+CHANGE = b'[{"T":"o","S":"BTC/USD","t":"2026-11-20T15:00:01Z","b":[{"p":%d,"s":1}],"a":[]}]'
+
+
+class FakeParent:
+    def __init__(self):
+        self.leave = threading.Event()
+        self.leave.set()
+        self.orphaned = False
+
+    def listen(self):
+        pass
+
+    def tell(self, event, **content):
+        pass
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return RunDirectory(tmp_path)
+
+
+def write(directory, frames):
+    with Writer(directory.journal("crypto"), directory.positions("crypto")) as writer:
+        for recv_ns, frame in enumerate(frames, 1):
+            writer.append([frame], recv_ns, recv_ns)
+
+
+def follow(directory):
+    """Run the child to the end of the journal; the book that its readers see then."""
+    task = LastTask("run", str(directory.root), [FeedPlace("crypto", "alpaca")])
+    child = LastChild(task, FakeParent())
+    try:
+        child.run()
+    finally:
+        child.close()
+    with LastValues(directory.last) as last:
+        return last["crypto", "BTC/USD"].order_book
+
+
+def damage(directory, found):
+    """Flip a bit behind `found` in the journal."""
+    for path in sorted(directory.journal("crypto").iterdir()):
+        content = bytearray(path.read_bytes())
+        if found in content:
+            content[content.index(found)] ^= 1
+            path.write_bytes(content)
+            return
+    raise AssertionError(found)
+
+
+def test_a_book_of_a_whole_journal_is_valid(directory):
+    write(directory, [WHOLE, CHANGE % 8, CHANGE % 9])
+    assert follow(directory).bids() == ((9.0, 1.0), (8.0, 1.0))
+
+
+def test_a_damaged_block_ends_the_book_until_the_next_whole_one(directory):
+    write(directory, [WHOLE, CHANGE % 8, CHANGE % 9])
+    damage(directory, b'"p":8')
+    book = follow(directory)
+    assert (book.is_valid, book.bids()) == (False, ())
+    assert (book.invalid_since_ns, book.recv_ns) == (1, 3)
+
+
+def test_a_whole_book_behind_the_damage_is_valid(directory):
+    write(directory, [WHOLE, CHANGE % 8, WHOLE, CHANGE % 9])
+    damage(directory, b'"p":8')
+    assert follow(directory).bids() == ((9.0, 1.0),)
