@@ -312,6 +312,12 @@ def test_a_book_without_a_place_or_a_name_that_fits_is_counted(path):
         assert is_accounted_for(statistics)
 
 
+def test_a_name_that_is_no_text_raises_nothing(path):
+    with LastValueWriter(path, BOOT, 8) as writer, LastValues(path) as last:
+        writer.update([whole(1, symbol="\ud800"), gap(2)])
+        assert not last["?"].order_book.is_valid
+
+
 def test_an_unfit_number_keeps_what_the_cell_had(path):
     with LastValueWriter(path, BOOT, 8) as writer, LastValues(path) as last:
         writer.update([whole(1)])

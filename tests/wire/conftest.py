@@ -369,7 +369,8 @@ def as_sent(kind, rows, *, from_table=False):
     other = TABLE_NAMES.get(kind, {}) if from_table else {}
     found = []
     for row in rows:
-        row = row | {"kind": kind}
+        # Null on the wire is an empty text in the table.
+        row = row | {"kind": kind, "conditions": row.get("conditions") or ""}
         found.append(tuple(row[other.get(name, name)] for name in names))
     return found
 

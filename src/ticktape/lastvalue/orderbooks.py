@@ -153,16 +153,17 @@ class OrderBookWriter:
         """Take a record in; the books that it changed, each to be placed."""
         return self._books.update(record)
 
-    def place(self, feed: bytes, symbol: bytes) -> bytes:
+    def place(self, key: Key, feed: bytes, symbol: bytes) -> bytes:
         """The payload of a book's cell, after its whole went into its slot.
+
+        `feed` and `symbol` are what `key_text` made of the key.
 
         Raises:
             struct.error, OverflowError: a number is outside its field.
         """
-        names = text_of(feed), text_of(symbol)
-        book = self._books.get(*names)
+        book = self._books.get(*key)
         assert book is not None
-        image = book.image(*names)
+        image = book.image(*key)
         if not image.is_valid:
             return encode_order_book(image, feed, symbol, NO_SLOT)
         slot = self._images.slot(owner_of(feed, symbol, CellKind.ORDER_BOOK))

@@ -40,6 +40,7 @@ from ticktape.lastvalue.layout import (
 from ticktape.lastvalue.mapfile import Mapping, open_for_writing, wipe
 from ticktape.lastvalue.orderbooks import OrderBookWriter
 from ticktape.lastvalue.statistics import COUNTERS, Statistics, load_statistics, store_counters
+from ticktape.orderbook import Key
 from ticktape.records import (
     Bar,
     Book,
@@ -72,9 +73,10 @@ _KNOWN: Final = frozenset(int(kind) for kind in CellKind)
 class _Cell:
     """A cell as its writer knows it: where it is, what it holds, and whether that is written."""
 
-    __slots__ = ("feed", "is_pending", "kind", "newest", "number", "symbol")
+    __slots__ = ("feed", "is_pending", "key", "kind", "newest", "number", "symbol")
 
-    def __init__(self, number: int, feed: bytes, symbol: bytes, kind: int) -> None:
+    def __init__(self, number: int, key: Key, feed: bytes, symbol: bytes, kind: int) -> None:
+        self.key = key
         self.number = number  # -1 until it is first written
         self.feed = feed
         self.symbol = symbol
@@ -222,7 +224,9 @@ class LastValueWriter:
         if feed_key is None or symbol_key is None:
             self._counters["oversize"] += 1
             return None
-        cell = self._cells[feed, symbol, kind] = _Cell(-1, feed_key, symbol_key, kind)
+        cell = self._cells[feed, symbol, kind] = _Cell(
+            -1, (feed, symbol), feed_key, symbol_key, kind
+        )
         return cell
 
     def _write(self, cell: _Cell) -> None:
@@ -273,7 +277,7 @@ class LastValueWriter:
     def _write_order_book(self, cell: _Cell) -> None:
         is_change, cell.newest = cell.newest is not None, None
         try:
-            payload = self._order_books.place(cell.feed, cell.symbol)
+            payload = self._order_books.place(cell.key, cell.feed, cell.symbol)
         except (struct.error, OverflowError):
             self._counters["unfit"] += is_change
             return
@@ -373,6 +377,6 @@ def _take_cell(mapping: Mapping, number: int) -> _Cell | None:
     feed_key, symbol_key = key_text(feed, FEED_BYTES), key_text(symbol, SYMBOL_BYTES)
     if feed_key is None or symbol_key is None or kind not in _KNOWN:
         return None
-    cell = _Cell(number, feed_key, symbol_key, kind)
+    cell = _Cell(number, (feed, symbol), feed_key, symbol_key, kind)
     cell.newest = decode(payload)
     return cell
