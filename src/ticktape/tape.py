@@ -94,15 +94,17 @@ class Tape:
             self._last = LastValues(self._directory.last)
         return self._last
 
-    def sql(self, text: str) -> pa.Table:
+    def sql(self, text: str, *, as_of: Instant | None = None) -> pa.Table:
         """Ask the tables in DuckDB's SQL, each journaled row once.
 
-        Views and columns: docs/reference/tables.md.
+        Views and columns: docs/reference/tables.md. With `as_of` they show what had been received
+        by then, as it was known then: a trade that was cancelled later stands.
 
         Raises:
             TickTapeError: DuckDB refuses it; `hint` names what there is.
+            ConfigError: `as_of` is no instant.
         """
-        con = connect_run(self._directory)
+        con = connect_run(self._directory, None if as_of is None else instant_ns(as_of))
         try:
             return run_sql(con, text)
         finally:

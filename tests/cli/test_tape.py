@@ -119,3 +119,12 @@ def test_a_moment_keeps_its_nanoseconds(given, ns):
 def test_a_text_that_is_no_moment_is_refused(given):
     with pytest.raises(ConfigError, match="no moment"):
         instant_ns(given)
+
+
+def test_sql_as_of_a_moment_shows_what_had_been_received_by_then(tape):
+    count = "select count(*) as n from trades"
+    received = tape.sql("select min(recv_ns) as first, max(recv_ns) as last from trades")
+    first, last = (received[name][0].as_py() for name in ("first", "last"))
+    assert tape.sql(count, as_of=first - 1)["n"][0].as_py() == 0
+    half = tape.sql(count, as_of=(first + last) // 2)["n"][0].as_py()
+    assert 0 < half < tape.sql(count, as_of=last)["n"][0].as_py() == tape.trades().num_rows
