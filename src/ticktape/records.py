@@ -275,8 +275,9 @@ class Gap(Record, frozen=True, gc=False, kw_only=True):
     """What the venue did not send us, or we were not there to hear.
 
     `event_ns` equals `from_ns`; `to_ns` is None while it lasts. `symbol` is empty when all of the
-    feed is meant. `state` is open, healing, healed or unhealable; `planned` says that we stopped on
-    purpose.
+    feed is meant, and so is `channels`, which else names those channels of the symbol that are
+    meant, in the config's words and joined by commas. `state` is open, healing, healed or
+    unhealable; `planned` says that we stopped on purpose.
     """
 
     kind: ClassVar[str] = "gaps"
@@ -286,6 +287,7 @@ class Gap(Record, frozen=True, gc=False, kw_only=True):
     cause: str
     planned: bool = False
     state: str = "open"
+    channels: str = ""
 
 
 class Unknown(Record, frozen=True, gc=False, kw_only=True):

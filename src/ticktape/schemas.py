@@ -135,6 +135,7 @@ _OWN: dict[str, list[tuple[str, pa.DataType]]] = {
         ("cause", pa.string()),
         ("planned", pa.bool_()),
         ("state", pa.string()),
+        ("channels", pa.string()),
     ],
     "decisions": [
         ("decision", pa.string()),

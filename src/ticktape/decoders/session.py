@@ -1,8 +1,8 @@
 """Gaps out of the session entries that a feed writes beside the venue's messages.
 
 A session entry is JSON: {"event": ..., "gap": {...}} or {"event": ..., "gaps": [...]}, each gap
-with `from_ns`, and `to_ns`, `cause`, `planned`, `symbol`, `state` as known. A malformed one must
-never raise here: it is counted.
+with `from_ns`, and `to_ns`, `cause`, `planned`, `symbol`, `channels`, `state` as known. A malformed
+one must never raise here: it is counted.
 """
 
 from typing import Annotated
@@ -21,6 +21,7 @@ class _GapWire(msgspec.Struct, frozen=True):
     planned: bool = False
     symbol: str = ""
     state: str = "open"
+    channels: str = ""
 
 
 class _SessionWire(msgspec.Struct, frozen=True):
@@ -54,6 +55,7 @@ def session_gaps(payload: bytes, feed: str, recv_ns: int, epoch: int, seq: int) 
             cause=gap.cause,
             planned=gap.planned,
             state=gap.state,
+            channels=gap.channels,
         )
         for index, gap in enumerate(found)
     ]
