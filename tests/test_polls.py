@@ -255,7 +255,7 @@ def test_no_counts_make_a_negative_or_endless_estimate(polls, data):
     ("share", "late_ms"), [(0.05, 8), (0.1, 8), (0.2, 5), (0.3, 2), (0.01, 99)]
 )
 def test_on_a_busy_machine_many_polls_are_late_and_the_estimate_holds(changes, share, late_ms):
-    """Within 0.06 for each seen change, wherever up to one for each is missed in pauses."""
+    """Within 0.07 for each seen change, wherever up to one for each is missed in pauses."""
     times = changes(200, 100, 7)
     rng = np.random.default_rng(5)
     at_ns = times[0] + np.arange(0, times[-1] - times[0], 2 * MS)
@@ -264,7 +264,7 @@ def test_on_a_busy_machine_many_polls_are_late_and_the_estimate_holds(changes, s
     totals, states = poll(times, 2 * MS, 11, np.array(sorted(pauses)))
     missed = states - totals.changed
     assert missed > 0.05 * totals.changed
-    assert abs(totals.missed - missed) <= 0.06 * totals.changed
+    assert abs(totals.missed - missed) <= 0.07 * totals.changed
 
 
 @pytest.mark.parametrize("changes", [poisson, regular, real])

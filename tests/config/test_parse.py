@@ -264,6 +264,14 @@ def test_each_fault_of_a_strategy_names_its_cure(tmp_path, lines, cure):
     assert cure in fault
 
 
+@pytest.mark.parametrize(
+    "value", ["[" * 50_000, "1" * 5_000], ids=["lists in lists", "a number of 5,000 digits"]
+)
+def test_text_that_breaks_the_reader_of_toml_is_a_fault_like_any_other(value):
+    (fault,) = faults(FEED + f"quotes = {value}")
+    assert fault.startswith("is not TOML: ")
+
+
 def test_text_that_is_not_toml_says_the_line():
     (fault,) = faults(FEED + "quotes = [AAPL]")
     assert fault.startswith("is not TOML: ")

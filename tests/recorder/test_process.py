@@ -268,7 +268,8 @@ def test_a_child_that_reads_nothing_never_stops_who_tells_it(child):
         made.change(TASK, encode_channels({"trades": symbols}))
     made.leave()
 
-    assert len(made._teller._lines) <= 2
+    # Its task, one change, and the word to leave.
+    assert len(made._teller._lines) <= 3
     made.kill()
     assert made.is_gone()
 

@@ -41,15 +41,44 @@ def test_a_request_arrives_and_its_answer_comes_back_and_nothing_stays(asker, re
     assert left(place) == []
 
 
-def test_a_request_is_taken_once_even_where_it_cannot_be_removed(asker, recorder, monkeypatch):
+def test_a_request_is_not_taken_before_it_can_be_removed_and_then_once(
+    asker, recorder, monkeypatch
+):
+    """Else one that stays would be done again every minute."""
+
     def refuse(path):
         raise PermissionError(13, "it is lent to somebody")
 
     name = asker.ask(Request("sip"))
-    monkeypatch.setattr(os, "unlink", refuse)
+    with monkeypatch.context() as lent:
+        lent.setattr(os, "unlink", refuse)
+        assert recorder.take() == []
 
     assert [found for found, _ in recorder.take()] == [name]
     assert recorder.take() == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"feed": "\xff\xfe"}',
+        b"[" * 100_000,
+        b"",
+        b'{"feed": "sip", "add": {"trades": [' + b"[" * 100_000,
+    ],
+    ids=["no UTF-8", "nested", "empty", "nested in a request"],
+)
+def test_no_content_of_a_request_ends_the_recorder(recorder, place, content):
+    place.mkdir(parents=True)
+    (place / "1.ask.json").write_bytes(content)
+    assert recorder.take() == [("1", None)]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with a name are not for this system")
+def test_a_pipe_in_place_of_a_request_does_not_make_the_recorder_wait(recorder, place):
+    place.mkdir(parents=True)
+    os.mkfifo(place / "1.ask.json")
+    assert recorder.take() == [("1", None)]
 
 
 def test_requests_are_taken_in_the_order_in_which_they_came(asker, recorder, monkeypatch):

@@ -76,7 +76,7 @@ def test_estimate_is_within_its_tolerance_where_it_claims_one(case, matched, rec
     assert polls.changed / polls.polls <= 0.5, "the case is made for what the estimate claims"
     # What tests/test_polls.py measures, and what chance adds to a few seconds of changes.
     chance = 2 * (missed + 1) ** 0.5
-    assert abs(polls.missed - missed) <= 0.06 * polls.changed + chance
+    assert abs(polls.missed - missed) <= 0.07 * polls.changed + chance
 
 
 def test_run_is_complete_and_every_image_is_in_the_table(recorded):

@@ -28,8 +28,8 @@ FEEDS = {
     "reaped": {"backoff_max_s": 0.5},
     "v1": {"kind": "alpaca_v1", "quotes": [], "bars": []},
     "too_long": {"max_frame_bytes": 1 << 20},
-    "no_answer": {"connect_timeout_s": 0.7, "backoff_max_s": 0.2},
-    "no_ack": {"connect_timeout_s": 0.7, "backoff_max_s": 0.2},
+    "no_answer": {"connect_timeout_s": 2.5, "backoff_max_s": 0.2},
+    "no_ack": {"connect_timeout_s": 2.5, "backoff_max_s": 0.2},
 }
 GREETING = b'[{"T":"success","msg":"connected"}]'
 LOGGED_IN = b'[{"T":"success","msg":"authenticated"}]'
@@ -216,7 +216,7 @@ def test_frame_that_is_too_long_names_the_cure(run):
 @pytest.mark.parametrize("feed", ["no_answer", "no_ack"])
 def test_login_without_an_answer_ends_and_is_tried_again(run, feed):
     downs = run.session(feed, "down")
-    assert {down["words"] for down in downs} == {"the venue did not answer the login within 0.7 s"}
+    assert {down["words"] for down in downs} == {"the venue did not answer the login within 2.5 s"}
     (gap,) = run.unplanned(feed)
     assert gap["from_ns"] == run.session(feed, "started")[0]["down_since_ns"]
     assert gap["to_ns"] == run.session(feed, "stopped")[0]["down_since_ns"]

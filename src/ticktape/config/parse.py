@@ -71,8 +71,9 @@ def parse_config(text: str, source: str, directory_base: Path) -> Config:
     """
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        # `from None`: from Python 3.14 on the error carries the whole text along.
+    except (ValueError, RecursionError) as error:
+        # Also a number of thousands of digits, or lists in lists without end, which Python's reader
+        # does not call a TOML error. `from None`: from 3.14 on it carries the whole text along.
         raise ConfigError(
             [f"{source}: is not TOML: {error}"],
             hint="Texts stand in quotes, lists in [ ], true and false are lower case.",

@@ -6,6 +6,7 @@ there, so that no half of one is ever read; and a request is taken once.
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from ticktape.recorder.parent import Channels
 
 _ASKED, _ANSWERED = ".ask.json", ".answer.json"
 _FORGET_NS = 60 * clock.NS_PER_S  # an answer that nobody has fetched by then
+_WITHOUT_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _BYTES_MAX = 64 << 20  # a feed that names every symbol of a market in every channel is far below
 
 
@@ -72,7 +74,7 @@ class RequestFolder:
         """The answer, once it is there."""
         try:
             return _answers.decode((self._folder / (name + _ANSWERED)).read_bytes())
-        except OSError:
+        except (OSError, ValueError, RecursionError):
             return None
 
     def forget(self, name: str) -> bool:
@@ -88,17 +90,24 @@ class RequestFolder:
         found = []
         for file in self._names():
             name = file.removesuffix(_ASKED)
-            if file != name and name not in self._answered:
-                found.append((name, self._read(file)))
+            if file == name or name in self._answered:
+                continue
+            request = self._read(file)
+            # One that cannot be taken away would be done again and again: it is not done at all.
+            if self._remove(file):
+                found.append((name, request))
                 self._answered[name] = clock.monotonic_ns()
-                self._remove(file)
         return found
 
     def _read(self, file: str) -> Request | None:
         try:
-            with open(self._folder / file, "rb") as source:
+            # Whatever lies there may be no file at all, and must not make the recorder wait.
+            descriptor = os.open(self._folder / file, os.O_RDONLY | _WITHOUT_WAITING)
+            with open(descriptor, "rb") as source:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    return None
                 return _requests.decode(source.read(_BYTES_MAX))
-        except (OSError, msgspec.DecodeError):
+        except (OSError, ValueError, RecursionError):
             return None
 
     def answer(self, name: str, answer: Answer) -> None:
