@@ -141,7 +141,8 @@ async def _ours(port: int, frames: int, folder: Path) -> None:
     capture = Capture(
         CaptureConfig("bench", "run", 5, 60, 0, 30),
         socket,
-        lambda: protocol_maker("alpaca")("key", "secret", {"trades": ["*"]}),
+        lambda wanted: protocol_maker("alpaca")("key", "secret", wanted),
+        {"trades": ["*"]},
         writer,
         wall,
         on_written=on_written,

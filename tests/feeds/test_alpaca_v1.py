@@ -67,7 +67,8 @@ def test_stream_left_out_is_missing():
 @pytest.mark.parametrize("data", [{"streams": []}, {"streams": None}, {}, {"streams": ["T.IBM"]}])
 def test_acknowledgement_of_nothing_is_fatal(data):
     (fail,) = Venue().login().say("listening", **data)
-    assert fail.fatal and "nothing of the subscription was accepted" in fail.words
+    assert fail.fatal and fail.is_of_plan
+    assert "nothing of the subscription was accepted" in fail.words
 
 
 def test_later_acknowledgement_of_nothing_is_a_gap_and_no_end():
@@ -80,7 +81,8 @@ def test_later_acknowledgement_of_nothing_is_a_gap_and_no_end():
 def test_connection_limit_waits_and_tries_again():
     (fail,) = Venue().say("listening", error=TAKEN)
     assert isinstance(fail, Fail) and not fail.fatal
-    assert fail.code == 406 and fail.wait_s > 0 and "another session holds" in fail.words
+    assert fail.code == 406 and 0 < fail.wait_s < fail.wait_max_s <= 5.0
+    assert "another session holds" in fail.words
 
 
 def test_refused_request_is_fatal_with_the_venues_own_words():
@@ -186,3 +188,34 @@ def test_acknowledgement_before_the_login_is_a_notice_and_asks_for_nothing():
     venue = Venue()
     (notice,) = venue.say("listening", streams=STREAMS)
     assert isinstance(notice, Notice) and venue.sent == []
+
+
+@pytest.mark.parametrize(("before", "after"), [("AM.*", "AM.SPY"), ("AM.SPY", "AM.*")])
+def test_where_a_star_comes_or_goes_what_comes_is_asked_first_so_that_nobody_is_deaf(before, after):
+    venue = Venue().login()
+    venue.change(trades=["SPY", "IBM"], bars=[before[3:]])
+    held = ["T.SPY", "T.IBM", before]
+    while not venue.say("listening", streams=held):
+        pass
+    venue.sent.clear()
+    venue.change(trades=["SPY", "QQQ"], bars=[after[3:]])
+    for held in (["T.SPY", before], ["T.SPY", before, "T.QQQ", after]):
+        assert venue.say("listening", streams=held) == []
+    assert [(sent["action"], sent["data"]["streams"]) for sent in venue.sent] == [
+        ("unlisten", ["T.IBM"]),
+        ("listen", ["T.QQQ", after]),
+        ("unlisten", [before]),
+    ]
+    (told,) = venue.say("listening", streams=["T.SPY", "T.QQQ", after])
+    assert told.missing == {} and told.acknowledged["bars"] == [after[3:]]
+
+
+def test_words_of_a_refusal_are_told_up_to_a_bound():
+    (fail,) = Venue().login().say("listening", error="w" * 100_000)
+    assert "…" in fail.words and len(fail.words) < 1100
+
+
+def test_refusal_of_the_keys_while_data_flows_is_left_to_the_next_login():
+    venue = ready()
+    (fail,) = venue.say("authorization", action="authenticate", status="unauthorized")
+    assert isinstance(fail, Fail) and not fail.fatal

@@ -56,3 +56,10 @@ def test_venues_own_wait_is_kept_at_least():
 
 def test_thousand_failures_do_not_overflow():
     assert waits(3000)[-1] <= 30.0
+
+
+def test_venues_own_bound_is_kept_with_jitter_however_often_it_failed():
+    backoff = Backoff(30.0, random.Random(1))
+    found = [backoff.next_s(0.0, 0.5, 5.0) for _ in range(20)]
+    assert max(found) <= 5.0 and min(found) == 0.5 and len(set(found[10:])) > 5
+    assert backoff.next_s(0.0) >= 15.0, "another failure is not bounded"

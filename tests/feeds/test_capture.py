@@ -10,7 +10,8 @@ import pytest
 from ticktape import clock
 from ticktape.feeds.alpaca import AlpacaProtocol
 from ticktape.feeds.capture import Capture, CaptureConfig, _on_loop_error
-from ticktape.feeds.session import Session
+from ticktape.feeds.gapkeeper import Content
+from ticktape.feeds.session import Ending, Session
 from ticktape.feeds.socket import SocketConfig
 from ticktape.feeds.states import SessionState
 from ticktape.journal.reader import Reader
@@ -54,7 +55,8 @@ def make(place, **more):
     capture = Capture(
         CaptureConfig("feed", "run", 1.0, 0.0, 0.0, 0.01),
         settings["socket_config"],
-        lambda: AlpacaProtocol("key", "secret", {"trades": ["A"]}),
+        lambda wanted: AlpacaProtocol("key", "secret", wanted),
+        {"trades": ["A"]},
         writer,
         wall,
         on_written=lambda *row: written.append(row),
@@ -208,16 +210,15 @@ def test_data_of_a_symbol_that_was_removed_is_recorded_as_any_other(place):
 
 @pytest.mark.parametrize("when", ["before", "between"])
 def test_change_without_a_session_is_what_the_next_one_asks_for(place, monkeypatch, when):
-    made, changed = [], []
+    made = []
 
     class Protocol(AlpacaProtocol):
-        def __init__(self, *given):
-            super().__init__(*given)
-            made.append(self)
+        def __init__(self, key, secret, wanted):
+            super().__init__(key, secret, wanted)
+            made.append(wanted)
 
         def change(self, wanted):
-            changed.append((self, wanted))
-            return super().change(wanted)
+            raise AssertionError("there is no session to change")
 
     monkeypatch.setitem(globals(), "AlpacaProtocol", Protocol)
 
@@ -233,9 +234,9 @@ def test_change_without_a_session_is_what_the_next_one_asks_for(place, monkeypat
         capture.change({"trades": ["B"]})
     asyncio.run(capture.run())
     writer.close()
-    expected = made if when == "before" else made[1:]
     assert len(made) >= 3
-    assert changed == [(protocol, {"trades": ["B"]}) for protocol in expected]
+    assert made[0] == {"trades": ["B" if when == "before" else "A"]}
+    assert made[1:] == [{"trades": ["B"]}] * (len(made) - 1)
     # Before the run there is nothing that a reader would take for the start of one.
     events = [content.event for content in told]
     assert events[0] == "started" and events.count("changed") == (when == "between")
@@ -247,3 +248,39 @@ def test_capture_that_has_ended_takes_a_change_in_silence(place):
     writer.close()
     capture.change({"trades": ["B"]})
     assert told == []
+
+
+@pytest.mark.parametrize("stood", [False, True])
+@pytest.mark.parametrize("is_of_plan", [False, True])
+def test_subscription_that_is_refused_is_fatal_until_a_session_stood(place, stood, is_of_plan):
+    capture, writer, told, _ = make(place)
+    if stood:
+        running(capture)
+        capture._enter(capture._gaps.down(Content("down"), 1), SessionState.DOWN)
+    capture._state = SessionState.AUTHENTICATED  # of the next session
+    session = SimpleNamespace(ready_mono_ns=0)
+    capture._end_session(session, Ending("words", "hint", 405, True, is_of_plan=is_of_plan))
+    writer.close()
+    is_refused = not (stood and is_of_plan)
+    assert capture._state is (SessionState.REFUSED if is_refused else SessionState.DOWN)
+    assert (told[-1].event, told[-1].code) == ("refused" if is_refused else "down", 405)
+
+
+def test_venues_bound_of_the_wait_is_kept(place, monkeypatch):
+    capture, writer, _, _ = make(place)
+    asked = []
+
+    class Backoff:
+        def next_s(self, *given):
+            asked.append(given)
+            capture.stop()
+            return 0.0
+
+    async def run(self, stop):
+        return Ending("taken", "", 406, wait_s=0.5, wait_max_s=5.0)
+
+    monkeypatch.setattr(Session, "run", run)
+    capture._backoff = Backoff()
+    asyncio.run(capture.run())
+    writer.close()
+    assert asked == [(0.0, 0.5, 5.0)]

@@ -268,3 +268,108 @@ def test_symbol_wanted_no_more_while_the_feed_is_down_ends_its_gap_with_the_next
         ("B", 200, 900, False, "trades not subscribed: plan full"),
         ("", 450, 900, False, "lost"),
     ]
+
+
+def channels_of(journal):
+    """Every gap row as it is written: (symbol, channels, planned, to_ns)."""
+    rows = []
+    for seq, (payload, now_ns) in enumerate(journal.entries):
+        rows += session_gaps(payload, "feed", now_ns, 0, seq)
+    return [(gap.symbol, gap.channels, gap.planned, gap.to_ns) for gap in rows]
+
+
+def test_gap_of_a_symbol_names_its_channels_in_the_words_of_the_config(journal):
+    run = Run(journal, 100).ready(200, "x", updatedBars=["A"], trades=["A"], dailyBars=["B"])
+    run.ready(300)
+    assert channels_of(journal) == [
+        ("A", "trades,updated_bars", False, None),
+        ("B", "daily_bars", False, None),
+        ("A", "trades,updated_bars", False, 300),
+        ("B", "daily_bars", False, 300),
+    ]
+    assert journal.gaps()[0][4] == "trades, updated_bars not subscribed: x"
+
+
+def test_words_that_each_of_many_symbols_repeats_are_bounded_and_the_entry_has_them_all(journal):
+    symbols = [f"S{number:04}" for number in range(1000)]
+    words = "w" * 900
+    run = Run(journal, 100).ready(200, words, trades=symbols).ready(300, words, trades=symbols)
+    assert len(journal.gaps()) == 1000
+    assert all(len(cause) == 200 and cause[-1] == "…" for *_, cause in journal.gaps())
+    said = [json.loads(payload) for payload, _ in journal.entries]
+    assert [each.get("words", "") for each in said] == ["", words, words]
+    assert "gaps" not in said[-1], "the same gaps go on"
+    run.stop(400)
+
+
+class Books(Run):
+    """A run that subscribes order books."""
+
+    def books(self, now_ns, *stand, words="", missing=None):
+        content = Content(
+            "subscribed",
+            words=words,
+            channels={"orderbooks": list(stand), "trades": ["A"]},
+            missing=missing,
+        )
+        self.journal.write(self.keeper.ready(content, now_ns), now_ns)
+        return self
+
+
+ENDED = "unsubscribed on purpose"
+
+
+def test_order_book_that_is_unsubscribed_is_a_planned_gap_until_it_is_subscribed_again(journal):
+    run = Books(journal, 100).books(200, "A", "B").books(300, "A")
+    assert journal.gaps() == [("B", 300, None, True, ENDED)]
+    run.books(400, "A").books(500, "A", "B").books(600, "A", "B")
+    assert journal.gaps() == [("B", 300, 500, True, ENDED)]
+    assert channels_of(journal) == [
+        ("B", "orderbooks", True, None),
+        ("B", "orderbooks", True, 500),
+    ]
+
+
+def test_other_channels_that_are_unsubscribed_are_no_gap(journal):
+    run = Run(journal, 100)
+    for now_ns, channels in ((200, {"trades": ["A"], "quotes": ["A"]}), (300, {})):
+        journal.write(run.keeper.ready(Content("subscribed", channels=channels), now_ns), now_ns)
+    assert journal.gaps() == []
+
+
+def test_order_book_that_the_venue_takes_away_is_no_planned_gap(journal):
+    run = Books(journal, 100).books(200, "A", "B")
+    run.books(300, "A", words="x", missing={"orderbooks": ["B"]})
+    assert journal.gaps() == [("B", 300, None, False, "orderbooks not subscribed: x")]
+
+
+def test_order_book_that_is_wanted_again_and_refused_is_a_gap_that_nobody_planned(journal):
+    run = Books(journal, 100).books(200, "A").books(300)
+    run.books(400, words="x", missing={"orderbooks": ["A"]})
+    assert journal.gaps() == [
+        ("A", 300, 400, True, ENDED),
+        ("A", 400, None, False, "orderbooks not subscribed: x"),
+    ]
+
+
+def test_order_books_of_a_star_stand_for_every_symbol(journal):
+    run = Books(journal, 100).books(200, "A").books(300).books(400, "*")
+    assert journal.gaps() == [("A", 300, 400, True, ENDED)]
+    run.books(500, "A").books(600, "*")
+    assert journal.gaps()[1:] == [("*", 500, 600, True, ENDED)]
+
+
+def test_order_book_that_ends_as_its_symbols_trades_fail_is_a_gap_of_its_own(journal):
+    run = Books(journal, 100).books(200, "A")
+    run.books(300, words="x", missing={"trades": ["A"]})
+    assert [gap[3:] for gap in journal.gaps()] == [
+        (False, "trades not subscribed: x"),
+        (True, ENDED),
+    ]
+
+
+def test_order_books_unsubscribed_while_the_feed_is_down_end_with_the_next_session(journal):
+    run = Books(journal, 100).books(200, "A").down(500, 450, "lost").books(700)
+    assert ("A", 700, None, True, ENDED) in journal.gaps()
+    run.stop(900)
+    assert ("A", 700, 900, True, ENDED) in journal.gaps(), "a stop ends it as others"

@@ -196,3 +196,73 @@ def test_answered_change_is_waited_for_no_more():
     assert session._patience_s() is not None
     session.look([b"ready"], 2)
     assert session._patience_s() is None
+
+
+class Clock:
+    """Stands until it is told to go on."""
+
+    def __init__(self, monkeypatch):
+        self.now_s = 1000.0
+        monkeypatch.setattr(clock, "monotonic_ns", lambda: int(self.now_s * clock.NS_PER_S))
+
+
+def ready_session(stale_s=0.0, **answers):
+    session, _ = session_with(ready=[Ready({}, {}, "")], **answers)
+    session._stale_s = stale_s
+    session.look([b"ready"], clock.monotonic_ns())
+    return session
+
+
+@pytest.mark.parametrize("answer", [[], [Send(b"more")]], ids=["remembered", "sent"])
+def test_change_after_change_keeps_no_unanswered_one_alive(monkeypatch, answer):
+    now = Clock(monkeypatch)
+    session = ready_session(change=answer)
+    session.change({"t": ["B"]})
+    for _ in range(3):
+        now.now_s += 0.3
+        assert session._overdue() is None
+        session.change({"t": ["C"]})
+    now.now_s += 0.2
+    assert "no answer to a change of symbols within 1 s" in session._overdue().args[0]
+
+
+def test_answer_that_leads_to_a_further_request_prolongs_the_wait_of_a_change(monkeypatch):
+    now = Clock(monkeypatch)
+    session = ready_session(change=[Send(b"less")], less=[Send(b"more")])
+    session.change({"t": ["B"]})
+    now.now_s += 0.9
+    session.look([b"less"], clock.monotonic_ns())
+    now.now_s += 0.9
+    assert session._overdue() is None
+
+
+def test_feed_without_data_is_given_up_while_a_change_is_made_as_well(monkeypatch):
+    now = Clock(monkeypatch)
+    session = ready_session(stale_s=10.0, change=[Send(b"more")])
+    now.now_s += 9.5
+    session.change({"t": ["B"]})
+    assert session._patience_s() == pytest.approx(0.5)
+    now.now_s += 0.6
+    assert "no data for 10 s although connected" in session._overdue().args[0]
+
+
+def test_how_a_failure_is_to_be_taken_reaches_the_end_of_the_session():
+    failed = Fail(405, "words", "hint", fatal=True, wait_s=1.0, wait_max_s=2.0, is_of_plan=True)
+
+    async def run(monkeypatch):
+        session, _ = session_with(fail=[failed])
+
+        async def connected(*_):
+            session.look([b"fail"], 1)
+            return session._socket
+
+        async def over(*_):
+            return None
+
+        monkeypatch.setattr("ticktape.feeds.session.connect", connected)
+        monkeypatch.setattr(session, "_until_closed", over)
+        return await session.run(asyncio.Event())
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        ending = asyncio.run(run(monkeypatch))
+    assert ending == ("words", "hint", 405, True, 1.0, 2.0, True, False)

@@ -1,7 +1,8 @@
 """Every error of the venue at login and in the middle of its data: what becomes of the feed.
 
 A scripted venue says each of them; those after which a new session is worth trying come one after
-another, a connection each.
+another, a connection each. Of those that are fatal at login one in the middle of the data ends the
+session alone; what the next login is answered decides.
 """
 
 import asyncio
@@ -117,6 +118,16 @@ def in_the_middle(wire, codes):
     return script
 
 
+def in_the_middle_and_at_login(wire, code):
+    """In the middle of the data, and again in answer to the next login."""
+    middle, login = in_the_middle(wire, [code]), at_login(wire, [code])
+
+    async def script(reader, writer, number):
+        await (middle if number == 0 else login)(reader, writer, 0)
+
+    return script
+
+
 def all_in_one(wire, codes):
     """All of them in one session."""
 
@@ -136,7 +147,8 @@ def all_in_one(wire, codes):
 @pytest.fixture(scope="module")
 def run(wire, loop, tmp_path_factory):
     venues = {f"login-{code}": at_login(wire, [code]) for code in FATAL}
-    venues |= {f"middle-{code}": in_the_middle(wire, [code]) for code in FATAL}
+    venues |= {f"middle-{code}": in_the_middle_and_at_login(wire, code) for code in FATAL}
+    venues["stray"] = in_the_middle(wire, FATAL)
     venues["login"] = at_login(wire, RETRIED)
     venues["middle"] = in_the_middle(wire, RETRIED_LATE)
     venues["notices"] = all_in_one(wire, NOTICES)
@@ -148,6 +160,7 @@ def run(wire, loop, tmp_path_factory):
     try:
         recorder.wait("login", "subscribed")
         recorder.wait("middle", "subscribed", count=len(RETRIED_LATE) + 1)
+        recorder.wait("stray", "subscribed", count=len(FATAL) + 1)
         recorder.wait("notices", "notice", count=len(NOTICES) - 1)
         for code in FATAL:
             recorder.wait(f"login-{code}", "refused")
@@ -172,7 +185,16 @@ def test_fatal_code_ends_the_feed_with_the_cure_and_a_gap_that_stays(run, place,
     assert refused["hint"] in run.words, "said on the terminal, too"
     (gap,) = run.unplanned(feed)
     assert str(code) in gap["cause"] and gap["to_ns"] is None
-    assert run.verdict_of(feed)["sessions"] == 1
+    assert run.verdict_of(feed)["sessions"] == (1 if place == "login" else 2)
+    assert [down["code"] for down in run.session(feed, "down")] == [code] * (place == "middle")
+
+
+def test_fatal_codes_in_the_middle_end_no_feed_whose_next_login_is_taken(run):
+    gaps = run.unplanned("stray")
+    assert [down["code"] for down in run.session("stray", "down")] == list(FATAL)
+    assert len(gaps) == len(FATAL) and all(gap["to_ns"] > gap["from_ns"] for gap in gaps)
+    assert run.session("stray", "refused") == []
+    assert run.verdict_of("stray")["sessions"] == len(FATAL) + 1
 
 
 @pytest.mark.parametrize("code", FATAL)

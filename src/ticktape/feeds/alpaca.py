@@ -36,6 +36,7 @@ from ticktape.feeds.protocol import (
     Notice,
     Ready,
     Send,
+    shortened,
 )
 
 _LIMITED = ("trades", "quotes")  # what a plan's number of symbols counts; the others are free
@@ -180,18 +181,31 @@ class AlpacaProtocol:
         return [self._settled()]
 
     def _plan(self) -> None:
-        # First what goes: it makes room for what comes. What was refused is tried again.
         goes = sorted((self._held | self._doubtful) - set(self._wanted))
         comes = [pair for pair in self._wanted if pair not in self._held]
-        self._requests = [_Request("unsubscribe", part) for part in cut_to_size(goes)]
-        self._requests += [_Request("subscribe", part) for part in cut_to_size(comes)]
+        # First what goes: it makes room for what comes. Not where a star comes, or symbols come for
+        # one: what is wanted before and after would be deaf in between, and a plan that takes a
+        # star needs no room. What was refused is tried again.
+        starred = {channel for channel, symbol in (*goes, *comes) if symbol == "*"}
+        starred &= {channel for channel, _ in comes}
+        first = [pair for pair in goes if pair[0] not in starred]
+        last = [pair for pair in goes if pair[0] in starred]
+        self._requests = [
+            _Request(action, part)
+            for action, pairs in (
+                ("unsubscribe", first),
+                ("subscribe", comes),
+                ("unsubscribe", last),
+            )
+            for part in cut_to_size(pairs)
+        ]
         self._refusals.clear()
         self._refused_codes.clear()
         self._refused_of.clear()
 
     def _settled(self) -> Action:
         missing = [pair for pair in self._wanted if pair not in self._held]
-        words = "; ".join(self._refusals)
+        words = shortened("; ".join(self._refusals))
         if not self._is_ready:
             if missing and len(missing) == len(self._wanted) and not self._doubtful:
                 return self._nothing_accepted(words)
@@ -208,6 +222,7 @@ class AlpacaProtocol:
             f"nothing of the subscription was accepted: {words or 'the answer is empty'}",
             hint_of(codes[-1]),
             fatal=all(code in REFUSED_SUBSCRIPTION for code in codes),
+            is_of_plan=True,
         )
 
     def _subscription(self, wire: Wire, payload: bytes, index: int) -> list[Action]:
@@ -245,7 +260,9 @@ class AlpacaProtocol:
         policy = POLICIES.get(code)
         if policy is not None and not (self._is_ready and code in REFUSED_SUBSCRIPTION):
             said = f"{policy.words} ({code} {words!r})"
-            return [Fail(code, said, policy.hint, policy.fatal, policy.wait_s)]
+            # While data flows no request of ours can have such an answer.
+            is_fatal = policy.fatal and not self._is_ready
+            return [Fail(code, said, policy.hint, is_fatal, policy.wait_s, policy.wait_max_s)]
         if is_login:
             hint = "This error is not in Alpaca's list for a login. Trying again."
             return [Fail(code, f"the venue refuses the login ({code} {words!r})", hint, False)]
@@ -290,7 +307,7 @@ class AlpacaProtocol:
 
     def _give_up(self, *channels: str) -> None:
         left = [
-            _Request(action, [pair for pair in pairs if pair[0] not in channels])
+            _Request(action, [p for p in pairs if p[0] not in channels or action == "unsubscribe"])
             for action, pairs in self._requests
         ]
         self._requests = [request for request in left if request.pairs]

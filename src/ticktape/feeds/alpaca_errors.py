@@ -2,8 +2,12 @@
 
 Codes and texts: Alpaca's documentation (seen 2026-01 and 2026-08) and its clients; policies: what
 can be done about each.
+
+A fatal code is so in answer to the login or to the first subscription. While data flows it ends the
+session alone, for it answers nothing: what the venue says to the next login decides.
 """
 
+import math
 from typing import NamedTuple
 
 
@@ -14,6 +18,7 @@ class Policy(NamedTuple):
     words: str
     hint: str
     wait_s: float = 0.0
+    wait_max_s: float = math.inf
 
 
 POLICIES: dict[int, Policy] = {
@@ -34,6 +39,7 @@ POLICIES: dict[int, Policy] = {
         "connection limit exceeded: another session holds this account's slot",
         "Stop the other recorder; after a crash the venue frees the slot within 90 s. Waiting.",
         0.5,
+        5.0,  # so that a slot that is free again is soon taken
     ),
     407: Policy(
         False,

@@ -7,7 +7,17 @@ Source: Alpaca's v1 streaming page, retired 2022 (user-docs, seen 2026-11).
 
 import msgspec
 
-from ticktape.feeds.protocol import Action, Authenticated, Channels, Fail, Notice, Ready, Send
+from ticktape.feeds.alpaca_errors import POLICIES
+from ticktape.feeds.protocol import (
+    Action,
+    Authenticated,
+    Channels,
+    Fail,
+    Notice,
+    Ready,
+    Send,
+    shortened,
+)
 
 # Our words for channels (config) -> the prefix of a v1 stream.
 PREFIXES = {"trades": "T", "quotes": "Q", "bars": "AM"}
@@ -95,7 +105,7 @@ class AlpacaV1Protocol:
                 402,
                 f"authentication failed ({status!r})",
                 "Check APCA_API_KEY_ID and APCA_API_SECRET_KEY (or the keys = … of this feed).",
-                fatal=True,
+                fatal=not self._ready,  # else the next login decides
             )
         ]
 
@@ -103,25 +113,33 @@ class AlpacaV1Protocol:
         """Ask for the next part; after a change, for the difference to what stands."""
         if self._changed:
             self._changed = False
-            goes = sorted(self._held.difference(self._streams))
-            comes = [stream for stream in self._streams if stream not in self._held]
-            # First what goes: it makes room for what comes. What was refused is tried again.
-            self._requests = [
-                (a, part) for a, part in (("unlisten", goes), ("listen", comes)) if part
-            ]
-            self._refusals.clear()
+            self._plan()
         self._waiting = bool(self._requests)
         if self._requests:
             action, streams = self._requests.pop(0)
             return [Send(_encode({"action": action, "data": {"streams": streams}}))]
         return [self._settled()]
 
+    def _plan(self) -> None:
+        goes = sorted(self._held.difference(self._streams))
+        comes = [stream for stream in self._streams if stream not in self._held]
+        # First what goes: it makes room for what comes. Not where a star comes, or symbols come for
+        # one: what is wanted before and after would be deaf in between. What was refused is tried
+        # again.
+        starred = {_prefix(stream) for stream in (*goes, *comes) if stream.endswith(".*")}
+        starred &= {_prefix(stream) for stream in comes}
+        first = [stream for stream in goes if _prefix(stream) not in starred]
+        last = [stream for stream in goes if _prefix(stream) in starred]
+        requests = (("unlisten", first), ("listen", comes), ("unlisten", last))
+        self._requests = [(action, streams) for action, streams in requests if streams]
+        self._refusals.clear()
+
     def _settled(self) -> Action:
         missing = [stream for stream in self._streams if stream not in self._held]
-        words = "; ".join(self._refusals)
+        words = shortened("; ".join(self._refusals))
         if not self._ready and missing and not self._held.intersection(self._streams):
             said = f"nothing of the subscription was accepted: {words or 'the answer is empty'}"
-            return Fail(405, said, _SHORTEN, fatal=True)
+            return Fail(405, said, _SHORTEN, fatal=True, is_of_plan=True)
         self._ready = True
         words = words or "the venue's answer leaves it out"
         return Ready(_grouped(sorted(self._held)), _grouped(missing), words if missing else "")
@@ -139,7 +157,9 @@ class AlpacaV1Protocol:
     def _error(self, words: str) -> list[Action]:
         if _TAKEN in words:
             said = f"connection limit exceeded: another session holds the slot ({words!r})"
-            return [Fail(406, said, "Stop the other recorder; waiting.", fatal=False, wait_s=0.5)]
+            taken = POLICIES[406]
+            hint = "Stop the other recorder; waiting."
+            return [Fail(406, said, hint, taken.fatal, taken.wait_s, taken.wait_max_s)]
         if _ALREADY in words:
             return []
         if self._waiting:
@@ -153,6 +173,10 @@ def _streams(wanted: Channels) -> list[str]:
     """The venue's names for what is wanted, in its order, each once."""
     channels = ((PREFIXES.get(name, name), symbols) for name, symbols in wanted.items())
     return list(dict.fromkeys(f"{name}.{s}" for name, symbols in channels for s in symbols))
+
+
+def _prefix(stream: str) -> str:
+    return stream.partition(".")[0]
 
 
 def _grouped(streams: list[str]) -> Channels:

@@ -25,6 +25,8 @@ CHANNELS = {
     "news": "news",
 }
 
+OUR_WORDS = {theirs: ours for ours, theirs in CHANNELS.items()}
+
 Pair = tuple[str, str]
 """Alpaca's channel, symbol."""
 

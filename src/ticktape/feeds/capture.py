@@ -62,7 +62,8 @@ class Capture:
     Args:
         config: names and times.
         socket_config: how to connect.
-        new_protocol: makes the protocol of one session; what `change` was told, it is told first.
+        new_protocol: makes the protocol of one session, from what is wanted when it begins.
+        wanted: our channel -> symbols, until `change` says otherwise.
         writer: the feed's journal; the caller opens and closes it.
         wall: the clock whose anchor stamps the blocks.
         on_written: called after each block is with the system.
@@ -75,7 +76,8 @@ class Capture:
         self,
         config: CaptureConfig,
         socket_config: SocketConfig,
-        new_protocol: Callable[[], VenueProtocol],
+        new_protocol: Callable[[Channels], VenueProtocol],
+        wanted: Channels,
         writer: Writer,
         wall: clock.WallClock,
         *,
@@ -105,7 +107,8 @@ class Capture:
         self._blocks = 0
         self._last_recv_ns = 0
         self._quiet = False
-        self._wanted: Channels | None = None  # since the last change; None: as it was made
+        self._wanted = wanted
+        self._was_ready = False  # any session of this process
         self._changed_ns = 0  # while a change is being made: when it began
 
     # The path of the data.
@@ -143,7 +146,7 @@ class Capture:
             self._tell(self._gaps.stamped(content))
         elif to is SessionState.READY:
             step(self._state, to)  # a venue that is out of turn must not end a gap
-            self._quiet = False
+            self._quiet, self._was_ready = False, True
             # The gap ends with the read that brought the answer: it may have brought data, too.
             # A change that needs no answer ends it now.
             now_ns = self._changed_ns or self._last_recv_ns
@@ -156,14 +159,11 @@ class Capture:
         self._number += 1
         connecting = Content("connecting", words=self._socket_config.url)
         self._enter(self._gaps.stamped(connecting), SessionState.CONNECTING)
-        protocol = self._new_protocol()
-        if self._wanted is not None:
-            protocol.change(self._wanted)
         session = self._session = Session(
             self._socket_config,
             self._config.ready_timeout_s,
             self._config.stale_s,
-            protocol,
+            self._new_protocol(self._wanted),
             self._on_read,
             self._on_event,
         )
@@ -175,7 +175,7 @@ class Capture:
         stood_s = 0.0
         if session.ready_mono_ns:
             stood_s = (clock.monotonic_ns() - session.ready_mono_ns) / clock.NS_PER_S
-        return self._backoff.next_s(stood_s, ending.wait_s)
+        return self._backoff.next_s(stood_s, ending.wait_s, ending.wait_max_s)
 
     def _end_session(self, session: Session, ending: Ending) -> None:
         now_ns = self._wall.wall_ns()
@@ -183,7 +183,7 @@ class Capture:
             now_ns = self._wall.wall_at(session.heard_mono_ns)
         content = Content("down", code=ending.code, words=ending.words, hint=ending.hint)
         to = SessionState.DOWN
-        if ending.fatal:
+        if ending.fatal and not (ending.is_of_plan and self._was_ready):
             content.event, to = "refused", SessionState.REFUSED
         self._enter(self._gaps.down(content, now_ns), to)
 

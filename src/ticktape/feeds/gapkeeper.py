@@ -5,11 +5,12 @@ journal's last block alone says where the gap began. No file, no socket and no c
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from ticktape.feeds.protocol import Channels
+from ticktape.feeds.alpaca_wire import OUR_WORDS
+from ticktape.feeds.protocol import Channels, shortened
 from ticktape.journal.blocks import Block
 from ticktape.records import EntryKind
 
@@ -34,6 +35,17 @@ class Content(msgspec.Struct, omit_defaults=True):
     previous: dict[str, Any] | None = None
 
 
+class _SymbolGap(NamedTuple):
+    """An open gap of one symbol; `channels` are the config's, joined by commas."""
+
+    from_ns: int
+    cause: str
+    channels: str
+
+
+_BOOKS = "orderbooks"  # of which one that is not subscribed any more nobody knows
+_UNSUBSCRIBED = "unsubscribed on purpose"
+_CAUSE_MAX = 200  # characters: of many symbols each has it; the entry's own words have it all
 _STARTING = "starting"
 _KILLED = "the recorder was killed"
 _content = msgspec.json.Decoder(Content)
@@ -46,7 +58,9 @@ class GapKeeper:
         self.down_since_ns = 0
         self.cause = ""
         self.planned = False
-        self._symbol_gaps: dict[str, tuple[int, str]] = {}  # since when, why
+        self._symbol_gaps: dict[str, _SymbolGap] = {}
+        self._books: set[str] = set()  # symbols whose order books stood with the last session
+        self._ended_books: dict[str, int] = {}  # symbols that are not among them now: since when
 
     def start(self, last: Block | None, now_ns: int, killed: str = "") -> Content:
         """The first entry of a start, from the journal's last whole block.
@@ -116,6 +130,7 @@ class GapKeeper:
                 gaps.append(self._gap(now_ns))
             self.down_since_ns, self.cause, self.planned = 0, "", False
         gaps += self._symbols(content, now_ns, since_ns or {})
+        gaps += self._order_books(content, now_ns)
         content.gaps = gaps or None
         return self._stamped(content)
 
@@ -126,32 +141,53 @@ class GapKeeper:
         channels: dict[str, list[str]] = {}
         for channel, symbols in (content.missing or {}).items():
             for symbol in symbols:
-                channels.setdefault(symbol, []).append(channel)
-        missing = {
-            symbol: f"{', '.join(sorted(found))} not subscribed: {content.words}"
-            for symbol, found in channels.items()
+                channels.setdefault(symbol, []).append(OUR_WORDS.get(channel, channel))
+        missing = {symbol: sorted(found) for symbol, found in channels.items()}
+        causes = {
+            symbol: shortened(f"{', '.join(found)} not subscribed: {content.words}", _CAUSE_MAX)
+            for symbol, found in missing.items()
         }
-        ended = [s for s, gap in self._symbol_gaps.items() if missing.get(s) != gap[1]]
+        ended = [s for s, gap in self._symbol_gaps.items() if causes.get(s) != gap.cause]
         gaps = self._close_symbols(ended, now_ns)
         for symbol in sorted(missing.keys() - self._symbol_gaps.keys()):
             # One with another cause goes on from here.
             from_ns = now_ns if symbol in ended else since_ns.get(symbol, now_ns)
-            self._symbol_gaps[symbol] = (from_ns, missing[symbol])
-            gaps.append(_symbol_gap(symbol, from_ns, None, missing[symbol]))
+            gap = _SymbolGap(from_ns, causes[symbol], ",".join(missing[symbol]))
+            self._symbol_gaps[symbol] = gap
+            gaps.append(_symbol_gap(symbol, gap, None))
         return gaps
 
     def _close_symbols(self, symbols: list[str], now_ns: int) -> list[dict[str, Any]]:
-        closed = []
-        for symbol in sorted(symbols):
-            from_ns, cause = self._symbol_gaps.pop(symbol)
-            closed.append(_symbol_gap(symbol, from_ns, now_ns, cause))
-        return closed
+        return [_symbol_gap(s, self._symbol_gaps.pop(s), now_ns) for s in sorted(symbols)]
+
+    def _order_books(self, content: Content, now_ns: int) -> list[dict[str, Any]]:
+        """Planned gaps of order books that stood and do not any more, until they stand again.
+
+        One that is missing has a gap that nobody planned, and a star has every symbol's.
+        """
+        stands = set((content.channels or {}).get(_BOOKS, ()))
+        missing = set((content.missing or {}).get(_BOOKS, ()))
+        again = [s for s in self._ended_books if s in stands | missing or "*" in stands]
+        gaps = self._close_books(again, now_ns)
+        ended = set() if "*" in stands else self._books - stands - missing
+        for symbol in sorted(ended):
+            other = self._symbol_gaps.get(symbol)
+            # A symbol's gaps are told apart by where they begin.
+            from_ns = now_ns + (other is not None and other.from_ns == now_ns)
+            self._ended_books[symbol] = from_ns
+            gaps.append(_book_gap(symbol, from_ns, None))
+        self._books = stands
+        return gaps
+
+    def _close_books(self, symbols: list[str], now_ns: int) -> list[dict[str, Any]]:
+        return [_book_gap(s, self._ended_books.pop(s), now_ns) for s in sorted(symbols)]
 
     def stop(
         self, content: Content, now_ns: int, cause: str = "", *, refused: bool = False
     ) -> Content:
         """We stop: on purpose, or because of `cause`; what the venue `refused` stays a gap."""
         gaps = self._close_symbols(list(self._symbol_gaps), now_ns)
+        gaps += self._close_books(list(self._ended_books), now_ns)
         if cause:
             if not self.down_since_ns or self.cause == _STARTING:
                 self.down_since_ns = self.down_since_ns or now_ns
@@ -189,5 +225,10 @@ class GapKeeper:
         }
 
 
-def _symbol_gap(symbol: str, from_ns: int, to_ns: int | None, cause: str) -> dict[str, Any]:
-    return {"from_ns": from_ns, "to_ns": to_ns, "cause": cause, "symbol": symbol}
+def _symbol_gap(symbol: str, gap: _SymbolGap, to_ns: int | None) -> dict[str, Any]:
+    return gap._asdict() | {"to_ns": to_ns, "symbol": symbol}
+
+
+def _book_gap(symbol: str, from_ns: int, to_ns: int | None) -> dict[str, Any]:
+    gap = _SymbolGap(from_ns, _UNSUBSCRIBED, _BOOKS)
+    return _symbol_gap(symbol, gap, to_ns) | {"planned": True}

@@ -1,9 +1,12 @@
 """What a venue's protocol says to the session that runs it: bytes in, actions out, no socket."""
 
-from typing import NamedTuple, Protocol
+import math
+from typing import Final, NamedTuple, Protocol
 
 Channels = dict[str, list[str]]
 """Channel -> symbols, in the venue's own words."""
+
+WORDS_MAX: Final = 1000  # characters of a refusal that an entry repeats
 
 
 class Send(NamedTuple):
@@ -42,7 +45,10 @@ class Notice(NamedTuple):
 class Fail(NamedTuple):
     """This session is over.
 
-    `fatal`: trying again would not help. `wait_s`: wait at least so long, as the venue wants it.
+    `fatal`: trying again would not help. `wait_s`: wait at least so long, as the venue wants it,
+    and `wait_max_s` at most, however often it failed before. `is_of_plan`: what the venue does not
+    serve is our subscription; once a session of this process stood that is not fatal, for the
+    venue has served it.
     """
 
     code: int
@@ -50,6 +56,13 @@ class Fail(NamedTuple):
     hint: str
     fatal: bool
     wait_s: float = 0.0
+    wait_max_s: float = math.inf
+    is_of_plan: bool = False
+
+
+def shortened(words: str, most: int = WORDS_MAX) -> str:
+    """The words, or their beginning if they are more than `most` characters."""
+    return words if len(words) <= most else f"{words[: most - 1]}…"
 
 
 Action = Send | Authenticated | Ready | Notice | Fail

@@ -5,7 +5,8 @@ nothing that a control message holds may end the capture: the journal has it alr
 """
 
 import asyncio
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ticktape import clock
@@ -34,7 +35,8 @@ OnEvent = Callable[[Content, SessionState | None], None]
 class Ending(NamedTuple):
     """How a session ended.
 
-    `stopped`: we wanted it. `fatal`: trying again would not help. `wait_s`: not before so long.
+    `stopped`: we wanted it. `fatal`: trying again would not help; `is_of_plan`, `wait_s` and
+    `wait_max_s` as in `Fail`.
     """
 
     words: str
@@ -42,6 +44,8 @@ class Ending(NamedTuple):
     code: int = 0
     fatal: bool = False
     wait_s: float = 0.0
+    wait_max_s: float = math.inf
+    is_of_plan: bool = False
     stopped: bool = False
 
 
@@ -101,14 +105,16 @@ class Session:
         Before the login is done the protocol only remembers them. An answer that does not come in
         time ends the session: nobody knew what is subscribed. The next one asks for all of it.
         """
-        if self.ready_mono_ns:
-            self._is_changing = True
-            self._progress_mono_ns = clock.monotonic_ns()
+        # One more change does not prolong the wait for an answer that the venue owes already.
+        is_owed = self._is_changing or not self.ready_mono_ns
+        since_ns = self._progress_mono_ns if is_owed else clock.monotonic_ns()
+        self._is_changing = self.ready_mono_ns > 0
         try:
             self._act(self._protocol.change(wanted))
         except Exception as error:  # noqa: BLE001 - a protocol that cannot must not end the capture
             words = f"the symbols could not be changed ({type(error).__name__}: {error})"
             self._on_event(Content("notice", words=words), None)
+        self._progress_mono_ns = since_ns
         self._changed.set()
 
     def _act(self, actions: list[Action]) -> None:
@@ -181,7 +187,15 @@ class Session:
                 self._socket.abort()
         failed = self._failed
         if failed is not None:
-            return Ending(failed.words, failed.hint, failed.code, failed.fatal, failed.wait_s)
+            return Ending(
+                failed.words,
+                failed.hint,
+                failed.code,
+                failed.fatal,
+                failed.wait_s,
+                failed.wait_max_s,
+                failed.is_of_plan,
+            )
         return _STOPPED if error is None else Ending(error.args[0], error.hint)
 
     async def _until_closed(
@@ -210,26 +224,35 @@ class Session:
             socket.abort()
             await closed
 
+    def _awaited(self) -> Iterator[tuple[int, float, str]]:
+        """What the session waits for: since when, for how many seconds, and what its lack means."""
+        reply_s, stale_s = self._reply_timeout_s, self._stale_s
+        if not self.ready_mono_ns:
+            words = f"the venue did not answer the login within {reply_s:g} s"
+            yield self._progress_mono_ns, reply_s, words
+        elif self._is_changing:
+            words = f"no answer to a change of symbols within {reply_s:g} s"
+            yield self._progress_mono_ns, reply_s, words
+        if self.ready_mono_ns and stale_s:
+            yield self.data_mono_ns, stale_s, f"no data for {stale_s:g} s although connected"
+
     def _patience_s(self) -> float | None:
         """Until when there is nothing to do but wait; None: for ever."""
-        if not self.ready_mono_ns or self._is_changing:
-            since_ns, limit_s = self._progress_mono_ns, self._reply_timeout_s
-        elif self._stale_s:
-            since_ns, limit_s = self.data_mono_ns, self._stale_s
-        else:
-            return None
-        waited_s = (clock.monotonic_ns() - since_ns) / clock.NS_PER_S
-        return max(limit_s - waited_s, 0.0)
+        now_ns = clock.monotonic_ns()
+        left_s = [_left_s(now_ns, since_ns, limit_s) for since_ns, limit_s, _ in self._awaited()]
+        return min(left_s, default=None)
 
     def _overdue(self) -> FeedError | None:
         """What has been waited for too long."""
-        if self._patience_s() != 0.0:
-            return None
-        if self._is_changing:
-            return Stale(f"no answer to a change of symbols within {self._reply_timeout_s:g} s")
-        if self.ready_mono_ns:
-            return Stale(f"no data for {self._stale_s:g} s although connected")
-        return Stale(f"the venue did not answer the login within {self._reply_timeout_s:g} s")
+        now_ns = clock.monotonic_ns()
+        for since_ns, limit_s, words in self._awaited():
+            if _left_s(now_ns, since_ns, limit_s) == 0.0:
+                return Stale(words)
+        return None
+
+
+def _left_s(now_ns: int, since_ns: int, limit_s: float) -> float:
+    return max(limit_s - (now_ns - since_ns) / clock.NS_PER_S, 0.0)
 
 
 _STOPPED = Ending("stopped", stopped=True)

@@ -123,6 +123,8 @@ class Listener(WSListener):
                 self._hand_on()
         elif kind is _MSG_TEXT or kind is _MSG_BINARY or kind is _MSG_CONTINUATION:
             self._take(kind, frame)
+            if self._bytes > _BLOCK_BYTES:
+                self._hand_on()
         elif kind is WSMsgType.PING:
             transport.send_pong(frame.get_payload_as_bytes())
         elif kind is WSMsgType.CLOSE:
@@ -169,6 +171,7 @@ class Listener(WSListener):
         if kind == _BINARY and self._kinds is None:
             self._kinds = [_TEXT] * len(self._payloads)
         self._payloads.append(payload)
+        self._bytes += len(payload)
         if self._kinds is not None:
             self._kinds.append(kind)
 
