@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ticktape.decoders import decoder_for
-from ticktape.orderbook import OrderBook, OrderBooks, may_be_change
+from ticktape.orderbook import LEVELS_MAX, OrderBook, OrderBooks, may_be_change
 from ticktape.records import CryptoBook, EntryKind, Gap, Trade, Unknown
 
 PRICES = st.sampled_from([10.0, 10.5, 11.0, 12.25])
@@ -37,7 +37,7 @@ def whole(seq, **more):
     return change(seq, [(10.0, 1.0)], [(11.0, 2.0)], reset=True, **more)
 
 
-def gap(seq, from_ns, to_ns=None, *, symbol="", feed="crypto", index=0, state="open"):
+def gap(seq, from_ns, to_ns=None, *, symbol="", feed="crypto", index=0, state="open", **more):
     return Gap(
         feed=feed,
         symbol=symbol,
@@ -50,6 +50,7 @@ def gap(seq, from_ns, to_ns=None, *, symbol="", feed="crypto", index=0, state="o
         to_ns=to_ns,
         cause="the cable",
         state=state,
+        **more,
     )
 
 
@@ -120,6 +121,8 @@ def test_a_gap_ends_the_book_until_the_next_whole_one():
         gap(2, 77, feed="other"),
         gap(2, 77, symbol="ETH/USD"),
         gap(2, 5, 6, state="healed"),
+        gap(2, 77, symbol="BTC/USD", channels="trades"),
+        gap(2, 77, symbol="BTC/USD", channels="quotes,trades"),
         Trade(
             feed="crypto",
             symbol="BTC/USD",
@@ -212,3 +215,25 @@ def test_a_message_that_its_decoder_could_not_read_shows_its_type(pack, type_, m
     [record] = decoder_for("alpaca", "crypto").decode(block)
     assert isinstance(record, Unknown)
     assert may_be_change(record) == may_be
+
+
+def test_a_symbol_whose_book_is_unsubscribed_has_none_until_a_whole_one_comes():
+    more = {"symbol": "BTC/USD", "channels": "orderbooks,trades", "planned": True}
+    lost = kept(whole(1), gap(2, 77, **more), change(3, [(9.0, 1.0)]))
+    assert (lost.is_valid, lost.invalid_since_ns) == (False, 77)
+    assert kept(whole(1), gap(2, 77, **more), whole(3), gap(4, 77, 99, **more)).is_valid
+
+
+@pytest.mark.parametrize("reset", [True, False])
+@pytest.mark.parametrize("side", ["bids", "asks"])
+def test_a_book_that_grows_past_its_bound_ends_until_the_next_whole_one(side, reset):
+    most = [(float(price), 1.0) for price in range(1, LEVELS_MAX + 1)]
+    one_more = [(0.5, 1.0)]
+    records = [whole(1), change(2, **{side: most}, reset=True), change(3, **{side: one_more})]
+    assert len(getattr(kept(*records[:2]), side)()) == LEVELS_MAX
+    if reset:
+        records[2:] = [change(3, **{side: [*most, *one_more]}, reset=True)]
+    ended = kept(*records, change(4, [(9.0, 1.0)]))
+    assert (ended.is_valid, ended.bids(), ended.asks()) == (False, (), ())
+    assert (ended.invalid_since_ns, ended.recv_ns, ended.event_ns) == (2_003, 2_003, 1_003)
+    assert kept(*records, whole(4)).bids() == ((10.0, 1.0),)

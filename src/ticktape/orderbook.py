@@ -23,6 +23,11 @@ Place = tuple[int, int, int]
 
 NOWHERE: Final[Place] = (-1, -1, -1)
 
+LEVELS_MAX: Final = 100_000
+"""Levels of a side. One of more is no book: what would remove them does not come."""
+
+_CHANNEL: Final = "orderbooks"  # as a gap names it that is of some channels only
+
 # One message that begins with its type (the venue's always do), and it is not an order book's.
 _OF_OTHER_TYPE: Final = re.compile(r'\s*\{\s*"T"\s*:\s*"(?!o")')
 
@@ -34,7 +39,8 @@ class OrderBook:
     that of the last change taken, also when it is not valid any more, and 0 when there was none;
     `place` and `recv_ns` are those of the record that made it what it is, a gap's included.
     `invalid_since_ns` says from when on (our clock) something is missing; None while it is valid
-    and before the first whole one.
+    and before the first whole one. A change that leaves more than LEVELS_MAX levels on a side ends
+    the book, too.
     """
 
     __slots__ = (
@@ -70,6 +76,8 @@ class OrderBook:
         self.event_ns = change.event_ns
         self.recv_ns = change.recv_ns
         self.place = place_of(change)
+        if max(len(self._bids), len(self._asks)) > LEVELS_MAX:
+            self.invalidate(change.recv_ns)
 
     def invalidate(self, since_ns: int | None = None) -> None:
         """Forget everything: a gap, of which `since_ns` is the beginning."""
@@ -158,10 +166,10 @@ class OrderBookImage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 class OrderBooks:
     """The order books of any number of feeds, kept by the records of these, in their order.
 
-    A gap of a feed or of a symbol makes the books that it concerns invalid, but not when the record
-    only says how a gap went on that was told before. So does what could not be read and may have
-    been a change. What stands at or before a book's place is in it already: reading again changes
-    nothing.
+    A gap of a feed or of a symbol makes the books that it concerns invalid, but not when it is of
+    other channels, or the record only says how a gap went on that was told before. So does what
+    could not be read and may have been a change. What stands at or before a book's place is in it
+    already: reading again changes nothing.
     """
 
     def __init__(self) -> None:
@@ -200,7 +208,7 @@ class OrderBooks:
         return [(change.feed, change.symbol)]
 
     def _lose(self, gap: Gap) -> list[Key]:
-        if gap.state != "open":
+        if gap.state != "open" or (gap.channels and _CHANNEL not in gap.channels.split(",")):
             return []
         books = self._books.get(gap.feed, {})
         concerned: Iterable[str] = [gap.symbol] if gap.symbol else list(books)

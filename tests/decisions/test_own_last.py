@@ -138,3 +138,31 @@ def test_the_last_status_is_kept_and_moves_forward_only(makes):
     last.update(makes.status(2, "Trading Resumption", event_ns=49))
 
     assert last["IBM"].status.status_message == "Trading Halt"
+
+
+def test_of_two_order_books_a_valid_one_goes_before_one_that_is_not(makes):
+    last = OwnLastValues()
+    last.update(makes.order_book(1, [(10.0, 1.0)], reset=True, feed="us"))
+    last.update(makes.order_book(1, [(20.0, 1.0)], feed="eu"))
+    assert last["IBM"].order_book.bids() == ((10.0, 1.0),), "no whole one came of the other"
+
+    last.update(makes.order_book(2, [(20.0, 1.0)], reset=True, feed="eu"))
+    last.update(makes.gap(3, feed="eu"))
+    last.update(makes.order_book(4, [(21.0, 1.0)], feed="eu"))
+    assert not last.of("eu", "IBM").order_book.is_valid
+    assert last["IBM"].order_book.bids() == ((10.0, 1.0),)
+
+    last.update(makes.gap(5, feed="us"))
+    assert not last["IBM"].order_book.is_valid
+    last.update(makes.order_book(6, [(22.0, 1.0)], reset=True, feed="eu"))
+    assert last["IBM"].order_book.bids() == ((22.0, 1.0),)
+
+
+def test_a_change_that_an_order_book_has_already_does_not_make_it_the_symbols(makes):
+    last = OwnLastValues()
+    seen = makes.order_book(1, [(10.0, 1.0)], reset=True, feed="us")
+    last.update(seen)
+    last.update(makes.order_book(1, [(20.0, 1.0)], reset=True, feed="eu"))
+    last.update(seen)
+
+    assert last["IBM"].order_book.bids() == ((20.0, 1.0),)

@@ -2,6 +2,7 @@
 
 import json
 import random
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -219,3 +220,15 @@ def test_tables_of_many_blocks_are_those_of_each_behind_one_another(make_block):
         wanted = [(each.recv_ns, each.seq, each.index) for each in records if each.kind == kind]
         found = whole[kind].select(["recv_ns", "seq", "index"]).to_pylist()
         assert [tuple(row.values()) for row in found] == wanted
+
+
+def test_what_was_dropped_is_a_gap_in_records_and_tables():
+    told = b'{"frames":3,"bytes":90,"from_ns":5,"to_ns":8}'
+    block = SimpleNamespace(
+        epoch=0, seq=4, recv_ns=9, entries=lambda: [(int(EntryKind.DROPPED), told)]
+    )
+    decoder = decoder_for("mt5", "rts")
+    (gap,) = decoder.decode(block)
+    assert (gap.from_ns, gap.to_ns, gap.symbol, gap.seq) == (5, 8, "", 4)
+    assert "3 frames were dropped" in gap.cause
+    assert decoder.tables([block])["gaps"].num_rows == 1

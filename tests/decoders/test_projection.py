@@ -104,9 +104,11 @@ GAPS = st.sampled_from(
         b'{"event":"up","gaps":[{"from_ns":5,"to_ns":9},{"from_ns":6,"symbol":"A","state":"healed"}]}',
         b'{"event":"up"}',
         b'{"event":"up","gap":{"from_ns":"5"}}',
+        b'{"frames":3,"bytes":9,"from_ns":5,"to_ns":9}',
+        b'{"frames":3}',
         b"{",
     ]
-).map(lambda payload: (2, payload))
+).flatmap(lambda payload: st.sampled_from([(2, payload), (4, payload)]))
 
 
 def entries(messages):
@@ -171,4 +173,23 @@ def test_session_entries_give_their_gaps_and_count_no_message(make_block):
         "open",
     )
     assert (second.symbol, second.state, second.to_ns, second.index) == ("A", "healed", 2, 0)
+    assert decoder.counts == (0, 0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("payload", "from_ns", "to_ns"),
+    [
+        (b'{"frames":3,"bytes":9,"from_ns":5,"to_ns":9}', 5, 9),
+        (b'{"frames":3,"bytes":9}', 99, 99),
+    ],
+)
+def test_frames_that_were_dropped_are_a_gap_of_the_feed(make_block, payload, from_ns, to_ns):
+    decoder = decoder_for("alpaca", "sip")
+    block = make_block((4, payload), (4, b'{"frames":'), seq=4, recv_ns=99)
+    [gap] = decoder.decode(block)
+    assert decoder.counts == (0, 0, 0, 1)
+    assert (gap.symbol, gap.state, gap.planned, gap.channels) == ("", "open", False, "")
+    assert gap.cause == "3 frames were dropped: the disk refused"
+    assert (gap.event_ns, gap.from_ns, gap.to_ns, gap.recv_ns) == (from_ns, from_ns, to_ns, 99)
+    assert decoder.tables([block])["gaps"].num_rows == 1
     assert decoder.counts == (0, 0, 0, 1)

@@ -29,9 +29,15 @@ def take(first, count_bytes):
     return lambda number, *_: count_bytes if number == first else None
 
 
-def dropped_entries(journal):
+def told(journal):
+    """What each entry says that tells of dropped ones, with its number."""
     own = journal.entries()[1]
-    return [msgspec.json.decode(entry[2]) for entry in own if entry[1] == EntryKind.DROPPED]
+    return [(e[0], msgspec.json.decode(e[2])) for e in own if e[1] == EntryKind.DROPPED]
+
+
+def dropped_entries(journal):
+    """The counts alone."""
+    return [{"frames": said["frames"], "bytes": said["bytes"]} for _, said in told(journal)]
 
 
 @pytest.mark.parametrize("how", [ENOSPC, EIO, "short", "nothing"])
@@ -127,20 +133,75 @@ def test_beyond_the_bound_entries_are_dropped_and_counted_exactly(journal):
     assert writer.positions.statistics().held_bytes == 900
     assert journal.append(40) == -1  # would be 1008
     assert journal.append(20, 13) == -1
-    assert journal.append(32) == 4  # just 1000
+    assert journal.append(32) == -1  # would be just 1000, but nothing tells yet of the loss before
     assert writer.state() is JournalState.DROPPING
-    assert (writer.dropped_frames, writer.dropped_bytes) == (3, 73)
+    assert (writer.dropped_frames, writer.dropped_bytes) == (4, 105)
     statistics = writer.positions.statistics()
-    assert (statistics.dropped_frames, statistics.dropped_bytes) == (3, 73)
+    assert (statistics.dropped_frames, statistics.dropped_bytes) == (4, 105)
     assert statistics.state is JournalState.DROPPING
 
     journal.disk.faults.clear()
     journal.clock.advance()
     writer.tick()
     assert writer.state() is JournalState.OK
-    assert dropped_entries(journal) == [{"frames": 3, "bytes": 73}]
+    assert dropped_entries(journal) == [{"frames": 4, "bytes": 105}]
     seqs = [entry[0] for part in journal.entries() for entry in part]
-    assert sorted(seqs) == [0, 1, 2, 3, 4, 5]
+    assert sorted(seqs) == [0, 1, 2, 3, 4]
+
+
+def test_what_is_held_on_both_sides_of_a_loss_has_the_entry_that_tells_of_it_between(journal):
+    """A disk that takes a part makes room again, long before all that is held is written."""
+    writer = hold_both_sides_of_a_loss(journal)
+    assert journal.append(2500) == -1
+    assert writer.state() is JournalState.DROPPING
+    journal.disk.faults.clear()
+    journal.clock.advance()
+    writer.tick()
+    assert [(seq, said["frames"]) for seq, said in told(journal)] == [(3, 5), (5, 1)]
+    assert (writer.untold_frames, writer.dropped_frames) == (0, 6)
+
+
+def test_every_entry_that_was_to_tell_of_a_loss_is_untold_when_it_is_lost_itself(journal):
+    writer = hold_both_sides_of_a_loss(journal)
+    assert writer.close() == 3  # a block, the entry that tells, and a block
+    assert dropped_entries(journal) == []
+    assert writer.untold_frames == writer.dropped_frames == 5 + 3
+    journal.lost = {2, 4}
+
+
+def hold_both_sides_of_a_loss(journal):
+    """A writer that holds a block, the entry that tells of five dropped ones, and a block."""
+    writer = journal.open(memory_bytes=3000)
+    journal.disk.faults["write"] = lambda *_: OSError(ENOSPC, "full")
+    assert [journal.append(900) for _ in range(3)] == [0, 1, 2]
+    assert [journal.append(500), journal.append(7), journal.append(7, 7)] == [-1, -1, -1]
+    for _ in range(2):
+        writes = journal.disk.counts["write"]
+        # Of the retry, the new segment's header and one block pass.
+        journal.disk.faults["write"] = lambda number, _, last=writes + 2: (
+            OSError(ENOSPC, "full") if number > last else None
+        )
+        journal.clock.advance()
+        if writer.dropped_frames == 4:
+            assert journal.append(7) == -1, "too little is written to begin again"
+    assert journal.append(9) == 4, "3 is the entry that tells"
+    assert writer.state() is JournalState.HOLDING
+    assert [entry[0] for entry in journal.entries()[0]] == [0, 1]
+    return writer
+
+
+def test_a_loss_is_told_with_when_it_was(journal):
+    writer = journal.open(memory_bytes=200)
+    journal.disk.faults["write"] = lambda *_: OSError(EIO, "broken")
+    journal.append(100)
+    first = journal._number + 2  # a payload has a number, too
+    assert [journal.append(70), journal.append(1), journal.append(70)] == [-1, -1, -1]
+    last = journal._number
+    journal.disk.faults.clear()
+    assert writer.close() == 0
+    [(seq, said)] = told(journal)
+    assert (seq, said["frames"], said["bytes"]) == (1, 3, 141)
+    assert (said["from_ns"], said["to_ns"]) == (1000 + first, 1000 + last)
 
 
 def test_each_time_the_bound_is_reached_is_told_once(journal):
@@ -156,8 +217,7 @@ def test_each_time_the_bound_is_reached_is_told_once(journal):
         journal.clock.advance()
         journal.append(5)
     writer.tick()
-    told = dropped_entries(journal)
-    assert told == [{"frames": 1, "bytes": 70}, {"frames": 2, "bytes": 140}]
+    assert dropped_entries(journal) == [{"frames": 1, "bytes": 70}, {"frames": 2, "bytes": 140}]
     assert writer.dropped_frames == 3
 
 
@@ -290,7 +350,7 @@ def test_what_no_entry_tells_of_is_known_to_the_caller(journal):
     writer = journal.open(memory_bytes=200)
     refused = [True]
     journal.disk.faults["write"] = lambda _, size: (
-        OSError(EIO, "broken") if refused[0] or size < 110 else None
+        OSError(EIO, "broken") if refused[0] or size < 125 else None
     )
     journal.append(100)
     assert journal.append(70, 70) == -1

@@ -256,6 +256,15 @@ def test_over_all_feeds_the_book_that_changed_last_is_the_symbols(path):
         assert last[BTC].order_book.feed == "crypto"
 
 
+def test_over_all_feeds_a_valid_book_goes_before_a_later_one_that_is_not(path):
+    with LastValueWriter(path, BOOT, 8) as writer, LastValues(path) as last:
+        writer.update([whole(1), whole(2, feed="other", levels=3), gap(3, feed="other")])
+        assert last["other", BTC].order_book.event_ns > last["crypto", BTC].order_book.event_ns
+        assert (last[BTC].order_book.feed, last[BTC].order_book.is_valid) == ("crypto", True)
+        writer.update([gap(4)])
+        assert last[BTC].order_book.feed == "other", "of those that are not, the later"
+
+
 def test_past_the_last_slot_a_book_has_its_best_levels_and_is_cut(path, monkeypatch):
     monkeypatch.setattr(images, "IMAGE_CAPACITY", 1)
     with LastValueWriter(path, BOOT, 8) as writer, LastValues(path) as last:

@@ -311,7 +311,7 @@ def test_a_position_past_the_slots_or_with_a_long_name_is_counted(path):
 def test_the_offset_is_never_paired_with_another_epoch(path, monkeypatch):
     """Every state that the stores of a new epoch pass through is an older or the new position."""
     with LastValueWriter(path, BOOT, 8) as writer:
-        writer.set_position("sip", Position(1, 900))
+        writer.set_position("sip", Position(1, 900), 7)
         words = writer._mapping.words
         seen = []
 
@@ -325,15 +325,27 @@ def test_the_offset_is_never_paired_with_another_epoch(path, monkeypatch):
 
         def writer_position():
             slot = writer._slots["sip"]
-            return Position(
+            position = Position(
                 words[slot + layout.POSITION_EPOCH], words[slot + layout.POSITION_OFFSET]
             )
+            return position, words[slot + layout.POSITION_SEQ] - 1
 
         writer._mapping.words = Watched()
-        writer.set_position("sip", Position(2, 128))
+        writer.set_position("sip", Position(2, 128), 40)
         writer._mapping.words = words
-    assert set(seen) <= {Position(1, 0), Position(2, 0), Position(2, 128)}
-    assert seen[-1] == Position(2, 128)
+    older = [Position(1, 900), Position(1, 0), Position(2, 0), Position(2, 128)]
+    assert set(seen[:-1]) <= {(position, -1) for position in older}
+    assert seen[-1] == (Position(2, 128), 40)
+
+
+def test_the_number_that_comes_next_is_kept_with_the_position_if_it_is_known(path):
+    with LastValueWriter(path, BOOT, 8) as writer:
+        assert writer.next_seq("sip") == -1
+        writer.set_position("sip", Position(1, 900), 7)
+    with LastValueWriter(path, BOOT, 8) as writer:
+        assert (writer.position("sip"), writer.next_seq("sip")) == (Position(1, 900), 7)
+        writer.set_position("sip", Position(1, 950))
+        assert writer.next_seq("sip") == -1
 
 
 def test_a_full_disk_at_the_start_says_so(path, monkeypatch):

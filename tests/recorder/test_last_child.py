@@ -32,9 +32,9 @@ def directory(tmp_path):
     return RunDirectory(tmp_path)
 
 
-def write(directory, frames):
+def write(directory, frames, first_ns=1):
     with Writer(directory.journal("crypto"), directory.positions("crypto")) as writer:
-        for recv_ns, frame in enumerate(frames, 1):
+        for recv_ns, frame in enumerate(frames, first_ns):
             writer.append([frame], recv_ns, recv_ns)
 
 
@@ -78,3 +78,20 @@ def test_a_whole_book_behind_the_damage_is_valid(directory):
     write(directory, [WHOLE, CHANGE % 8, WHOLE, CHANGE % 9])
     damage(directory, b'"p":8')
     assert follow(directory).bids() == ((9.0, 1.0),)
+
+
+def test_what_was_damaged_while_no_child_ran_ends_the_book_at_its_restart(directory):
+    write(directory, [WHOLE])
+    assert follow(directory).is_valid
+    write(directory, [CHANGE % 8, CHANGE % 9], first_ns=2)
+    damage(directory, b'"p":8')
+    book = follow(directory)
+    assert (book.is_valid, book.invalid_since_ns, book.recv_ns) == (False, 3, 3)
+
+
+def test_a_restart_alone_ends_no_book(directory):
+    write(directory, [WHOLE])
+    assert follow(directory).is_valid
+    write(directory, [CHANGE % 8, CHANGE % 9], first_ns=2)
+    assert follow(directory).bids() == ((9.0, 1.0), (8.0, 1.0))
+    assert follow(directory).is_valid

@@ -199,8 +199,12 @@ def test_frames_that_were_dropped_are_counted_and_named(empty, trade):
     empty.store()
     verdict = empty.check()
 
-    assert verdict.reasons() == ["sip: 42 frames were dropped (disk refused)"]
+    first, *gaps = verdict.reasons()
+    assert first == "sip: 42 frames were dropped (disk refused)"
+    assert all(words.startswith("sip: gap ") for words in gaps)
+    assert "40 frames were dropped: the disk refused" in gaps[0]
     assert verdict.totals()["received"] == 43
+    assert verdict.totals()["gaps"] == len(gaps) == 2
 
 
 def test_a_range_that_a_failed_sync_left_suspect_is_named(empty, trade):

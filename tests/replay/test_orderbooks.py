@@ -1,5 +1,6 @@
 """A book out of the tables is the one that was put together step by step, or says it is lost."""
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -182,6 +183,24 @@ def test_inside_a_gap_that_was_noticed_later_there_is_no_book(ask):
         assert (ask(records, at_ns).is_valid, ask(records, at_ns).invalid_since_ns) == (False, 10)
     assert ask(records, 60).is_valid
     assert ask(records, 99).is_valid, "the end of that gap is no gap"
+
+
+def test_where_our_clock_stepped_back_the_order_of_the_journal_counts(ask):
+    first = [whole(10), change(11, [(9.0, 5.0)])]
+    # The clock goes back: to 30, then 40, 50.
+    after = [
+        msgspec.structs.replace(each, seq=seq, recv_ns=recv_ns)
+        for seq, recv_ns, each in [
+            (12, 30, change(12, [(8.0, 1.0)])),
+            (13, 40, change(13, [(10.0, 0.0)])),
+            (14, 120, change(14, [(7.0, 1.0)])),
+        ]
+    ]
+    assert ask(first + after, 29) is None, "before all of it"
+    assert ask(first + after, 30).bids() == ((10.0, 1.0), (9.0, 5.0), (8.0, 1.0))
+    assert ask(first + after, 110).bids() == ((9.0, 5.0), (8.0, 1.0))
+    lost = msgspec.structs.replace(gap(12, 105), seq=12, index=-1)
+    assert not ask([*first, lost, *after], 30).is_valid, "of which the beginning seems later"
 
 
 def test_without_a_feed_it_is_the_one_that_changed_last(ask):

@@ -132,3 +132,19 @@ def test_at_full_speed_nothing_waits(monkeypatch):
     pace = Pace(0)
     for recv_ns in (1, 10**18):
         pace(Logged(Blocks("sip", 0, 0, 1, 1), [], [], Position(0, 0), recv_ns))
+
+
+def test_a_block_that_is_damaged_is_a_gap_for_the_strategy_live_and_again(empty, trade):
+    told_of = "    def on_gap(self, gap, last):\n        return gap.cause\n"
+    empty.strategy.write_text(empty.strategy.read_text() + told_of)
+    epoch = empty.record([[trade(n)] for n in range(3)], run="monday", stop=False)
+    [path] = empty.segments()
+    content = bytearray(path.read_bytes())
+    content[content.index(trade(1))] ^= 1
+    path.write_bytes(content)
+    empty.decide("monday", epoch)
+    [log] = read_runs(empty.directory, "tens")
+    decided = [each for logged in log.inputs() for each in logged.decisions]
+
+    assert [b"the journal is damaged" in each for each in decided] == [True]
+    assert (again(empty).difference, again(empty).logged) == ("", 1)

@@ -40,10 +40,15 @@ class LastOrderBook:
         return self._book.asks(levels)
 
 
+def _received_ns(view: LastOrderBook) -> int:
+    return view._book.recv_ns  # noqa: SLF001 - its own module; strategies are not given it
+
+
 class Last:
     """The newest trade, quote, bar, … of one symbol; None where none has come.
 
-    `order_book` is the one whose change came last, if several feeds have one.
+    `order_book` is the one whose change came last, if several feeds have one; one that is valid
+    goes before all that are not.
     """
 
     __slots__ = ("bar", "book", "order_book", "quote", "status", "tick", "trade")
@@ -80,6 +85,7 @@ class OwnLastValues:
         self._by_feed: dict[tuple[str, str], Last] = {}
         self._by_symbol: dict[str, Last] = {}
         self._order_books = OrderBooks()
+        self._views: dict[str, list[LastOrderBook]] = {}  # of each symbol, one a feed
 
     def update(self, record: Record) -> None:
         """Take a record in; the runner does this before the callback."""
@@ -94,14 +100,27 @@ class OwnLastValues:
                 setattr(last, name, record)
 
     def _update_order_books(self, record: Record) -> None:
-        self._order_books.update(record)
+        changed = self._order_books.update(record)
         if isinstance(record, CryptoBook):
             own, shared = self._places(record)
             if own.order_book is None:
                 book = self._order_books.get(record.feed, record.symbol)
                 assert book is not None
                 own.order_book = LastOrderBook(book)
-            shared.order_book = own.order_book
+                self._views.setdefault(record.symbol, []).append(own.order_book)
+                shared.order_book = shared.order_book or own.order_book
+        for feed, symbol in changed:
+            self._choose(self._by_feed[feed, symbol].order_book, symbol)
+
+    def _choose(self, changed: LastOrderBook | None, symbol: str) -> None:
+        """Let a book that changed be the symbol's, or another one if it is not valid any more."""
+        shared = self._by_symbol[symbol]
+        if changed is not None and changed.is_valid:
+            shared.order_book = changed
+        elif shared.order_book is changed:
+            valid = [view for view in self._views[symbol] if view.is_valid]
+            if valid:
+                shared.order_book = max(valid, key=_received_ns)
 
     def _places(self, record: Record) -> tuple[Last, Last]:
         own = self._by_feed.get((record.feed, record.symbol))

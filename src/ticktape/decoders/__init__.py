@@ -5,7 +5,7 @@
     alpaca_prices.py      trades, quotes, bars, crypto books    alpaca_notices.py    all others
     mt5.py                a terminal's images and ticks    books.py  one image, and many
     projection.py         one wire decoding, two projections: records and tables
-    session.py            gaps out of the session entries
+    session.py            gaps out of the entries of our own    holes.py  and where blocks lack
     instants.py  packed.py  conditions.py  columns.py    the parts of a row
 
 No I/O and no clock in here: the same bytes give the same records, live, in replay and in `check`.

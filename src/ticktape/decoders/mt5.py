@@ -14,7 +14,7 @@ import pyarrow as pa
 from ticktape import mt5
 from ticktape.decoders.books import Placed, book_of, book_table, witness_of
 from ticktape.decoders.projection import BlockLike, DecodedCounts, table_of
-from ticktape.decoders.session import session_gaps
+from ticktape.decoders.session import GAPS
 from ticktape.records import EntryKind, Gap, Record, Tick, Unknown
 from ticktape.schemas import KINDS
 
@@ -44,8 +44,8 @@ class Mt5Decoder:
         found: list[Record] = []
         gap_count = unknown = malformed = 0
         for seq, (kind, payload) in enumerate(block.entries(), block.seq):
-            if kind == EntryKind.SESSION:
-                gaps = session_gaps(payload, self.feed, block.recv_ns, block.epoch, seq)
+            if kind in GAPS:
+                gaps = GAPS[kind](payload, self.feed, block.recv_ns, block.epoch, seq)
                 malformed += gaps is None
                 gap_count += len(gaps or ())
                 found += gaps or ()
@@ -112,8 +112,8 @@ class Mt5Decoder:
         read = _Read()
         for block in blocks:
             for seq, (kind, payload) in enumerate(block.entries(), block.seq):
-                if kind == EntryKind.SESSION:
-                    read.session(self.feed, payload, block, seq)
+                if kind in GAPS:
+                    read.tell_gaps(self.feed, kind, payload, block, seq)
                 elif kind <= EntryKind.BINARY:
                     reason = read.data(payload, block, seq)
                     if reason:
@@ -176,8 +176,8 @@ class _Read:
         self.unknown: list[Unknown] = []
         self.malformed = 0
 
-    def session(self, feed: str, payload: bytes, block: BlockLike, seq: int) -> None:
-        found = session_gaps(payload, feed, block.recv_ns, block.epoch, seq)
+    def tell_gaps(self, feed: str, kind: int, payload: bytes, block: BlockLike, seq: int) -> None:
+        found = GAPS[kind](payload, feed, block.recv_ns, block.epoch, seq)
         self.malformed += found is None
         self.gaps += found or ()
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from ticktape.decoders.instants import Column
-from ticktape.decoders.session import session_gaps
+from ticktape.decoders.session import GAPS
 from ticktape.records import EntryKind, Gap, Record, Unknown
 from ticktape.schemas import KINDS
 
@@ -224,9 +224,8 @@ class Projection:
     def _gaps(
         self, kind: int, payload: bytes, recv_ns: int, epoch: int, seq: int
     ) -> list[Gap] | None:
-        if kind != EntryKind.SESSION:
-            return []
-        return session_gaps(payload, self.feed, recv_ns, epoch, seq)
+        read = GAPS.get(kind)
+        return [] if read is None else read(payload, self.feed, recv_ns, epoch, seq)
 
     def _flush(self, chunk: "_Chunk", batches: dict[str, list[pa.RecordBatch]]) -> int:
         """Append the chunk's rows to `batches` by kind; how many control messages there were."""

@@ -1,15 +1,17 @@
-"""Gaps out of the session entries that a feed writes beside the venue's messages.
+"""Gaps out of the entries of our own that stand beside the venue's messages.
 
 A session entry is JSON: {"event": ..., "gap": {...}} or {"event": ..., "gaps": [...]}, each gap
-with `from_ns`, and `to_ns`, `cause`, `planned`, `symbol`, `channels`, `state` as known. A malformed
-one must never raise here: it is counted.
+with `from_ns`, and `to_ns`, `cause`, `planned`, `symbol`, `channels`, `state` as known. An entry
+that tells what was dropped is {"frames": ..., "from_ns": ..., "to_ns": ...}. A malformed one must
+never raise here: it is counted.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import msgspec
 
-from ticktape.records import Gap
+from ticktape.records import EntryKind, Gap
 
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
@@ -30,7 +32,14 @@ class _SessionWire(msgspec.Struct, frozen=True):
     gaps: list[_GapWire] | None = None
 
 
+class _DroppedWire(msgspec.Struct, frozen=True):
+    frames: int = 0
+    from_ns: Int64 | None = None
+    to_ns: Int64 | None = None
+
+
 _SESSION = msgspec.json.Decoder(_SessionWire)
+_DROPPED = msgspec.json.Decoder(_DroppedWire)
 
 
 def session_gaps(payload: bytes, feed: str, recv_ns: int, epoch: int, seq: int) -> list[Gap] | None:
@@ -59,3 +68,36 @@ def session_gaps(payload: bytes, feed: str, recv_ns: int, epoch: int, seq: int) 
         )
         for index, gap in enumerate(found)
     ]
+
+
+def dropped_gaps(payload: bytes, feed: str, recv_ns: int, epoch: int, seq: int) -> list[Gap] | None:
+    """The gap that frames left which were dropped before this entry; None when it is malformed.
+
+    An entry that does not say when they came was written after the last of them.
+    """
+    try:
+        dropped = _DROPPED.decode(payload)
+    except (ValueError, RecursionError):
+        return None
+    from_ns = recv_ns if dropped.from_ns is None else dropped.from_ns
+    return [
+        Gap(
+            feed=feed,
+            symbol="",
+            event_ns=from_ns,
+            recv_ns=recv_ns,
+            epoch=epoch,
+            seq=seq,
+            index=0,
+            from_ns=from_ns,
+            to_ns=recv_ns if dropped.to_ns is None else dropped.to_ns,
+            cause=f"{dropped.frames} frames were dropped: the disk refused",
+        )
+    ]
+
+
+GAPS: Mapping[int, Callable[[bytes, str, int, int, int], list[Gap] | None]] = {
+    EntryKind.SESSION: session_gaps,
+    EntryKind.DROPPED: dropped_gaps,
+}
+"""Kind of entry -> the gaps that it tells of, for the kinds that tell of any."""

@@ -1,12 +1,16 @@
 """What a disk that refuses has not taken yet: blocks in memory up to a bound, then exact counts.
 
-Nothing is ever dropped uncounted here, and nothing that was accepted is dropped to make room.
+Nothing is ever dropped uncounted here, and nothing that was accepted is dropped to make room. Once
+something was dropped, so is all that follows, until an entry tells of it: what stands before that
+entry was received before the loss, and what stands behind it was received after the loss.
 """
 
 from collections import deque
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ticktape.journal.format import BLOCK_HEADER_BYTES, WORD_BYTES
+
+_TELLING_BYTES: Final = 256  # more than a block with the entry that tells what was dropped
 
 
 class HeldBlock(NamedTuple):
@@ -36,8 +40,9 @@ class HeldBlocks:
     def __init__(self, bytes_max: int) -> None:
         self._blocks: deque[HeldBlock] = deque()
         self._bytes_max = bytes_max
-        self._told = self._told_before = (0, 0)
-        self._telling_seq = -1
+        self._told_frames = self._told_bytes = 0
+        self._untold_from_ns = self._untold_to_ns = 0
+        self._telling: dict[int, int] = {}  # seq of an entry that is held -> frames it tells of
         self.bytes = 0
         self.dropped_frames = 0
         self.dropped_bytes = 0
@@ -51,8 +56,9 @@ class HeldBlocks:
         return self._blocks[0]
 
     def has_room(self, block: HeldBlock) -> bool:
-        """Whether one more block stays within the bound."""
-        return self.bytes + BLOCK_HEADER_BYTES + len(block.body) <= self._bytes_max
+        """Whether one more block stays within the bound and follows no loss that is untold."""
+        added_bytes = BLOCK_HEADER_BYTES + len(block.body)
+        return self.is_told() and self.bytes + added_bytes <= self._bytes_max
 
     def add(self, block: HeldBlock) -> None:
         """Keep a block."""
@@ -63,10 +69,14 @@ class HeldBlocks:
         """Take the first one out: it is written."""
         block = self._blocks.popleft()
         self.bytes -= BLOCK_HEADER_BYTES + len(block.body)
+        self._telling.pop(block.seq, None)
         return block
 
     def drop(self, block: HeldBlock) -> None:
         """Count what will never be written."""
+        if self.is_told():
+            self._untold_from_ns = self._untold_to_ns = block.recv_ns
+        self._untold_to_ns = max(self._untold_to_ns, block.recv_ns)
         self.dropped_frames += block.entries
         self.dropped_bytes += block.payload_bytes
 
@@ -74,25 +84,36 @@ class HeldBlocks:
         """Count all that is held as dropped, at the very end; returns the entries."""
         lost = 0
         while self._blocks:
+            self._told_frames -= self._telling.get(self.first.seq, 0)
             block = self.pop()
             lost += block.entries
-            if block.seq == self._telling_seq:
-                self._told = self._told_before
             self.drop(block)
         return lost
 
     @property
     def untold_frames(self) -> int:
         """How many were dropped of which the journal does not tell."""
-        return self.dropped_frames - self._told[0]
+        return self.dropped_frames - self._told_frames
 
     def is_told(self) -> bool:
         """Whether the journal says of everything dropped that it was."""
-        return self._told == (self.dropped_frames, self.dropped_bytes)
+        return self._told_frames == self.dropped_frames
+
+    def may_tell(self) -> bool:
+        """Whether so much was written since that telling what was dropped is worth its room."""
+        return 2 * (self.bytes + _TELLING_BYTES) <= self._bytes_max
 
     def tell(self, seq: int) -> dict[str, int]:
-        """What was dropped since it was last told, for the entry that gets the number `seq`."""
-        frames, count_bytes = self._told
-        self._telling_seq, self._told_before = seq, self._told
-        self._told = (self.dropped_frames, self.dropped_bytes)
-        return {"frames": self._told[0] - frames, "bytes": self._told[1] - count_bytes}
+        """What was dropped since it was last told, for the entry that gets the number `seq`.
+
+        With our clock's times at which the first and the last of it was received.
+        """
+        frames, count_bytes = self.untold_frames, self.dropped_bytes - self._told_bytes
+        self._telling[seq] = frames
+        self._told_frames, self._told_bytes = self.dropped_frames, self.dropped_bytes
+        return {
+            "frames": frames,
+            "bytes": count_bytes,
+            "from_ns": self._untold_from_ns,
+            "to_ns": self._untold_to_ns,
+        }

@@ -77,7 +77,6 @@ class Writer:
         self._grouped = self.config.sync == "group"
         self._held = HeldBlocks(self.config.memory_bytes)
         self._holding = False  # from a refusal until all that is held is written
-        self._dropping = False
         self._retry_at_ns = 0
         self._sync_retry_at_ns = 0
         self._sync_retry_ns = _RETRY_NS
@@ -219,7 +218,6 @@ class Writer:
             self.next_seq = seq + count
         else:
             self._held.drop(block)
-            self._dropping = True
             seq = -1
         self._publish_state()
         return seq
@@ -231,7 +229,8 @@ class Writer:
             return
         self._drain()
         self._publish_state()
-        if not self._holding and not self._held.is_told():
+        # While more is held, too, when there is room again: what comes now must stand behind it.
+        if not self._held.is_told() and (not self._holding or self._held.may_tell()):
             self.append_json(EntryKind.DROPPED, self._held.tell(self.next_seq))
 
     def _drain(self) -> None:
@@ -250,7 +249,7 @@ class Writer:
         except OSError as error:
             self._refuse(error)
         else:
-            self._holding = self._dropping = False
+            self._holding = False
 
     def _see_to_sync(self, *, now: bool = False) -> bool:
         """If a sync failed, say what is suspect and go on in a new segment; whether one did."""
@@ -309,7 +308,7 @@ class Writer:
         if self._closed:
             return self._state
         if self._holding:
-            return JournalState.DROPPING if self._dropping else JournalState.HOLDING
+            return JournalState.HOLDING if self._held.is_told() else JournalState.DROPPING
         return JournalState.SUSPECT if self._commit.failing else JournalState.OK
 
     def _publish_state(self, state: JournalState | None = None) -> None:

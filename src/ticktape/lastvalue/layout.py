@@ -9,7 +9,8 @@ here.
            └───────────────┴──────────────────┴────────┴────────┴───
     head   magic · version · cell bytes · capacity · boot id (2) · generation · count of cells ·
            counters
-    position  feed (32 B) · epoch · offset · used · unused          one reader position per feed
+    position  feed (32 B) · epoch · offset · used · next seq + 1, 0 when it is not known
+              one reader position per feed
     cell   sequence (odd while it is being written) · CRC-32 of the payload, and above it the
            payload's length · payload · whatever a longer payload left
     payload  feed 16 · symbol 32 · kind 1 · flags 1 · 2 unused · index 4 ·
@@ -64,6 +65,7 @@ POSITION_NAME_BYTES: Final = 32
 POSITION_EPOCH: Final = 4
 POSITION_OFFSET: Final = 5
 POSITION_USED: Final = 6
+POSITION_SEQ: Final = 7
 
 FEED_BYTES: Final = 16
 SYMBOL_BYTES: Final = 32

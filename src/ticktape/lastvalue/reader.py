@@ -19,6 +19,7 @@ from ticktape.lastvalue.layout import (
     FLAGS_AT,
     OWNER_BYTES,
     PAYLOAD_BYTES,
+    VALID,
     WORD_COUNT,
     WORD_GENERATION,
     CellKind,
@@ -46,7 +47,8 @@ _ORDER_BOOK: Final = int(CellKind.ORDER_BOOK)
 class LastValues:
     """The last values of a run: `last["AAPL"].trade.price`.
 
-    `last[symbol]` takes, kind by kind, the newest event over all feeds; `last[feed, symbol]` and
+    `last[symbol]` takes, kind by kind, the newest event over all feeds, but an order book that is
+    valid before one that is not; `last[feed, symbol]` and
     `get(feed, symbol)` are of one feed. Iterating gives (feed, symbol) in order of first
     appearance. New symbols and a file made anew are seen by themselves (at the latest after 100
     ms); while there is no file there are no values. Not for use by two threads at once.
@@ -209,7 +211,7 @@ class LastValues:
                     torn = (*torn, NAMES.get(kind, str(kind)))
                 elif not payload[FLAGS_AT] & EMPTY:
                     held = payloads.get(kind)
-                    if held is None or decode_event_ns(payload) > decode_event_ns(held):
+                    if held is None or _rank(kind, payload) > _rank(kind, held):
                         payloads[kind] = payload
         if not present:
             return None
@@ -250,3 +252,9 @@ class LastValues:
             if mapping.words[WORD_GENERATION] == self._generation:
                 return tuple(self._cells), payloads
         return (), {}
+
+
+def _rank(kind: int, payload: bytes) -> tuple[bool, int]:
+    """The greater one is shown of a symbol that several feeds have."""
+    is_book = kind == _ORDER_BOOK and bool(payload[FLAGS_AT] & VALID)
+    return is_book, decode_event_ns(payload)

@@ -22,6 +22,7 @@ from ticktape.lastvalue.layout import (
     POSITION_EPOCH,
     POSITION_NAME_BYTES,
     POSITION_OFFSET,
+    POSITION_SEQ,
     POSITION_USED,
     POSITION_WORD,
     POSITION_WORDS,
@@ -285,9 +286,10 @@ class LastValueWriter:
         self._counters["written" if is_change else "lost"] += 1
         self._store(cell, payload)
 
-    def set_position(self, feed: str, position: Position) -> None:
+    def set_position(self, feed: str, position: Position, next_seq: int = -1) -> None:
         """Remember how far the journal of `feed` is in the cells; `feed` takes 32 bytes.
 
+        `next_seq` is the number of the entry that comes next if none is missing; -1: not known.
         Past 56 feeds, or with a longer name, nothing is kept (counted as `unkept`): the next writer
         reads that journal from an older place, which costs time and no value.
         """
@@ -298,6 +300,7 @@ class LastValueWriter:
                 self._counters["unkept"] += 1
                 return
         words = self._mapping.words
+        words[slot + POSITION_SEQ] = 0  # until the position is there that it belongs to
         if words[slot + POSITION_EPOCH] != position.epoch:
             # Offset 0 in between: a writer killed between these stores leaves an older position,
             # and never an epoch with another epoch's offset.
@@ -305,6 +308,7 @@ class LastValueWriter:
             words[slot + POSITION_EPOCH] = position.epoch
         words[slot + POSITION_OFFSET] = position.offset
         words[slot + POSITION_USED] = 1
+        words[slot + POSITION_SEQ] = next_seq + 1
 
     def position(self, feed: str) -> Position | None:
         """How far the journal of `feed` is in the cells; None when nothing is known of it."""
@@ -313,6 +317,11 @@ class LastValueWriter:
             return None
         words = self._mapping.words
         return Position(words[slot + POSITION_EPOCH], words[slot + POSITION_OFFSET])
+
+    def next_seq(self, feed: str) -> int:
+        """The number that `set_position` was given; -1 when it is not known."""
+        slot = self._slots.get(feed)
+        return -1 if slot is None else self._mapping.words[slot + POSITION_SEQ] - 1
 
     def _add_slot(self, feed: str) -> int | None:
         name = key_text(feed, POSITION_NAME_BYTES)

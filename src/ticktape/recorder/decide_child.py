@@ -15,6 +15,7 @@ from ticktape.decisions import DecisionRunner, InputLog, find_logs, give_logged,
 from ticktape.decisions.log import Blocks, Failed, Logged, Restart, Standing, Start, encode
 from ticktape.decisions.runner import Outcome, log_block
 from ticktape.decoders import decoder_for
+from ticktape.decoders.holes import HoleTeller
 from ticktape.directory import DECISION, RunDirectory
 from ticktape.errors import EXIT_COMPLETE, Corrupt, DecisionError, JournalError
 from ticktape.journal.blocks import Block
@@ -120,7 +121,10 @@ class DecideChild:
 
     def _new_runner(self) -> DecisionRunner:
         strategy = load_strategy(self._task.decide.file, self._name, self._task.decide.class_name)
-        decoders = {feed.name: decoder_for(feed.kind, feed.name) for feed in self._task.feeds}
+        decoders = {
+            feed.name: HoleTeller(feed.name, decoder_for(feed.kind, feed.name))
+            for feed in self._task.feeds
+        }
         return DecisionRunner(strategy, decoders, self._task.decide.on_error)
 
     def _file_sha256(self) -> str:

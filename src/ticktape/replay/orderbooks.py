@@ -14,27 +14,52 @@ SELECT feed FROM crypto_books WHERE symbol = $symbol AND recv_ns <= $at_ns
 ORDER BY recv_ns DESC, feed LIMIT 1
 """
 
-_WHOLE = """
+# Up to where the journal counts. After it our clock may have stood before the moment again: what
+# came between is in all the same, for a book is made of its changes in their order.
+_NEWEST = """
+SELECT epoch, seq, index FROM (
+    SELECT epoch, seq, index FROM crypto_books
+    WHERE feed = $feed AND symbol = $symbol AND recv_ns <= $at_ns
+    UNION ALL
+    SELECT epoch, seq, index FROM gaps_raw
+    WHERE feed = $feed AND symbol IN ('', $symbol) AND recv_ns <= $at_ns
+    UNION ALL
+    SELECT epoch, seq, index FROM unknown WHERE feed = $feed AND recv_ns <= $at_ns
+)
+ORDER BY epoch DESC, seq DESC, index DESC LIMIT 1
+"""
+
+# Not as the rows are compared else: of two such comparisons DuckDB makes a BETWEEN, which has none.
+_UP_TO = """(epoch < $to_epoch OR epoch = $to_epoch AND
+        (seq < $to_seq OR seq = $to_seq AND index <= $to_index))"""
+
+_WHOLE = f"""
 SELECT epoch, seq, index FROM crypto_books
-WHERE feed = $feed AND symbol = $symbol AND recv_ns <= $at_ns AND reset
+WHERE feed = $feed AND symbol = $symbol AND reset
+    AND {_UP_TO}
 ORDER BY epoch DESC, seq DESC, index DESC LIMIT 1
 """
 
 _CHANGES = """
 SELECT {columns} FROM crypto_books
-WHERE feed = $feed AND symbol = $symbol AND recv_ns <= $at_ns
+WHERE feed = $feed AND symbol = $symbol
     AND (epoch, seq, index) >= ($epoch, $seq, $index)
+    AND {up_to}
 """
 
-# Of all gaps, not only of those after the whole book: how one ended may be told after that.
+# Of all gaps, not only of those after the whole book: how one ended may be told after that. And
+# of those, too, that had begun by then and were noticed later.
 _GAPS = """
 SELECT {columns} FROM gaps_raw
-WHERE feed = $feed AND symbol IN ('', $symbol) AND from_ns < $at_ns
+WHERE feed = $feed AND symbol IN ('', $symbol)
+    AND (from_ns < $at_ns OR {up_to})
 """
 
 _UNKNOWN = """
 SELECT {columns} FROM unknown
-WHERE feed = $feed AND recv_ns <= $at_ns AND (epoch, seq, index) >= ($epoch, $seq, $index)
+WHERE feed = $feed
+    AND (epoch, seq, index) >= ($epoch, $seq, $index)
+    AND {up_to}
 """
 
 
@@ -46,7 +71,8 @@ def book_at(
     Args:
         con: as `table.query.connect` gives it.
         symbol: the venue's.
-        at_ns: what was received by then counts, and every gap that had begun before.
+        at_ns: what was received by then counts, all that the journal has before it, and every gap
+            that had begun before.
         feed: None takes the one whose change of the symbol came last.
     """
     asked: dict[str, object] = {"symbol": symbol, "at_ns": at_ns}
@@ -56,14 +82,19 @@ def book_at(
             return None
         (feed,) = found
     asked["feed"] = feed
-    whole = con.execute(_WHOLE, asked).fetchone()
+    newest = con.execute(_NEWEST, asked).fetchone()
+    if newest is None:
+        return None
+    of_book: dict[str, object] = {"feed": feed, "symbol": symbol}
+    to = dict(zip(("to_epoch", "to_seq", "to_index"), newest, strict=True))
+    whole = con.execute(_WHOLE, of_book | to).fetchone()
     if whole is None:
         return None
-    since = dict(zip(("epoch", "seq", "index"), whole, strict=True))
+    span = dict(zip(("epoch", "seq", "index"), whole, strict=True)) | to
     records: list[Record] = [
-        *_records(con, CryptoBook, _CHANGES, asked | since),
-        *_records(con, Gap, _GAPS, asked),
-        *_records(con, Unknown, _UNKNOWN, {"feed": feed, "at_ns": at_ns} | since),
+        *_records(con, CryptoBook, _CHANGES, of_book | span),
+        *_records(con, Gap, _GAPS, asked | to),
+        *_records(con, Unknown, _UNKNOWN, {"feed": feed} | span),
     ]
     books = OrderBooks()
     for record in sorted(records, key=place_of):
@@ -78,5 +109,5 @@ def _records(
 ) -> Iterator[Record]:
     names = KINDS[made.kind].names
     columns = ", ".join(f'"{name}"' for name in names)
-    for row in con.execute(query.format(columns=columns), asked).fetchall():
+    for row in con.execute(query.format(columns=columns, up_to=_UP_TO), asked).fetchall():
         yield msgspec.convert(dict(zip(names, row, strict=True)), made)

@@ -14,6 +14,7 @@ from ticktape.decisions import DecisionRunner, InputLog, find_logs, give_logged,
 from ticktape.decisions.log import Blocks, Failed, Logged, Start
 from ticktape.decisions.runner import Outcome
 from ticktape.decoders import decoder_for
+from ticktape.decoders.holes import HoleTeller
 from ticktape.directory import DECISION, RunDirectory
 from ticktape.errors import ConfigError
 from ticktape.journal.reader import Reader
@@ -102,7 +103,10 @@ def new_runner(
     directory: RunDirectory, file: Path, decision: str, class_name: str, on_error: str
 ) -> DecisionRunner:
     """A fresh instance of the strategy in `file` with decoders for all feeds of the run."""
-    decoders = {feed: decoder_for(kind, feed) for feed, kind in feed_kinds(directory).items()}
+    decoders = {
+        feed: HoleTeller(feed, decoder_for(kind, feed))
+        for feed, kind in feed_kinds(directory).items()
+    }
     return DecisionRunner(load_strategy(file, decision, class_name), decoders, on_error)
 
 

@@ -1,0 +1,56 @@
+"""Gaps where blocks are missing in a journal that is damaged, among the records of the others."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ticktape.journal.blocks import Block
+from ticktape.records import Gap, Record
+
+CAUSE = "the journal is damaged"
+
+
+class Decodes(Protocol):
+    """What is needed of a feed's decoder."""
+
+    def decode(self, block: Block) -> Sequence[Record]:
+        """The records of a block, in order."""
+
+
+class HoleTeller:
+    """A feed's decoder that is given all its blocks in order, and tells where one is missing.
+
+    Args:
+        feed: its name.
+        decoder: makes the records of each block.
+        next_seq: number of the first entry to come; -1 when it is not known.
+    """
+
+    def __init__(self, feed: str, decoder: Decodes, next_seq: int = -1) -> None:
+        self._feed = feed
+        self._decoder = decoder
+        self._next_seq = next_seq
+        self._last_ns: int | None = None
+
+    def decode(self, block: Block) -> list[Record]:
+        """The records of a block, in order; before them the gap between it and the last one."""
+        found: list[Record] = []
+        if self._next_seq not in (-1, block.seq):
+            found.append(self._gap(block))
+        self._next_seq, self._last_ns = block.next_seq, block.recv_ns
+        found += self._decoder.decode(block)
+        return found
+
+    def _gap(self, block: Block) -> Gap:
+        from_ns = block.recv_ns if self._last_ns is None else self._last_ns
+        return Gap(
+            feed=self._feed,
+            symbol="",
+            event_ns=from_ns,
+            recv_ns=block.recv_ns,
+            epoch=block.epoch,
+            seq=block.seq,
+            index=-1,  # before all that the block brought
+            from_ns=from_ns,
+            to_ns=block.recv_ns,
+            cause=CAUSE,
+        )
