@@ -1,5 +1,6 @@
 """The last-value table: the newest trade, quote, bar, book, … of each (feed, symbol).
 
+    arrivals   blocks -> records, and where the journal has a hole
     writer     records -> the newest per cell, forward only, conflated per batch
     reader     cells -> LastValue; new symbols and new files are followed
     value      LastValue: one symbol at one moment

@@ -8,13 +8,14 @@ from ticktape.decoders import decoder_for
 from ticktape.directory import RunDirectory
 from ticktape.journal.blocks import Block
 from ticktape.lastvalue import LastValueWriter
+from ticktape.lastvalue.arrivals import Arrivals
 from ticktape.latency import PauseLog, RunId, StageLog
 from ticktape.recorder.following import Following, ranges
 from ticktape.recorder.parent import Parent
 from ticktape.recorder.priority import LAST, take_place
 from ticktape.recorder.task import LastTask
 from ticktape.recorder.turn import has_successor, turn
-from ticktape.records import Gap, Position, Record
+from ticktape.records import Position
 
 _READ_BYTES = 1 << 18  # small enough that a burst is shown while it is read
 _IDLE_S = 0.25
@@ -30,15 +31,17 @@ class LastChild:
         process = RunId(clock.boot_id(), clock.monotonic_ns(), os.getpid())
         self._pauses = PauseLog(self._directory.pauses, "last", process)
         self._pauses.watch_gc()
-        self._decoders = {feed.name: decoder_for(feed.kind, feed.name) for feed in task.feeds}
+        self._arrivals = {
+            feed.name: Arrivals(feed.name, decoder_for(feed.kind, feed.name).decode)
+            for feed in task.feeds
+        }
         self._stages = {
             feed: StageLog(self._directory.stages / "last", feed, process)
-            for feed in self._decoders
+            for feed in self._arrivals
         }
         self._last = LastValueWriter(self._directory.last, clock.boot_id())
-        starts = {feed: self._last.position(feed) or Position(0, 0) for feed in self._decoders}
+        starts = {feed: self._last.position(feed) or Position(0, 0) for feed in self._arrivals}
         self._following = Following(self._directory, starts, self._pauses)
-        self._newest: dict[str, Block] = {}
         self._records = 0
         self._report_at_ns = 0
 
@@ -59,15 +62,7 @@ class LastChild:
         self._report()
 
     def _take(self, feed: str, blocks: list[Block]) -> None:
-        decode = self._decoders[feed].decode
-        records: list[Record] = []
-        newest = self._newest.get(feed)
-        for block in blocks:
-            if newest is not None and block.seq != newest.next_seq:
-                records.append(_hole(feed, newest, block))
-            newest = block
-            records += decode(block)
-        self._newest[feed] = blocks[-1]
+        records = self._arrivals[feed].records(blocks)
         # One update for all that was read: of many values of a symbol only the newest is written.
         self._last.update(records)
         self._records += len(records)
@@ -99,22 +94,6 @@ class LastChild:
         for stage in self._stages.values():
             stage.close()
         self._pauses.close()
-
-
-def _hole(feed: str, before: Block, after: Block) -> Gap:
-    """What is missing between two blocks, because the journal is damaged: it ends order books."""
-    return Gap(
-        feed=feed,
-        symbol="",
-        event_ns=before.recv_ns,
-        recv_ns=after.recv_ns,
-        epoch=after.epoch,
-        seq=after.seq,
-        index=-1,  # before all that the block brought
-        from_ns=before.recv_ns,
-        to_ns=after.recv_ns,
-        cause="the journal is damaged",
-    )
 
 
 def main(task: LastTask, parent: Parent) -> int:
