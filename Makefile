@@ -5,13 +5,20 @@ PYTHON ?= python3
 JOBS ?= 2
 # Handed on: make demo ARGS="--seconds 5", make test ARGS="-k journal", make bench ARGS=…
 ARGS ?=
+# The crash campaign: kills of the journal's process and in the whole recorder, their seed, the
+# folder of its tally, and a violation to try again (ONLY=1234 or ONLY=tree-3).
+N ?= 10000
+TREE ?= 300
+SEED ?= 7
+DIR ?= runs/crash
+ONLY ?=
 
 BIN := .venv/bin
 RUNTIME := .venv/.ticktape-runtime
 TESTING := .venv/.ticktape-test
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock clean browser
+.PHONY: help demo test check bench crash lock clean browser
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +47,10 @@ check: $(TESTING) ## the checkers alone: format, lint, types, import direction, 
 
 bench: $(TESTING) ## measure against floors and peers on this machine
 	@$(BIN)/python -m bench $(ARGS)
+
+crash: $(TESTING) ## kill it 10,000 times and prove that nothing is lost (N=, TREE=, SEED=); goes on
+	@$(BIN)/python tests/crash/campaign.py --kills $(N) --tree $(TREE) --seed $(SEED) \
+		--folder "$(DIR)" --only "$(ONLY)"
 
 # Needs `uv` on the path. The locks name no place to download from: pip's own settings do.
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header

@@ -53,6 +53,16 @@ def from_environment() -> Failpoints | None:
     return Failpoints(text) if text else None
 
 
+_shared: dict[str, Failpoints] = {}
+
+
+def pass_by(name: str) -> None:
+    """Die at a place that all parts of a process pass seldom, and count together."""
+    text = os.environ.get(_ENV, "")
+    if text:
+        _shared.setdefault(text, Failpoints(text)).pass_by(name)
+
+
 def claim(child: str) -> None:
     """Take what is laid out for the next start of `child` into this process's environment."""
     folder = os.environ.get(_FOLDER, "")

@@ -41,7 +41,7 @@ quotes = {symbols}
 bars = ["*"]
 backoff_max_s = 0.5
 [journal]
-segment_bytes = 1000000
+segment_bytes = 200000
 [table]
 commit_s = 0.3
 [[decide]]
@@ -83,6 +83,19 @@ class Kill(NamedTuple):
 
 TABLE_STEPS = ("before-files", "after-file", "before-commit", "after-commit", "after-sync")
 SAVE_STEPS = ("commit-done", "before-save", "after-save")
+# Place -> the first and the last pass of it at which its victim dies. A capture has ended the gap
+# of its last death by then, so that each has one of its own.
+INSIDE = {
+    ("capture-new", "journal.before-sync"): (30, 80),
+    ("capture-old", "journal.after-sync"): (30, 80),
+    ("capture-old", "journal.created"): (3, 4),
+    ("table", "disk.replace-begun"): (1, 3),
+    ("table", "disk.before-replace"): (1, 3),
+    ("table", "disk.after-replace"): (1, 3),
+    ("decide-counts", "disk.before-replace"): (1, 1),
+    ("decide-counts", "journal.create"): (1, 1),
+    ("decide-counts", "journal.before-sync"): (2, 20),
+}
 
 
 def make_plan(seed: int, kills: int, seconds: float) -> list[Kill]:
@@ -96,14 +109,13 @@ def make_plan(seed: int, kills: int, seconds: float) -> list[Kill]:
         ("table", f"table.{rng.choice(SAVE_STEPS)}:{rng.randint(1, 2)}"),
         ("decide-counts", f"journal.write:{rng.randint(2, 60)}"),
         ("parent", ""),
+        _inside(rng, seed % len(INSIDE)),  # seeds in a row come to all of them
         *((child, "") for child in CHILDREN),
     ]
     chosen: list[tuple[str, str]] = []
     while sum(2 if failpoint else 1 for _, failpoint in chosen) < kills:
         left = kills - sum(2 if failpoint else 1 for _, failpoint in chosen)
-        victim, failpoint = (
-            must.pop(0) if must else (rng.choice((*CHILDREN, *CHILDREN, "parent")), "")
-        )
+        victim, failpoint = must.pop(0) if must else _any_kill(rng)
         chosen.append((victim, failpoint if left > 1 else ""))
     rng.shuffle(chosen)
     step_s = seconds / (len(chosen) + 1)
@@ -114,6 +126,17 @@ def make_plan(seed: int, kills: int, seconds: float) -> list[Kill]:
         at_s = round(step_s * (number + rng.uniform(-0.4, 0.4)), 2)
         plan.append(Kill(at_s, victim, failpoint, wait=parents % 2 == 1))
     return plan
+
+
+def _any_kill(rng: random.Random) -> tuple[str, str]:
+    if rng.random() < 0.5:
+        return rng.choice((*CHILDREN, *CHILDREN, "parent")), ""
+    return _inside(rng, rng.randrange(len(INSIDE)))
+
+
+def _inside(rng: random.Random, number: int) -> tuple[str, str]:
+    (victim, place), passes = list(INSIDE.items())[number]
+    return victim, f"{place}:{rng.randint(*passes)}"
 
 
 # The processes.

@@ -28,6 +28,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Prove": {
         "check": ("ticktape.cli.check:check", "read everything: COMPLETE or INCOMPLETE, and why"),
+        "rebuild": ("ticktape.cli.rebuild:rebuild", "tables made again from the journals; --check"),
         "latency": ("ticktape.cli.tracing:latency", "percentiles per stage, and the slowest"),
         "trace": ("ticktape.cli.tracing:trace", "one trade's way through every stage"),
         "replay": ("ticktape.cli.replaying:replay", "decide again, and compare with live"),

@@ -8,6 +8,7 @@ import os
 import secrets
 from pathlib import Path
 
+from ticktape import failpoints
 from ticktape.errors import Full, JournalError, SyncFailed, WriteFailed
 
 # What a disk says when it has no room: no space, over the quota, file too large (ulimit -f).
@@ -59,18 +60,41 @@ class Disk:
         """Remove a file."""
         path.unlink()
 
+    def sync_file(self, path: Path) -> None:
+        """Wait until a file that nobody writes any more is on the disk itself."""
+        descriptor = os.open(path, os.O_RDWR | _BINARY)  # Windows syncs no file opened to read
+        try:
+            self.sync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def create_anew(self, path: Path) -> int:
+        """A descriptor of an empty file, whatever was at `path`."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY, 0o640)
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Give a file another name, in place of whatever has it."""
+        os.replace(old, new)
+
     def replace(self, path: Path, content: bytes) -> None:
         """Put `content` at `path` so that a crash leaves the old or the new, never a part."""
         fresh = path.with_name(path.name + ".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY, 0o640)
+        descriptor = self.create_anew(fresh)
         try:
+            failpoints.pass_by("disk.replace-begun")
             view = memoryview(content)
             while view:
-                view = view[self.write(descriptor, bytes(view)) :]
+                taken = self.write(descriptor, bytes(view))
+                if not taken:  # asking again might never end
+                    raise OSError(errno.ENOSPC, f"took nothing of {len(view)} bytes")
+                view = view[taken:]
+            # Before the rename: a name may become durable earlier than what it stands for.
             self.sync(descriptor)
         finally:
             self.close(descriptor)
-        os.replace(fresh, path)
+        failpoints.pass_by("disk.before-replace")
+        self.rename(fresh, path)
+        failpoints.pass_by("disk.after-replace")
         self.sync_directory(path.parent)
 
     def sync_parents(self, path: Path) -> None:

@@ -21,6 +21,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from ticktape import failpoints
 from ticktape.clock import boot_id
 
 FILE_BYTES = 4096
@@ -100,6 +101,7 @@ class Positions:
         words[3] = int.from_bytes(boot[8:], "little")
         words[_PID] = os.getpid()
         words[_STATE] = JournalState.OK
+        failpoints.pass_by("journal.positions")
         words[_EPOCH] = epoch
         return positions
 
@@ -181,8 +183,9 @@ class Positions:
         index = _SYNCED if synced else _WRITTEN
         while True:
             epoch = words[_EPOCH]
-            base = words[_BASE]
+            # In this order: an offset comes with the base of its own segment or of a later one.
             offset = words[index]
+            base = words[_BASE]
             if words[_EPOCH] == epoch:
                 return epoch, offset, base
 

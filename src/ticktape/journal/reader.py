@@ -8,7 +8,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ticktape.journal.blocks import BadBlock, Block, parse_blocks, resync
+from ticktape.errors import Corrupt
+from ticktape.journal.blocks import BadBlock, Block, TrueHeader, parse_blocks, resync
 from ticktape.journal.damage import Damage, DamageList
 from ticktape.journal.disk import read_at
 from ticktape.journal.format import BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES
@@ -54,6 +55,7 @@ class Reader:
         self._nonce = b""
         self._damage = DamageList()
         self._seen = (_UNKNOWN, 0)
+        self._is_live = False
 
     @property
     def damage(self) -> list[Damage]:
@@ -73,6 +75,7 @@ class Reader:
             segment = self._segment
             assert segment is not None
             end = self._readable_end(segment, epoch, limit)
+            self._is_live = (segment.epoch, segment.base) == (epoch, base)
             if self.position.offset < end:
                 blocks = self._read_segment(segment, end, max_bytes)
                 if blocks:
@@ -141,6 +144,9 @@ class Reader:
             offset = self.position.offset
             chunk = read_at(self._descriptor, want, offset - segment.base)
             blocks, bad = parse_blocks(chunk, segment.epoch, offset, self._nonce)
+            if blocks and not self._is_live and self._is_rewritten(segment, blocks[-1]):
+                last = blocks.pop()
+                bad = BadBlock(TrueHeader(last.seq, last.count, len(last.body)), False, 0)
             if blocks:
                 self._damage.resume(blocks[0], blocks[-1].next_seq)
                 self.position = blocks[-1].end
@@ -154,6 +160,18 @@ class Reader:
                 return []
             want = min(max_bytes, end - self.position.offset)
         return []
+
+    def _is_rewritten(self, segment: Segment, block: Block) -> bool:
+        """Whether a disk refused this block although it took it: then the next segment has it."""
+        if block.end_offset < segment.base + os.fstat(self._descriptor).st_size:
+            return False  # after a refusal nothing more was written there
+        for each in list_segments(self.directory):
+            if each.epoch == segment.epoch and each.base > segment.base:
+                try:
+                    return each.header().first_seq <= block.seq
+                except (Corrupt, FileNotFoundError):
+                    continue  # half made: the one behind it tells
+        return False
 
     def _may_grow(self, segment: Segment, bad: BadBlock) -> bool:
         """Whether the rest of a block may still come: it is the last, and no writer is known."""

@@ -128,8 +128,7 @@ def settle(disk: Disk, directory: Path, found: JournalEnd) -> None:
         return
     for each in list_segments(directory):
         if each.epoch == segment.epoch:
-            with open(each.path, "rb+") as source:
-                disk.sync(source.fileno())
+            disk.sync_file(each.path)
     disk.sync_directory(directory)
     path = segment.path.with_suffix(".manifest.json")
     if not path.exists():

@@ -7,6 +7,7 @@ import contextlib
 import errno
 from pathlib import Path
 
+from ticktape import failpoints
 from ticktape.journal.disk import Disk
 from ticktape.journal.format import SegmentHeader, segment_name
 
@@ -16,11 +17,15 @@ def create_segment(disk: Disk, directory: Path, header: SegmentHeader) -> int:
 
     Raises:
         OSError: the disk refused; nothing is left.
-        HalfMade: the disk refused even to remove what was half made.
+        HalfMade: the disk refused even to remove what was half made, or an earlier try left it.
     """
     path = directory / segment_name(header.epoch, header.base)
-    descriptor = disk.create(path)
     try:
+        descriptor = disk.create(path)
+    except FileExistsError as error:  # the earlier try was refused, and made the name all the same
+        raise HalfMade(error.errno, error.strerror) from error
+    try:
+        failpoints.pass_by("journal.create")
         packed = header.pack()
         taken = disk.write(descriptor, packed)
         if taken != len(packed):
@@ -33,6 +38,7 @@ def create_segment(disk: Disk, directory: Path, header: SegmentHeader) -> int:
         except OSError:
             raise HalfMade(error.errno, error.strerror) from error
         raise
+    failpoints.pass_by("journal.created")
     return descriptor
 
 

@@ -2,7 +2,8 @@
 
 It never touches the writer's descriptor or state: it syncs duplicates, and hands a failure to the
 writer. A failed sync is never retried and trusted: the system may have dropped the bytes and would
-say yes the second time. A file that failed is not synced again; the writer begins another.
+say yes the second time. A file that failed is not synced again; the writer begins another, and
+nothing more is published until the journal's own note of the failure is on the disk.
 """
 
 import contextlib
@@ -12,10 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ticktape import clock
+from ticktape import clock, failpoints
 from ticktape.errors import SyncFailed
 from ticktape.journal.disk import Disk, sync_error
 from ticktape.journal.positions import Positions
+
+_UNTOLD = 1 << 63  # no `seq` is as high
 
 
 class _File:
@@ -31,7 +34,10 @@ class _File:
 
 
 class Failure(NamedTuple):
-    """A sync that failed: all from `start` to the end of its file is suspect."""
+    """A sync that failed: all from `start` to the end of its file is suspect.
+
+    Of failures in a row each has the first one's `start`: what told of those is suspect with it.
+    """
 
     start: int
     file: _File
@@ -67,7 +73,9 @@ class GroupCommit:
         self._files: deque[_File] = deque()
         self._failures: deque[Failure] = deque()
         self._crash: BaseException | None = None
-        self._synced = positions.statistics().synced
+        self._synced = positions.statistics().synced  # as published
+        self._suspect_end = 0
+        self._note_seq = 0  # to be synced before anything is published
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.failing = False
@@ -106,6 +114,13 @@ class GroupCommit:
         while self._failures:
             failures.append(self._failures.popleft())
         return failures
+
+    def told(self, next_seq: int) -> None:
+        """Say that the entries before `next_seq` tell of every failure that was taken."""
+        with self._guard:
+            if not self._failures:
+                self._note_seq = next_seq
+        self.pending.set()
 
     def forget_finished(self) -> None:
         """Let complete files go unsynced (sync = "os")."""
@@ -151,8 +166,9 @@ class GroupCommit:
                 self._sync(file, *(end or (written, next_seq)))
             if end is None:
                 return
-            # What is suspect is behind us; it becomes readable for the durable with the next sync.
-            self._synced = max(self._synced, end[0])
+            if file.failed:
+                # It becomes readable for the durable with the note that it is suspect.
+                self._suspect_end = end[0]
             self._files.popleft()
             self._close(file)
 
@@ -167,14 +183,20 @@ class GroupCommit:
             if not file.named:
                 self._disk.sync_directory(self._directory)
                 file.named = True
+            failpoints.pass_by("journal.before-sync")
             self._disk.sync(file.descriptor)
+            failpoints.pass_by("journal.after-sync")
         except OSError as error:
             file.failed = self.failing = True
+            self._note_seq = _UNTOLD
             failure = sync_error(error, str(self._directory))
             self._failures.append(Failure(self._synced, file, failure))
             return
-        start, self._synced = self._synced, end
+        if next_seq < self._note_seq:
+            return
+        self._note_seq = 0
         self.failing = False
+        start, self._synced = max(self._synced, self._suspect_end), end
         self._positions.publish_synced(end, next_seq)
         if self._on_synced is not None:
             self._on_synced(start, end, clock.monotonic_ns())

@@ -235,11 +235,16 @@ class Tail:
 
 
 def _dying_write(disk: Disk, failpoints: Failpoints) -> Callable[[int, bytes], int]:
-    """What a test sets in place of `write`, to die within a block."""
+    """What a test sets in place of `write`, to die within a block, its header, or right behind."""
+    ends = {
+        "journal.write": BLOCK_HEADER_BYTES + 7,
+        "journal.header": BLOCK_HEADER_BYTES // 2,
+        "journal.unpublished": None,
+    }
 
     def write(descriptor: int, block: bytes) -> int:
-        if failpoints.hit("journal.write"):
-            disk.write(descriptor, block[: BLOCK_HEADER_BYTES + 7])
+        if failpoints.name in ends and failpoints.hit(failpoints.name):
+            disk.write(descriptor, block[: ends[failpoints.name]])
             failpoints.die()
         return disk.write(descriptor, block)
 

@@ -80,6 +80,7 @@ class Writer:
         self._retry_at_ns = 0
         self._sync_retry_at_ns = 0
         self._sync_retry_ns = _RETRY_NS
+        self._suspect_end = 0
         self._state = JournalState.OK
         self._closed = False
         try:
@@ -157,7 +158,9 @@ class Writer:
             tail.nonce, tail.offset, seq, recv_ns, recv_mono_ns, count, session, body
         )
         if self._holding:
-            return self._hold(count, recv_ns, recv_mono_ns, session, body)
+            # A note is small and rare, and without it nobody knows what a failed sync took.
+            always = kind == EntryKind.NOTE
+            return self._hold(count, recv_ns, recv_mono_ns, session, body, always=always)
         try:
             tail.write(block, seq + count)
         except OSError as error:
@@ -268,13 +271,17 @@ class Writer:
         for failure in failures:
             self._tell(failure.error)
             self._append_suspect(failure)
+        self._commit.told(self.next_seq)
+        if not self._grouped:
+            self._tail.settle()
         self._publish_state()
         return True
 
     def _append_suspect(self, failure: Failure) -> None:
         start, end = failure.start, failure.end()
         assert end is not None, "the file that failed is left by now"
-        self.positions.add_suspect(end - start)
+        self.positions.add_suspect(end - max(start, self._suspect_end))
+        self._suspect_end = end
         suspect = {"epoch": self.epoch, "from_offset": start, "to_offset": end}
         self.append_json(EntryKind.NOTE, {"suspect": suspect})
 
