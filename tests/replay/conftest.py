@@ -139,7 +139,7 @@ class Made:
             str(self.directory.root),
             [FeedPlace(feed, "alpaca") for feed in feeds],
             list(decisions),
-            TableConfig(commit_s=0.05),
+            TableConfig(commit_s=60),
         )
         return table_child.main(task, FakeParent())
 
