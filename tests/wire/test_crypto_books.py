@@ -20,7 +20,8 @@ def run(wire, loop, tmp_path_factory):
     size = {"symbols": 3, "events": 6000, "events_per_s": 1000.0, "long_ids": False}
     tape = generate_family(CRYPTO, seed=23, **size)
     faults = parse_faults(["disconnect@2000", "disconnect@4000"])
-    venues = {each: wire.Venue(loop, tape, PATH, faults=faults, rate=1000.0) for each in ENCODINGS}
+    more = {"faults": faults, "rate": 1000.0, "hold": True}  # both outages, however slow we are
+    venues = {each: wire.Venue(loop, tape, PATH, **more) for each in ENCODINGS}
     lists = {"trades": [], "quotes": [], "bars": [], "orderbooks": ["*"]}
     feeds = {
         each: {"url": venue.url, "encoding": each, "stagger_s": 0, "backoff_max_s": 0.2} | lists
