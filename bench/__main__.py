@@ -11,7 +11,7 @@ import platform
 import sys
 from pathlib import Path
 
-QUESTIONS = ("capture", "decide", "through", "poll", "beside", "bridge")
+QUESTIONS = ("capture", "decide", "through", "poll", "beside", "bridge", "stuck")
 
 
 def machine() -> dict[str, object]:

@@ -14,13 +14,17 @@ The map, in the order the data goes:
     decisions/   the user's callbacks, logged so that they can be replayed
     latency/     every entry's stamps through every stage; histograms; trace
     ledger/      counts and gaps: what came, what is missing, and whether it adds up
+    dashboard/   the page, the terminal view and the metrics
     sim/         venues that speak the real protocol, with faults and ground truth
 
     recorder/    wires the rooms, live: the process tree
     replay/      wires the rooms, from a journal: proof, latency, trace, queries, deciding again
     lab/         parallel layouts, at memory thresholds, measured
-    tape.py      a run as Python sees it: the public API
+    live.py      a run followed as it is journaled
+    tape.py      a run as Python sees it
     cli/         the verbs
+    recording.py    a recorder, started from Python
+    simulating.py   a simulated venue, started from Python
 
 The words are in `records`, `schemas`, `mt5` and `polls`; `errors`, `clock` and `config/` are the
 tools, and `directory` knows where everything of a run lies.
@@ -28,21 +32,42 @@ tools, and `directory` knows where everything of a run lies.
 Importing this imports nothing else: a capture process must stay light.
 """
 
+import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ticktape.live import Follow
+    from ticktape.recording import Run, record
+    from ticktape.simulating import SimulatedVenue, simulate_alpaca
     from ticktape.tape import Tape, open
 
 __version__ = "0.1.0"
-__all__ = ["Tape", "__version__", "open"]
+__all__ = [
+    "Follow",
+    "Run",
+    "SimulatedVenue",
+    "Tape",
+    "__version__",
+    "open",
+    "record",
+    "simulate_alpaca",
+]
+_PLACES = {
+    "Follow": "live",
+    "Run": "recording",
+    "SimulatedVenue": "simulating",
+    "Tape": "tape",
+    "open": "tape",
+    "record": "recording",
+    "simulate_alpaca": "simulating",
+}
 
 
 def __getattr__(name: str) -> object:
-    if name in ("Tape", "open"):
-        from ticktape import tape
-
-        return getattr(tape, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"ticktape.{place}"), name)
 
 
 def __dir__() -> list[str]:

@@ -5,6 +5,9 @@ from pathlib import Path
 DECISION = "decision"
 """Prefix, with a colon, of a strategy's name where feeds and strategies stand side by side."""
 
+LEDGER = "ledger:"
+"""Name of the ledger's own journal where it stands beside those of feeds and strategies."""
+
 
 class RunDirectory:
     """The paths of one run's directory."""
@@ -20,6 +23,7 @@ class RunDirectory:
         self.pauses = root / "pauses"
         self.table = root / "table"
         self.log = root / "log"
+        self.certificates = root / "certificate"
         self.last = self.live / "last.map"
 
     def feed_journal(self, feed: str) -> Path:
@@ -39,7 +43,9 @@ class RunDirectory:
         return self.live / f"decision.{decision}.positions"
 
     def journal(self, name: str) -> Path:
-        """Segments of a feed, or of a strategy when the name begins with `decision:`."""
+        """Segments of a feed, of a strategy when the name begins with `decision:`, or `LEDGER`."""
+        if name == LEDGER:
+            return self.root / "ledger" / "journal"
         kind, colon, rest = name.partition(":")
         if colon and kind == DECISION:
             return self.decision_journal(rest)
@@ -47,6 +53,8 @@ class RunDirectory:
 
     def positions(self, name: str) -> Path:
         """The mapped positions that belong to `journal(name)`."""
+        if name == LEDGER:
+            return self.live / "ledger.positions"
         kind, colon, rest = name.partition(":")
         if colon and kind == DECISION:
             return self.decision_positions(rest)
@@ -57,7 +65,7 @@ class RunDirectory:
         return self.readers / f"{reader}.pos"
 
     def feeds(self) -> list[str]:
-        """Names of the feeds that have a journal, sorted."""
+        """Names of the feeds that have a journal, those of healed gaps among them, sorted."""
         return _names(self.root / "feeds")
 
     def decisions(self) -> list[str]:

@@ -277,7 +277,8 @@ class Gap(Record, frozen=True, gc=False, kw_only=True):
     `event_ns` equals `from_ns`; `to_ns` is None while it lasts. `symbol` is empty when all of the
     feed is meant, and so is `channels`, which else names those channels of the symbol that are
     meant, in the config's words and joined by commas. `state` is open, healing, healed or
-    unhealable; `planned` says that we stopped on purpose.
+    unhealable, or suspect: the watchdog thinks so, nobody knows. `planned` says that we stopped on
+    purpose.
     """
 
     kind: ClassVar[str] = "gaps"

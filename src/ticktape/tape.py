@@ -1,13 +1,13 @@
 """A run as Python sees it: `tape = ticktape.open("tape")`, live or long over.
 
-It only reads. Nothing here starts, stops or waits for a recorder, and nothing a run has written is
-ever changed.
+It only reads. Nothing here starts or stops a recorder or makes one wait, and nothing a run has
+written is ever changed.
 """
 
 import heapq
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -21,12 +21,13 @@ from ticktape.errors import ConfigError
 from ticktape.journal.blocks import Block
 from ticktape.lastvalue import LastValues
 from ticktape.ledger import Verdict
+from ticktape.live import Follow, Wanted
 from ticktape.orderbook import OrderBookImage
-from ticktape.records import Record
+from ticktape.records import Position, Record
 from ticktape.replay.check import check
 from ticktape.replay.orderbooks import book_at
 from ticktape.replay.paths import latency_report
-from ticktape.replay.places import feed_kinds, is_live, open_run, reader_of
+from ticktape.replay.places import is_live, open_run, reader_of, stream_kinds
 from ticktape.replay.tail import connect_run
 from ticktape.table.query import run_sql
 
@@ -43,7 +44,7 @@ SELECT * FROM {kind}
 WHERE ($symbol IS NULL OR {of_symbol})
     AND ($start_ns IS NULL OR event_ns >= $start_ns)
     AND ($end_ns IS NULL OR event_ns < $end_ns)
-ORDER BY event_ns, feed, epoch, seq, index
+ORDER BY event_ns, feed, epoch, seq, index, witness
 """
 
 
@@ -85,7 +86,7 @@ class Tape:
     @property
     def feeds(self) -> dict[str, str]:
         """Feed -> kind, of those that have recorded something."""
-        return feed_kinds(self._directory)
+        return stream_kinds(self._directory)
 
     @property
     def last(self) -> LastValues:
@@ -280,6 +281,35 @@ class Tape:
         journals = [self._blocks(feed, live=live) for feed in kinds]
         for feed, block in heapq.merge(*journals, key=lambda place: place[1].recv_ns):
             yield from decoders[feed].decode(block)
+
+    def follow(
+        self,
+        *symbols: str,
+        kinds: str | Collection[str] = (),
+        start: Instant | Mapping[str, Position] | None = None,
+        synced: bool = False,
+        timeout_s: float | None = None,
+    ) -> Follow:
+        """Give records as they are journaled: `for record in tape.follow(…)`, or `async for`.
+
+        It ends with the run. Who is slow reads behind and misses nothing. Order and limits: see
+        `Follow`.
+
+        Args:
+            symbols: only these, and the gaps of their feeds; none is all.
+            kinds: only these, by the names of their tables; none is all.
+            start: the first `recv_ns` wanted, 0 for all; or `positions` of another `Follow`, to
+                go on there. None is from this call on.
+            synced: give only what survives power loss, up to `commit_ms` later.
+            timeout_s: end so long after this call, whatever comes; None waits for the run's end.
+
+        Raises:
+            ConfigError: `start` is no instant, or a kind does not exist.
+        """
+        wanted = Wanted.of(symbols, kinds)
+        if not (start is None or isinstance(start, Mapping)):
+            start = instant_ns(start)
+        return Follow(self._directory, wanted, start, synced=synced, timeout_s=timeout_s)
 
     def _blocks(self, feed: str, *, live: bool) -> Iterator[tuple[str, Block]]:
         with reader_of(self._directory, feed, live=live) as reader:

@@ -57,6 +57,23 @@ def test_doctor_without_a_config_looks_at_the_machine(said):
     assert code == (2 if found["faults"] else 0)
 
 
+def test_doctor_says_what_each_way_to_sync_costs_and_what_power_loss_takes(said, tmp_path):
+    path = write_config(tmp_path / "mine.toml")
+    path.write_text(path.read_text() + "[journal]\ncommit_ms = 200\n")
+    _, out, _ = said("doctor", path, "--json")
+    found = json.loads(out.splitlines()[-1])
+    words = [each["words"] for each in found["findings"] if each["what"] == "fsync"]
+    assert [each.split(":")[0].split(" (")[0] for each in words] == [
+        f'sync = "{sync}"' for sync in ("group", "each", "os")
+    ]
+    cost = found["sync"]
+    assert cost["power_loss_ms"]["group"] >= 200
+    assert (cost["power_loss_ms"]["each"], cost["power_loss_ms"]["os"]) == (0, None)
+    assert 0 < cost["sync_us"]["p50"] <= cost["sync_us"]["p99"] and cost["syncs_per_s"] > 0
+    assert sum("(advised here)" in each for each in words) == 1
+    assert not list(tmp_path.glob(".ticktape-doctor*"))
+
+
 def write_config(path, **changes):
     feed = {"name": "a", "kind": "alpaca", "url": "ws://127.0.0.1:1/v2/sip"} | changes
     lines = [f"{key} = {json.dumps(value)}" for key, value in feed.items()]

@@ -36,7 +36,8 @@ def test_a_capture_process_loads_neither_tables_nor_sql():
 
 
 def test_the_module_says_what_is_public():
-    assert {"open", "Tape"} <= set(dir(ticktape))
+    assert {"open", "Tape", "record", "simulate_alpaca"} <= set(dir(ticktape))
+    assert all(getattr(ticktape, name) is not None for name in dir(ticktape))
     with pytest.raises(AttributeError, match="nosuch"):
         _ = ticktape.nosuch
 
@@ -87,6 +88,12 @@ def test_replay_gives_every_record_once_in_the_order_of_receipt(tape):
         places.append((record.recv_ns, record.epoch, record.seq, record.index))
     assert {"trades": 31_348, "quotes": 4_886}.items() <= kinds.items()
     assert places == sorted(set(places))
+
+
+def test_a_follower_from_the_beginning_gives_what_a_replay_gives(tape):
+    followed, replayed = tape.follow(start=0), tape.replay()
+    assert all(mine == theirs for mine, theirs in zip(followed, replayed, strict=True))
+    assert list(tape.follow()) == []
 
 
 def test_a_tape_may_be_closed_twice_and_used_again(demo):

@@ -1,5 +1,7 @@
 """Gap rows fold into gaps: one for each feed, symbol and beginning."""
 
+import pytest
+
 from ticktape.ledger import fold_gaps
 from ticktape.records import Gap
 
@@ -48,3 +50,62 @@ def test_symbols_and_feeds_have_gaps_of_their_own():
         (10, "sip", ""),
         (10, "sip", "IBM"),
     ]
+
+
+# Three journals tell of one gap.
+
+
+def test_who_healed_it_says_the_last_word_in_whatever_order_rows_come():
+    rest = [
+        row(10, 30, state="healing", feed="sip.rest"),
+        row(10, 30, state="healed", feed="sip.rest"),
+    ]
+    (gap,) = fold_gaps([*rest, row(10), row(10, 30)])
+
+    assert (gap.feed, gap.state, gap.to_ns, gap.told_by) == ("sip", "healed", 30, "sip.rest")
+    assert gap.counts
+    assert not gap.stands_open
+
+
+@pytest.mark.parametrize(
+    ("state", "stands_open", "is_suspicion"),
+    [
+        ("suspect", False, True),
+        ("healing", False, True),
+        ("healed", False, False),
+        ("unhealable", True, False),
+    ],
+)
+def test_a_suspicion_counts_only_when_it_proves_to_be_a_gap(state, stands_open, is_suspicion):
+    rows = [row(10, state="suspect", feed="ledger:sip")]
+    if state != "suspect":
+        rows.append(row(10, 20, state=state, feed="sip.rest"))
+    (gap,) = fold_gaps(rows)
+
+    assert gap.feed == "sip"
+    assert (gap.stands_open, gap.is_suspicion) == (stands_open, is_suspicion)
+
+
+@pytest.mark.parametrize("state", ["open", "healing", "unhealable"])
+def test_a_known_gap_stands_open_until_it_is_healed(state):
+    (gap,) = fold_gaps([row(10, 20), row(10, 20, state=state, feed="sip.rest")])
+
+    assert gap.stands_open
+
+
+def test_a_suspicion_of_what_is_known_changes_nothing():
+    (gap,) = fold_gaps([row(10, 20), row(10, state="suspect", feed="ledger:sip")])
+
+    assert (gap.state, gap.suspected, gap.stands_open) == ("open", False, True)
+
+
+def test_a_gap_concerns_its_symbol_and_channels_alone():
+    rows = [row(10), row(10, symbol="IBM")]
+    whole, one = fold_gaps(rows)
+    named = one._replace(channels="trades,quotes")
+
+    assert whole.concerns("bars", "AAPL")
+    assert one.concerns("bars", "IBM")
+    assert not one.concerns("bars", "AAPL")
+    assert named.concerns("quotes", "IBM")
+    assert not named.concerns("bars", "IBM")

@@ -179,3 +179,100 @@ def test_a_folder_with_a_quote_in_its_name_is_no_trap(tmp_path):
     scratch = tmp_path / "it's"
     scratch.mkdir()
     Proof(scratch).close()
+
+
+# Where it was.
+
+
+MINUTE_NS = 60_000_000_000
+
+
+def at(minute, *, symbol="IBM", seq=0):
+    """One trade in this minute of receive time."""
+    row = trades([(seq, 100 + seq, 1.0)]).to_pylist()[0]
+    row |= {"recv_ns": minute * MINUTE_NS + 5, "symbol": symbol}
+    return pa.Table.from_pylist([row], schema=KINDS["trades"])
+
+
+def test_a_difference_is_placed_by_symbol_and_minute(proof, stored):
+    rows = [at(3), at(3, symbol="AAPL", seq=1), at(3, symbol="AAPL", seq=2), at(9, seq=3)]
+    proof.add_received("sip", "trades", pa.concat_tables(rows), behind=False)
+    stored(rows[0], rows[0])
+
+    found = only_count(proof)
+
+    assert [(p.field, p.symbol, p.minute_ns // MINUTE_NS, p.number) for p in found.places] == [
+        ("missing", "AAPL", 3, 2),
+        ("surplus", "IBM", 3, 1),
+        ("missing", "IBM", 9, 1),
+    ]
+
+
+def test_each_day_adds_up_for_itself(proof, stored):
+    day = 24 * 60
+    rows = [at(5), at(day + 5, seq=1), at(day + 5, seq=2)]
+    proof.add_received("sip", "trades", pa.concat_tables(rows), behind=False)
+    stored(rows[0], rows[2])
+
+    days = proof.counts_by_day()
+
+    assert {d: [(c.received, c.stored, c.missing) for c in days[d]] for d in days} == {
+        0: [(1, 1, 0)],
+        1: [(2, 1, 1)],
+    }
+    assert proof.symbols_by_day()["sip", "trades", 1] == {"IBM": 2}
+    (whole,) = proof.counts()
+    assert (whole.received, whole.stored, whole.missing) == (3, 2, 1)
+
+
+def test_rows_of_rest_are_never_duplicates(proof, stored):
+    rows = trades([(0, 10, 1.0), (1, 10, 1.0)], feed="sip.rest")
+    proof.add_received("sip.rest", "trades", rows, behind=False)
+    stored(rows)
+
+    found = only_count(proof)
+
+    assert found.adds_up
+    assert (found.duplicates, found.stored) == (0, 2)
+
+
+# The ledger's own counts.
+
+
+def counted(number, minute=3, symbol="IBM", kind="trades", feed="sip"):
+    return (feed, kind, minute * MINUTE_NS, symbol, number)
+
+
+def test_counts_of_the_ledger_add_up_within_a_minute(proof):
+    proof.add_received("sip", "trades", pa.concat_tables([at(3), at(3, seq=1)]), behind=False)
+    proof.add_counted([counted(1), counted(1)])
+
+    assert proof.miscounted() == []
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ([counted(1)], ("trades", "IBM", 2, 1)),
+        ([counted(3)], ("trades", "IBM", 2, 3)),
+        ([counted(2), counted(1, symbol="AAPL")], ("trades", "AAPL", 0, 1)),
+        ([counted(2), counted(1, kind="quotes")], ("quotes", "IBM", 0, 1)),
+        ([counted(0, symbol="", kind="")], ("trades", "IBM", 2, 0)),
+    ],
+    ids=["fewer", "more", "symbol", "kind", "nothing"],
+)
+def test_another_count_of_the_ledger_is_named_with_its_place(proof, told, expected):
+    proof.add_received("sip", "trades", pa.concat_tables([at(3), at(3, seq=1)]), behind=False)
+    proof.add_counted(told)
+
+    (found,) = proof.miscounted()
+
+    assert (found.kind, found.symbol, found.decoded, found.told) == expected
+    assert (found.feed, found.minute_ns) == ("sip", 3 * MINUTE_NS)
+
+
+def test_minutes_that_the_ledger_did_not_count_are_not_compared(proof):
+    proof.add_received("sip", "trades", pa.concat_tables([at(3), at(4, seq=1)]), behind=False)
+    proof.add_counted([counted(1, minute=4)])
+
+    assert proof.miscounted() == []

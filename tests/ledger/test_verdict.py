@@ -2,7 +2,7 @@
 
 import pytest
 
-from ticktape.ledger import FeedVerdict, GapInterval, KindCount, Verdict
+from ticktape.ledger import FeedVerdict, GapInterval, KindCount, Lacking, Place, Verdict
 
 
 def count(kind="trades", received=10, stored=10, **others):
@@ -112,3 +112,69 @@ def test_json_names_what_a_program_needs():
         1,
     )
     assert part["gaps_open"][0]["cause"] == "the recorder was killed"
+
+
+def place(symbol="AAPL", minute=871, number=3, field="missing"):
+    return Place(field, symbol, minute * 60_000_000_000, number)
+
+
+def test_a_reason_names_stage_kind_symbol_minute_and_number():
+    found = verdict(feed(counts=[count(missing=3, places=(place(),))]))
+
+    assert found.reasons() == [
+        "sip: 3 trades of AAPL at 1970-01-01 14:31 are in the journal and not in the table "
+        "(stage stored)"
+    ]
+
+
+def test_a_reason_with_many_places_names_the_first_and_how_many_more():
+    places = tuple(place(minute=minute, number=2) for minute in range(25))
+    (reason,) = verdict(feed(counts=[count(missing=50, places=places)])).reasons()
+
+    assert reason.count("2 of AAPL at") == 20
+    assert "1970-01-01 00:19" in reason
+    assert reason.endswith(", and 10 at 5 more places")
+
+
+def suspicion(state="suspect"):
+    return gap(state=state)._replace(suspected=True, symbol="AAPL")
+
+
+@pytest.mark.parametrize("state", ["suspect", "healing"])
+def test_a_suspicion_is_shown_and_counted_apart(state):
+    found = verdict(feed(gaps=[suspicion(state)]))
+
+    assert found.complete
+    assert found.last_line().endswith("gaps 0, suspects 1, torn 0")
+    part = found.to_json()["feeds"]["sip"]
+    assert (part["suspects"], part["gaps"], part["gaps_open"]) == (1, 0, [])
+    assert part["suspects_open"][0]["symbol"] == "AAPL"
+
+
+def test_a_gap_that_nobody_can_heal_counts_and_says_so():
+    (reason,) = verdict(feed(gaps=[gap(state="unhealable")])).reasons()
+
+    assert reason.endswith("the recorder was killed (unhealable)")
+
+
+def test_what_rest_had_and_the_stream_had_not_is_told_and_no_reason():
+    lacking = (
+        Lacking("sip", "trades", "AAPL", 871 * 60_000_000_000, False, 3),
+        Lacking("sip", "trades", "IBM", 872 * 60_000_000_000, True, 9),
+    )
+    found = feed(lacking=lacking)
+
+    assert verdict(found).complete
+    assert found.lacking_words() == [
+        "sip: 3 trades of AAPL at 1970-01-01 14:31 came from REST and not in the stream "
+        "(stage venue: outside of any known gap)",
+        "sip: 9 trades of IBM at 1970-01-01 14:32 came from REST and not in the stream (in a gap)",
+    ]
+
+
+def test_the_ledgers_own_journal_counts_as_any_other():
+    ledger = feed(name="ledger", kind="ledger", torn=["torn end at epoch 0"])
+    found = Verdict([feed()], [], {}, [], ledger)
+
+    assert found.reasons() == ["ledger: torn end at epoch 0"]
+    assert found.totals()["received"] == 10

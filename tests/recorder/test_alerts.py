@@ -76,6 +76,11 @@ def test_without_a_command_nothing_is_called():
         (ChildEvent("table", "exit", {"code": -9}), "table ended with code -9"),
         (ChildEvent("table", "exit", {"code": 0}), ""),
         (ChildEvent("last", "state", {"words": "going on"}), ""),
+        (
+            ChildEvent("ledger", "alarm", {"words": "sip: mute", "hint": "look", "open": True}),
+            "ledger: sip: mute",
+        ),
+        (ChildEvent("ledger", "alarm", {"words": "sip: over", "hint": "", "open": False}), ""),
     ],
 )
 def test_only_changes_for_the_worse_are_alerts(event, text):

@@ -10,8 +10,10 @@ from ticktape.directory import RunDirectory
 from ticktape.errors import SyncFailed
 from ticktape.journal import Writer
 from ticktape.journal.disk import Disk
+from ticktape.journal.segments import list_segments
+from ticktape.journal.writer import WriterConfig
 from ticktape.latency import PauseKind, PauseLog, RunId, read_pauses
-from ticktape.recorder.following import Following, settle, writer_is_gone
+from ticktape.recorder.following import Following, sync_all, writer_is_gone
 from ticktape.recorder.timed_disk import TimedDisk
 from ticktape.records import Position
 
@@ -122,7 +124,28 @@ def test_a_disk_that_refuses_to_settle_is_named(directory, monkeypatch):
     monkeypatch.setattr(Disk, "sync", refuse)
 
     with pytest.raises(SyncFailed, match="Input/output error"):
-        settle(directory, "sip")
+        sync_all(directory, "sip")
+
+
+def test_all_segments_of_the_last_epoch_and_their_names_are_synced_and_nothing_is_written(
+    directory, monkeypatch
+):
+    writer = writer_of(directory, config=WriterConfig("os", segment_bytes=65_536))
+    for _ in range(5):
+        writer.append([bytes(60_000)], 1, 1)
+    writer.close()
+    journal = directory.journal("sip")
+    there = sorted(journal.iterdir())
+    synced = []
+    monkeypatch.setattr(Disk, "sync_file", lambda _, path: synced.append(path))
+    monkeypatch.setattr(Disk, "sync_directory", lambda _, path: synced.append(path))
+
+    sync_all(directory, "sip")
+
+    segments = [each.path for each in list_segments(journal)]
+    assert len(segments) > 2
+    assert synced == [*segments, journal]
+    assert sorted(journal.iterdir()) == there
 
 
 def test_bytes_behind_are_told_by_feed(directory, pauses):

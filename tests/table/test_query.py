@@ -4,6 +4,7 @@ from ticktape.errors import TickTapeError
 from ticktape.records import Position
 from ticktape.schemas import KINDS
 from ticktape.table import TableBuilder, TableStore, Tally, connect, run_sql
+from ticktape.table.query import RAW
 
 
 @pytest.fixture
@@ -209,3 +210,10 @@ def test_a_directory_of_any_name_can_be_asked(tmp_path, tape):
     TableStore(directory).append("trades", rows, "sip", Position(1, 1), Tally(1))
     with connect(TableStore(directory, read_only=True)) as con:
         assert run_sql(con, "select id from trades").to_pylist() == [{"id": 1}]
+
+
+@pytest.mark.parametrize("kind", RAW)
+def test_what_is_stored_has_a_view_of_its_own(tmp_path, kind):
+    with connect(TableStore(tmp_path, read_only=True)) as con:
+        columns = run_sql(con, f"select * from {kind}_raw").schema
+        assert columns == run_sql(con, f"select * from {kind}").schema

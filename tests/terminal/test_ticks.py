@@ -77,6 +77,8 @@ def test_each_kill_is_a_gap_of_the_book_and_its_first_image_says_so(killed):
     gaps = [gap for gap in feed.gaps if gap.cause == "the recorder was killed"]
     assert len(gaps) == KILLS
     assert all(gap.to_ns is not None for gap in gaps)
+    # Its ticks were fetched from the history; of its book there is none.
+    assert [gap.state for gap in gaps] == ["unhealable"] * KILLS
     assert sum(bool(image.marks & 2) for image in run.images("fx")) == KILLS
 
 

@@ -20,6 +20,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "Record": {
         "record": ("ticktape.cli.record:record", "record what a config says, then prove it"),
         "subscribe": ("ticktape.cli.subscribe:subscribe", "other symbols, while it records"),
+        "heal": ("ticktape.cli.heal:heal", "what was missed, asked of the venue's history"),
     },
     "Ask": {
         "sql": ("ticktape.cli.query:sql", "tables and what is not yet in them, in SQL"),
@@ -28,6 +29,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Prove": {
         "check": ("ticktape.cli.check:check", "read everything: COMPLETE or INCOMPLETE, and why"),
+        "certificate": ("ticktape.cli.certify:certificate", "a day's proof, as JSON and a page"),
         "rebuild": ("ticktape.cli.rebuild:rebuild", "tables made again from the journals; --check"),
         "latency": ("ticktape.cli.tracing:latency", "percentiles per stage, and the slowest"),
         "trace": ("ticktape.cli.tracing:trace", "one trade's way through every stage"),
@@ -47,7 +49,7 @@ def _help() -> str:
     lines = ["Record market data so that nothing is lost, use it at once, and prove both."]
     for group, verbs in VERBS.items():
         lines += ["", f"{group}:"]
-        lines += [f"  {verb:9} {words}" for verb, (_, words) in verbs.items()]
+        lines += [f"  {verb:12} {words}" for verb, (_, words) in verbs.items()]
     lines += [
         "",
         "Each verb has --help, and --json, which puts one JSON object on the last line.",

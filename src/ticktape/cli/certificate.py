@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING
 
 from ticktape.cli.figures import duration, printable, span
 from ticktape.cli.terminal import console, print_latency, print_line, print_rows
+from ticktape.clock import iso_utc
 from ticktape.polls import quantile_ns
 
 if TYPE_CHECKING:
-    from ticktape.ledger import FeedVerdict, Verdict
+    from ticktape.ledger import FeedVerdict, GapInterval, Verdict
 
 _SUMS = ("received", "stored", "duplicates", "dropped", "gaps")
 _REASONS_SHOWN = 40
+_DOUBTS_SHOWN = 20
 
 
 def print_verdict(
@@ -31,6 +33,7 @@ def print_verdict(
             print_line(f"{feed.name}: {_when(feed, feed.first_ns, feed.last_ns)}")
     print_line(f"rows: {', '.join(_tables(verdict)) or 'none'}")
     _print_polls(verdict, truth or {})
+    _print_doubts(verdict)
     if verdict.latency_us:
         print_line("")
         print_latency(verdict.latency_us)
@@ -73,8 +76,37 @@ def _print_polls(verdict: "Verdict", truth: Mapping[str, int]) -> None:
         print_rows(("polled book", *names), rows, right=names)
 
 
+def _print_doubts(verdict: "Verdict") -> None:
+    """What is no reason, and yet worth a line: suspicions, and what only REST or the stream had."""
+    lines = []
+    for feed in verdict.feeds:
+        for gap in feed.suspicions[:_DOUBTS_SHOWN]:
+            end = "still" if gap.to_ns is None else duration(gap.to_ns - gap.from_ns)
+            lines.append(f"{feed.name}: suspect {_suspected(gap)} ({end}): {gap.cause}")
+        more = len(feed.suspicions) - _DOUBTS_SHOWN
+        if more > 0:
+            lines.append(f"{feed.name}: and {_count(more, 'more suspicion')}")
+        lines += feed.lacking_words()
+        lines += [
+            f"{feed.name}: {number:,} {kind} came in the stream alone, within what REST was asked "
+            "to its end"
+            for kind, number in feed.only_streamed.items()
+        ]
+    if lines:
+        print_line("")
+    for line in lines:
+        print_line(printable(line))
+
+
+def _suspected(gap: "GapInterval") -> str:
+    what = " ".join(part for part in (gap.symbol, gap.channels.replace(",", ", ")) if part)
+    return f"{what or 'all'} since {iso_utc(gap.from_ns)[:19].replace('T', ' ')}"
+
+
 def _when(feed: "FeedVerdict", first_ns: int, last_ns: int) -> str:
-    words = f"{span(first_ns, last_ns)}, {_count(feed.sessions, 'session')}"
+    words = span(first_ns, last_ns)
+    if feed.sessions:
+        words += f", {_count(feed.sessions, 'session')}"
     if feed.epochs > 1:
         words += f", {_count(feed.epochs, 'start')}"
     planned = sum(gap.planned for gap in feed.gaps)

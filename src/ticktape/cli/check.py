@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ticktape.cli.certificate import print_verdict
-from ticktape.cli.checking import prove_with_progress
+from ticktape.cli.checking import check_with_progress
 from ticktape.cli.terminal import print_json
 from ticktape.errors import EXIT_COMPLETE, EXIT_INCOMPLETE
 from ticktape.replay.places import open_run
@@ -22,7 +22,7 @@ def check(directory: Path, /, *, json: bool = False) -> int:
     json
         Print one JSON object instead.
     """
-    verdict = prove_with_progress(open_run(directory))
+    verdict = check_with_progress(open_run(directory))
     if json:
         print_json(verdict.to_json())
     else:

@@ -9,7 +9,6 @@ import os
 import shutil
 import socket
 import sys
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -17,14 +16,23 @@ from urllib.parse import urlsplit
 from ticktape import clock
 from ticktape.cli.figures import duration
 from ticktape.cli.running import keys_of, proxies_of
+from ticktape.cli.syncing import SyncCost, measure_sync, sync_json, sync_words
 from ticktape.cli.terminal import console, print_json, print_line
-from ticktape.config import Config, DecideConfig, FeedConfig, Keys, bridge_of, load_config
+from ticktape.config import (
+    Config,
+    DecideConfig,
+    FeedConfig,
+    JournalConfig,
+    Keys,
+    bridge_of,
+    load_config,
+)
 from ticktape.config.terminal import MODULE
 from ticktape.errors import EXIT_CONFIG, ConfigError, DecisionError
 from ticktape.journal.disk import Disk
 
-_SYNCS = 20
 _STALLS_S = 0.5
+_ROOM_BYTES = 10 << 30
 _STYLES = {"ok": "green", "note": "yellow", "fault": "bold red"}
 
 
@@ -59,10 +67,17 @@ def doctor(config: Path | None = None, /, *, json: bool = False) -> int:
             findings += _faults("config", error)
     if loaded is not None:
         findings += _of_config(loaded)
-    findings += _disk(loaded.directory if loaded is not None else Path())
+    place = (loaded.directory if loaded is not None else Path()).resolve()
+    while not place.exists():
+        place = place.parent
+    commit_ms = (loaded.journal if loaded is not None else JournalConfig()).commit_ms
+    findings.append(_room(place))
+    cost = _measured(place, findings)
+    findings += _syncs(cost, commit_ms) if cost is not None else []
     faults = sum(finding.level == "fault" for finding in findings)
     if json:
-        print_json({"faults": faults, "findings": [each._asdict() for each in findings]})
+        said = {"faults": faults, "findings": [each._asdict() for each in findings]}
+        print_json(said | {"sync": None if cost is None else sync_json(cost, commit_ms)})
     else:
         _print(findings, faults)
     return EXIT_CONFIG if faults else 0
@@ -229,43 +244,36 @@ def _strategy(decide: DecideConfig) -> Finding:
     return Finding("ok", "strategy", f"{decide.name} loads from {decide.file}")
 
 
-def _disk(directory: Path) -> list[Finding]:
-    place = directory.resolve()
-    while not place.exists():
-        place = place.parent
-    found = []
+def _room(place: Path) -> Finding:
     free_bytes = shutil.disk_usage(place).free
-    level = "ok" if free_bytes > 10 << 30 else "note"
-    cure = (
-        ""
-        if level == "ok"
-        else "The journal keeps every byte: give it room for the days that you mean to record."
-    )
-    found.append(Finding(level, "disk", f"{free_bytes / 1e9:.1f} GB free at {place}", cure))
+    words = f"{free_bytes / 1e9:.1f} GB free at {place}"
+    if free_bytes <= _ROOM_BYTES:
+        cure = "The journal keeps every byte: give it room for the days that you mean to record."
+        return Finding("note", "disk", words, cure)
+    return Finding("ok", "disk", words)
+
+
+def _measured(place: Path, findings: list[Finding]) -> SyncCost | None:
+    """What a sync costs there; a disk that refuses is added to the findings."""
     try:
-        found.append(_fsync(place))
+        return measure_sync(place, Disk())
     except OSError as error:
         cure = "Choose a directory that you may write to: directory = … in the config."
         words = f"{place} cannot be written ({error.strerror})"
-        found.append(Finding("fault", "disk", words, cure))
-    return found
+        findings.append(Finding("fault", "disk", words, cure))
+        return None
 
 
-def _fsync(place: Path) -> Finding:
-    disk = Disk()
-    times_ns = []
-    with tempfile.TemporaryFile(dir=place) as target:
-        for _ in range(_SYNCS):
-            os.write(target.fileno(), bytes(4096))
-            before_ns = clock.monotonic_ns()
-            disk.sync(target.fileno())
-            times_ns.append(clock.monotonic_ns() - before_ns)
-    median_ns = sorted(times_ns)[len(times_ns) // 2]
-    words = f"a sync of 4 kB takes {duration(median_ns)} (median of {_SYNCS})"
-    if median_ns > 25_000_000:
-        cure = 'sync = "group" hides this; do not use sync = "each" on this disk.'
-        return Finding("note", "fsync", words, cure)
-    if median_ns < 20_000:
-        cure = "This is faster than a disk can be: a RAM disk or a lying one. Power loss costs all."
-        return Finding("note", "fsync", words, cure)
-    return Finding("ok", "fsync", words)
+def _syncs(cost: SyncCost, commit_ms: int) -> list[Finding]:
+    """One finding for each way to sync."""
+    cures = {}
+    if cost.is_slow:
+        cures["each"] = 'sync = "group" hides this; do not use sync = "each" on this disk.'
+    elif cost.is_lying:
+        cures["each"] = (
+            "This is faster than a disk can be: a RAM disk or a lying one. Power loss costs all."
+        )
+    return [
+        Finding("note" if sync in cures else "ok", "fsync", words, cures.get(sync, ""))
+        for sync, words in sync_words(cost, commit_ms).items()
+    ]

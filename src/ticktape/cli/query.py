@@ -31,9 +31,10 @@ def sql(
 ) -> int:
     """Ask the tables in SQL (DuckDB's), with the live tail: every row that is journaled, once.
 
-    Tables: trades (corrections and cancels applied), trades_raw, quotes, bars, corrections,
-    cancels, statuses, lulds, imbalances, crypto_books, news, books, levels, ticks, gaps, gaps_raw,
-    decisions, unknown. Times are nanoseconds UTC; `ts(event_ns)` makes a
+    Tables: trades (healed, corrections and cancels applied), quotes, bars, corrections, cancels,
+    statuses, lulds, imbalances, crypto_books, news, books, levels, ticks, gaps, decisions, unknown;
+    trades_raw, quotes_raw, bars_raw, books_raw, ticks_raw and gaps_raw show what is stored. Times
+    are nanoseconds UTC; `ts(event_ns)` makes a timestamp.
     timestamp.
 
     Example: `ticktape sql runs/demo "select symbol, count(*) from trades group by 1"`

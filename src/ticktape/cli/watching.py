@@ -24,6 +24,8 @@ _SESSION_STYLES = {
     "flowing": "green",
     "stopped": "dim",
 }
+# What the healer says of a gap; `healing` would be said again by what comes of it.
+_HEALING = {"healed": "green", "unhealable": "bold red", "waiting": "yellow"}
 
 
 class Watcher:
@@ -51,6 +53,12 @@ class Watcher:
             self._say(f"{event.child.removeprefix('capture-')}: {content['words']}", "green")
         elif event.event == "restart":
             self._say(f"{event.child}: {content['words']}", "yellow", content.get("hint", ""))
+        elif event.event == "alarm":
+            style = "yellow" if content["open"] else "green"
+            self._say(content["words"], style, content.get("hint", ""))
+        elif event.event in _HEALING:
+            said = f"{content['feed']}: {event.event}: {content['words']}"
+            self._say(said, _HEALING[event.event], content.get("hint", ""))
         elif event.event in ("mended", "state"):
             self._say(f"{event.child}: {content['words']}", "green")
 

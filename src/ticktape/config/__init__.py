@@ -4,13 +4,16 @@ Nothing is opened before the whole file is right, and no secret ever stands in i
 what is written from it.
 """
 
+from ticktape.config.healing import heal_base, heal_feed_of
 from ticktape.config.keys import Keys, read_keys, read_login
 from ticktape.config.parse import load_config, parse_config
+from ticktape.config.streams import hours_of
 from ticktape.config.tables import (
     CHANNELS,
     KINDS,
     LEG_B,
     POLLED,
+    REST,
     AlertConfig,
     Config,
     DecideConfig,
@@ -26,6 +29,7 @@ __all__ = [
     "KINDS",
     "LEG_B",
     "POLLED",
+    "REST",
     "AlertConfig",
     "Config",
     "DecideConfig",
@@ -36,6 +40,9 @@ __all__ = [
     "bridge_of",
     "default_toml",
     "dump",
+    "heal_base",
+    "heal_feed_of",
+    "hours_of",
     "load_config",
     "parse_config",
     "read_keys",

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from ticktape.config.healing import check_healing
 from ticktape.config.keys import FORMS, is_keys_spec
 from ticktape.config.reading import SECRET_CURE, Faults, Shape, did_you_mean, read_table
 from ticktape.config.streams import check_wire, stream_channel_fault, stream_symbol_fault
@@ -20,6 +21,7 @@ from ticktape.config.tables import (
     KINDS,
     LEG_B,
     POLLED,
+    REST,
     AlertConfig,
     Config,
     DecideConfig,
@@ -154,8 +156,8 @@ def _check_feed_name(
         return
     if not _NAME.fullmatch(feed.name):
         faults.add(f"{place}.name", _NAME_RULE)
-    elif feed.name.endswith(".rest"):
-        faults.add(f"{place}.name", "must not end in .rest: that is the journal of healed gaps")
+    elif feed.name.endswith(REST):
+        faults.add(f"{place}.name", f"must not end in {REST}: that is the journal of healed gaps")
     elif feed.name.endswith(LEG_B):
         faults.add(f"{place}.name", f"must not end in {LEG_B}: that is a second leg's journal")
     elif feed.legs > 1 and len(feed.name) > _NAME_MAX - len(LEG_B):
@@ -177,6 +179,7 @@ def _check_feed_venue(feed: FeedConfig, wrong: frozenset[str], place: str, fault
     if "keys" not in wrong and not is_keys_spec(feed.keys):
         faults.add(f"{place}.keys", f"must be {FORMS}; {SECRET_CURE}")
     check_wire(feed, wrong, place, faults)
+    check_healing(feed, wrong, place, faults)
 
 
 def _check_symbols(feed: FeedConfig, wrong: frozenset[str], place: str, faults: Faults) -> None:

@@ -30,7 +30,7 @@ _OPTION = re.compile(r"\*|[A-Z0-9]{1,6}[0-9]{6}[CP][0-9]{8}")
 _OPTION_WORDS = 'must be an option in OCC\'s form, like "AAPL261218C00250000"'
 
 _BARS = ("bars", "updated_bars", "daily_bars")
-_STOCKS = Stream(
+STOCKS = Stream(
     "a stream of stocks",
     ("trades", "quotes", *_BARS, "statuses", "lulds", "imbalances"),
     _ANY,
@@ -40,23 +40,23 @@ _CRYPTO = Stream(
     "a stream of crypto", ("trades", "quotes", "orderbooks", *_BARS), _PAIR, _PAIR_WORDS
 )
 _OPTIONS = Stream("a stream of options", ("trades", "quotes"), _OPTION, _OPTION_WORDS)
-_NEWS = Stream("the stream of news", ("news",), _ANY, _ANY_WORDS)
-STREAMS = (_STOCKS, _CRYPTO, _OPTIONS, _NEWS)
+NEWS = Stream("the stream of news", ("news",), _ANY, _ANY_WORDS)
+STREAMS = (STOCKS, _CRYPTO, _OPTIONS, NEWS)
 """Those that are known."""
 _UNKNOWN = Stream("", (), _ANY, _ANY_WORDS)
 
 # Source: docs.alpaca.markets, pages of the real-time streams (seen 2026-01 and 2026-08).
 _PATHS = {
-    "/v2/iex": _STOCKS,
-    "/v2/sip": _STOCKS,
-    "/v2/delayed_sip": _STOCKS,
-    "/v2/otc": _STOCKS,
-    "/v2/test": _STOCKS,
-    "/v1beta1/boats": _STOCKS,
-    "/v1beta1/overnight": _STOCKS,
+    "/v2/iex": STOCKS,
+    "/v2/sip": STOCKS,
+    "/v2/delayed_sip": STOCKS,
+    "/v2/otc": STOCKS,
+    "/v2/test": STOCKS,
+    "/v1beta1/boats": STOCKS,
+    "/v1beta1/overnight": STOCKS,
     "/v1beta1/opra": _OPTIONS,
     "/v1beta1/indicative": _OPTIONS,
-    "/v1beta1/news": _NEWS,
+    "/v1beta1/news": NEWS,
 }
 # Then comes the place where it is traded: us, us-1, eu-1, …
 _CRYPTO_PATH = "/v1beta3/crypto/"
@@ -71,6 +71,19 @@ def stream_of(feed: FeedConfig) -> Stream:
     if feed.kind == "alpaca" and path.startswith(_CRYPTO_PATH):
         return _CRYPTO
     return _PATHS.get(path, _UNKNOWN) if feed.kind == "alpaca" else _UNKNOWN
+
+
+def hours_of(feed: FeedConfig) -> str:
+    """When the feed's market usually trades: "us stocks", "fx" or "always"; a hint, no gate."""
+    if feed.hours != "auto":
+        return feed.hours
+    path = urlsplit(feed.url).path.rstrip("/")
+    if feed.kind == "mt5":
+        return "fx"
+    if path in ("/v2/test", "/v1beta1/boats", "/v1beta1/overnight"):
+        return "always"
+    stocks = feed.kind == "alpaca_v1" or stream_of(feed) in (STOCKS, _OPTIONS, _UNKNOWN)
+    return "us stocks" if stocks else "always"
 
 
 def check_wire(feed: FeedConfig, wrong: frozenset[str], place: str, faults: Faults) -> None:

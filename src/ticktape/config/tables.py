@@ -38,6 +38,9 @@ POLLED = ("books", "ticks")
 LEG_B = ".b"
 """Ends the name of the journal that a feed's second leg writes."""
 
+REST = ".rest"
+"""Ends the name of the journal of what REST said of a feed, by which its gaps are healed."""
+
 
 def _why(text: str, low: float | None = None, high: float | None = None) -> Meta:
     return Meta(description=text, ge=low, le=high)
@@ -183,6 +186,44 @@ class FeedConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_frame_bytes: Annotated[
         int, _why("A longer frame is an attack or a fault, and ends the session.", MIB, 128 * MIB)
     ] = 64 * MIB
+    heal: Annotated[
+        str,
+        _why(
+            "alpaca: where to ask for what was missed. auto: Alpaca's own REST interface, when the"
+            " stream is Alpaca's; off; or its address, like http://127.0.0.1:8080, without version."
+        ),
+    ] = "auto"
+    heal_feed: Annotated[
+        str,
+        _why(
+            "What to ask for, as REST calls it: iex, sip, boats, otc; empty: what the stream is."
+            " Another one than the stream's would heal with trades that it never has."
+        ),
+    ] = ""
+    heal_delay_s: Annotated[
+        float,
+        _why(
+            "How long after a gap's end to ask, for a venue's history is late; a plan without"
+            " recent SIP data waits until it is 15 minutes old.",
+            0,
+            DAY_S,
+        ),
+    ] = 60.0
+    heal_per_minute: Annotated[
+        int,
+        _why(
+            "Most requests a minute; Alpaca's free plan allows 200 for all of an account.",
+            1,
+            10_000,
+        ),
+    ] = 150
+    hours: Annotated[
+        Literal["auto", "us stocks", "fx", "always"],
+        _why(
+            "When silence means something: New York's regular hours, Sunday to Friday, or always;"
+            " auto goes by the venue. A hint for alarms; what comes is recorded at any hour."
+        ),
+    ] = "auto"
     pin_cpu: Annotated[
         int,
         _why("CPU on which the capture process stays; -1: wherever the system likes.", -1, 1023),

@@ -3,6 +3,7 @@
     alpaca.py             the v2 streams            alpaca_v1.py    the legacy stream
     alpaca_messages.py    their messages, key by key, in JSON and MessagePack
     alpaca_prices.py      trades, quotes, bars, crypto books    alpaca_notices.py    all others
+    alpaca_rest.py        their history, page by page
     mt5.py                a terminal's images and ticks    books.py  one image, and many
     projection.py         one wire decoding, two projections: records and tables
     session.py            gaps out of the entries of our own    holes.py  and where blocks lack
@@ -17,6 +18,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from ticktape.decoders.alpaca import AlpacaWire
+from ticktape.decoders.alpaca_rest import RestProjection
 from ticktape.decoders.alpaca_v1 import AlpacaV1Wire
 from ticktape.decoders.mt5 import Mt5Decoder
 from ticktape.decoders.projection import BlockLike, DecodedCounts, Projection, Wire
@@ -40,6 +42,7 @@ class Decoder(Protocol):
 
 
 _WIRES: dict[str, Callable[[], Wire]] = {"alpaca": AlpacaWire, "alpaca_v1": AlpacaV1Wire}
+_OWN: dict[str, Callable[[str], Decoder]] = {"alpaca_rest": RestProjection, "mt5": Mt5Decoder}
 
 
 def decoder_for(kind: str, feed: str) -> Decoder:
@@ -48,12 +51,12 @@ def decoder_for(kind: str, feed: str) -> Decoder:
     Raises:
         ConfigError: no decoder has this name.
     """
-    if kind == "mt5":
-        return Mt5Decoder(feed)
+    if kind in _OWN:
+        return _OWN[kind](feed)
     wire = _WIRES.get(kind)
     if wire is None:
         raise ConfigError(
             [f"feed {feed!r}: no decoder for kind {kind!r}"],
-            hint=f"Known kinds: {', '.join(sorted([*_WIRES, 'mt5']))}.",
+            hint=f"Known kinds: {', '.join(sorted([*_WIRES, *_OWN]))}.",
         )
     return Projection(feed, wire())

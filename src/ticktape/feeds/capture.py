@@ -20,6 +20,7 @@ from ticktape.feeds.session import Ending, Session
 from ticktape.feeds.socket import SocketConfig
 from ticktape.feeds.states import SessionState, step
 from ticktape.journal.positions import JournalState
+from ticktape.journal.standing import find_standing
 from ticktape.journal.writer import Writer
 from ticktape.records import EntryKind
 
@@ -110,6 +111,8 @@ class Capture:
         self._wanted = wanted
         self._was_ready = False  # any session of this process
         self._changed_ns = 0  # while a change is being made: when it began
+        self._untold: list[dict[str, Any]] = []  # gaps of entries that were dropped
+        self._left_ns = 0  # once we have left the last session: until when we had all of it
 
     # The path of the data.
 
@@ -137,7 +140,11 @@ class Capture:
 
     def _tell(self, content: Content) -> None:
         content.session = self._number
-        self._writer.append_json(EntryKind.SESSION, content, session=self._number)
+        if self._untold:
+            content.gaps = [*self._untold, *(content.gaps or ())]
+        seq = self._writer.append_json(EntryKind.SESSION, content, session=self._number)
+        # A full memory drops what is ours, too; a gap whose end was dropped would never end.
+        self._untold = content.all_gaps() if seq < 0 else []
         self._on_state(content)
 
     def _on_event(self, content: Content, to: SessionState | None) -> None:
@@ -172,6 +179,9 @@ class Capture:
         self._quiet = False
         if not ending.stopped:
             self._end_session(session, ending)
+        elif session.ready_mono_ns:
+            # Our goodbye may have found a line that was dead already.
+            self._left_ns = self._wall.wall_at(session.heard_mono_ns)
         stood_s = 0.0
         if session.ready_mono_ns:
             stood_s = (clock.monotonic_ns() - session.ready_mono_ns) / clock.NS_PER_S
@@ -196,7 +206,9 @@ class Capture:
         # No cycles are made on the data's path; a collection there would only be a pause.
         gc.disable()
         asyncio.get_running_loop().set_exception_handler(_on_loop_error)
-        started = self._gaps.start(self._writer.recovered.last, self._wall.wall_ns())
+        standing = find_standing(self._writer.directory, self._writer.epoch)
+        last = self._writer.recovered.last
+        started = self._gaps.start(last, self._wall.wall_ns(), standing=standing)
         started.run = self._config.run
         self._tell(started)
         ticker = asyncio.ensure_future(self._tick_forever())
@@ -217,7 +229,8 @@ class Capture:
         refused = self._state is SessionState.REFUSED
         words = "" if self._state is SessionState.READY else self._words
         content = Content("stopped", words=self._stop_cause or words)
-        stopped = self._gaps.stop(content, self._wall.wall_ns(), self._stop_cause, refused=refused)
+        now_ns = self._left_ns or self._wall.wall_ns()
+        stopped = self._gaps.stop(content, now_ns, self._stop_cause, refused=refused)
         self._enter(stopped, SessionState.STOPPED)
         return SessionState.REFUSED if refused else SessionState.STOPPED
 
@@ -255,6 +268,9 @@ class Capture:
             await asyncio.sleep(_TICK_S)
             ticks += 1
             self._writer.tick()
+            if self._untold and self._writer.state() is not JournalState.DROPPING:
+                words = "entries of the session were dropped; these are their gaps"
+                self._tell(self._gaps.stamped(Content("notice", words=words)))
             self._on_tick()
             if ticks % _CLOCK_CHECK_TICKS == 0:
                 self._check_clock()

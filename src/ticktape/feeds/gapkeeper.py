@@ -34,6 +34,10 @@ class Content(msgspec.Struct, omit_defaults=True):
     gaps: list[dict[str, Any]] | None = None
     previous: dict[str, Any] | None = None
 
+    def all_gaps(self) -> list[dict[str, Any]]:
+        """Every gap that it tells of; a new list."""
+        return [*([] if self.gap is None else [self.gap]), *(self.gaps or ())]
+
 
 class _SymbolGap(NamedTuple):
     """An open gap of one symbol; `channels` are the config's, joined by commas."""
@@ -61,21 +65,25 @@ class GapKeeper:
         self._symbol_gaps: dict[str, _SymbolGap] = {}
         self._books: set[str] = set()  # symbols whose order books stood with the last session
         self._ended_books: dict[str, int] = {}  # symbols that are not among them now: since when
+        self._pause: dict[str, Any] | None = None  # a planned one, until the first session stands
 
-    def start(self, last: Block | None, now_ns: int, killed: str = "") -> Content:
+    def start(
+        self, last: Block | None, now_ns: int, killed: str = "", standing: Block | None = None
+    ) -> Content:
         """The first entry of a start, from the journal's last whole block.
 
         A journal without one begins here: no gap, unless the first session fails. `killed` is why
-        the process before this one ended, if it did not say so itself.
+        the process before this one ended, if it did not say so itself; `standing` the last block
+        that says whether the feed was down, where that is another one.
         """
         content = Content(event="started")
         if last is None:
             self.down_since_ns, self.cause, self.planned = now_ns, _STARTING, True
         else:
-            self._take_up(last, killed or _KILLED)
+            self._take_up(last, standing or last, killed or _KILLED)
             if self.planned:
                 # The pause was planned up to this start; what follows must stand for itself.
-                content.gap = self._gap(now_ns)
+                content.gap = self._pause = self._gap(now_ns)
                 self.down_since_ns, self.cause = now_ns, _STARTING
             else:
                 content.gap = self._gap(None)
@@ -86,8 +94,8 @@ class GapKeeper:
             }
         return self._stamped(content)
 
-    def _take_up(self, last: Block, killed: str) -> None:
-        kind, payload = last.entries()[-1]
+    def _take_up(self, last: Block, standing: Block, killed: str) -> None:
+        kind, payload = standing.entries()[-1]
         said = None
         if kind in (EntryKind.SESSION, EntryKind.CLOCK, EntryKind.DROPPED, EntryKind.NOTE):
             try:
@@ -106,6 +114,7 @@ class GapKeeper:
 
     def down(self, content: Content, last_recv_ns: int) -> Content:
         """The session ended or never came to stand."""
+        self._pause = None
         if not self.down_since_ns:
             self.down_since_ns, self.planned = last_recv_ns, False
             self.cause = content.words
@@ -128,6 +137,10 @@ class GapKeeper:
         if self.down_since_ns:
             if self.cause != _STARTING:
                 gaps.append(self._gap(now_ns))
+            elif self._pause is not None:
+                # Until now nobody listened, and nothing failed: the planned pause was that long.
+                gaps.append(self._pause | {"to_ns": now_ns})
+            self._pause = None
             self.down_since_ns, self.cause, self.planned = 0, "", False
         gaps += self._symbols(content, now_ns, since_ns or {})
         gaps += self._order_books(content, now_ns)

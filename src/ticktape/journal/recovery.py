@@ -3,6 +3,7 @@
 Recovery never alters or cuts what is there: a torn end stays, and a manifest says how long it is.
 """
 
+import errno
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ from ticktape.journal.disk import Disk
 from ticktape.journal.format import BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES
 from ticktape.journal.segments import Segment, find_next_epoch, list_segments, read_opening
 
+# What a sync answers when bytes are lost; all else is a file that cannot be opened.
+_SYNC_ERRORS = {errno.EIO, errno.ENOSPC, errno.EDQUOT}
 _BACKWARD_BYTES = 1 << 20  # first look back; four times as far until a block is found
 
 
@@ -114,11 +117,59 @@ def find_journal_end(directory: Path) -> JournalEnd:
     return JournalEnd(next_epoch, next_seq, last, segments[-1], newest_end, journal_id)
 
 
-def settle(disk: Disk, directory: Path, found: JournalEnd) -> None:
-    """Make durable all that the last epoch wrote, and write down how its last segment ended.
+class Unsynced(NamedTuple):
+    """A segment that the disk would not make durable: all of it is suspect.
+
+    What of it was synced before, nothing on the disk tells. A sync that is asked again may say yes
+    of bytes that the system has dropped, so that this is known once, or never.
+    """
+
+    segment: Segment
+    end_offset: int
+    error: OSError
+
+
+def make_durable(disk: Disk, directory: Path, found: JournalEnd) -> list[Unsynced]:
+    """Sync all that the last epoch wrote, and its names; what the disk refused.
 
     A writer that was killed leaves bytes with the system, and not only in its last segment: once
     the next epoch is published, readers take all of the one before for synced.
+
+    Raises:
+        OSError: a segment cannot be opened; nothing is lost by that.
+    """
+    last = found.last_segment
+    if last is None:
+        return []
+    epoch = [each for each in list_segments(directory) if each.epoch == last.epoch]
+    refused = {}
+    for each in epoch:
+        try:
+            disk.sync_file(each.path)
+        except OSError as error:
+            if error.errno not in _SYNC_ERRORS:
+                raise
+            refused[each] = error
+    try:
+        disk.sync_directory(directory)
+    except OSError as error:
+        refused = {each: refused.get(each, error) for each in epoch}
+    return [Unsynced(each, each.base + each.size_bytes(), error) for each, error in refused.items()]
+
+
+def settle(disk: Disk, directory: Path, found: JournalEnd) -> None:
+    """Make durable all that the last epoch wrote, and write down how its last segment ended.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    for each in make_durable(disk, directory, found):
+        raise each.error
+    write_manifest(disk, found)
+
+
+def write_manifest(disk: Disk, found: JournalEnd) -> None:
+    """Write down how the last segment ended, once.
 
     Raises:
         OSError: the disk refused.
@@ -126,10 +177,6 @@ def settle(disk: Disk, directory: Path, found: JournalEnd) -> None:
     segment, end = found.last_segment, found.end
     if segment is None or end is None:
         return
-    for each in list_segments(directory):
-        if each.epoch == segment.epoch:
-            disk.sync_file(each.path)
-    disk.sync_directory(directory)
     path = segment.path.with_suffix(".manifest.json")
     if not path.exists():
         manifest = {

@@ -15,6 +15,8 @@ from ticktape.journal.format import (
     NONCE_BYTES,
     SEGMENT_HEADER_BYTES,
     SegmentHeader,
+    pack_block,
+    pack_body,
 )
 from ticktape.journal.positions import (
     SLEEPERS_INDEX,
@@ -25,6 +27,7 @@ from ticktape.journal.positions import (
 from ticktape.journal.segment_file import HalfMade, create_segment, short_write
 from ticktape.journal.sync import GroupCommit
 from ticktape.journal.wakeup import Waker
+from ticktape.records import EntryKind
 
 
 class Tail:
@@ -93,6 +96,8 @@ class Tail:
     def open(
         self,
         next_seq: int,
+        notes: list[bytes],
+        notes_recv_ns: int,
         positions_path: Path,
         sync: str,
         commit_s: float,
@@ -100,11 +105,17 @@ class Tail:
     ) -> None:
         """Make the epoch's first segment, publish it, and begin to commit.
 
+        `notes` are its first entries, on the disk before anything is published: who hears of this
+        epoch takes the one before for synced, and they say what of it is not. They are stamped
+        `notes_recv_ns`: a start that dies here leaves a journal that ends where it ended before.
+
         Raises:
             OSError: the disk refused.
         """
         self._begin(next_seq)
         try:
+            if notes:
+                next_seq += self._write_notes(notes, next_seq, notes_recv_ns)
             # The name of an epoch's first segment is durable before anything is in it: so no
             # epoch, and no position, is ever used twice, whatever a power cut takes.
             self._disk.sync(self._descriptor)
@@ -123,6 +134,16 @@ class Tail:
         self._sync = sync
         if sync == "group":
             self.commit.start()
+
+    def _write_notes(self, notes: list[bytes], seq: int, recv_ns: int) -> int:
+        body, count = pack_body(notes, EntryKind.NOTE, None), len(notes)
+        mono_ns = self._clock.monotonic_ns()
+        block = pack_block(self.nonce, self.offset, seq, recv_ns, mono_ns, count, 0, body)
+        taken = self._write(self._descriptor, block)
+        if taken != len(block):
+            raise short_write(taken, len(block))
+        self.offset += taken
+        return count
 
     # The path of the data.
 

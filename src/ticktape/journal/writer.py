@@ -14,12 +14,18 @@ import msgspec
 
 from ticktape import clock
 from ticktape.errors import JournalError
-from ticktape.journal.disk import Disk, write_error
+from ticktape.journal.disk import Disk, sync_error, write_error
 from ticktape.journal.format import pack_block, pack_body
 from ticktape.journal.held import HeldBlock, HeldBlocks
 from ticktape.journal.lock import lock_journal
 from ticktape.journal.positions import JournalState
-from ticktape.journal.recovery import JournalEnd, find_journal_end, settle
+from ticktape.journal.recovery import (
+    JournalEnd,
+    Unsynced,
+    find_journal_end,
+    make_durable,
+    write_manifest,
+)
 from ticktape.journal.sync import Failure
 from ticktape.journal.tail import Tail
 from ticktape.records import EntryKind
@@ -101,20 +107,28 @@ class Writer:
         if self.recovered.next_epoch == 0:
             # The folders' own names, before there is anything in them that could be lost.
             disk.sync_parents(directory)
-        settle(disk, directory, self.recovered)
+        unsynced = make_durable(disk, directory, self.recovered)
+        write_manifest(disk, self.recovered)
         self.epoch = self.recovered.next_epoch
         self.next_seq = self.recovered.next_seq
         self.journal_id = self.recovered.journal_id or disk.random_bytes(_JOURNAL_ID_BYTES)
         self._tail = Tail(
             disk, directory, self.epoch, self.journal_id, self._clock, self.config.segment_bytes
         )
+        suspects, last = [_suspect(each) for each in unsynced], self.recovered.last
+        now_ns = self._clock.wall_at(self._clock.monotonic_ns())
+        for each in unsynced:
+            self._tell(sync_error(each.error, str(each.segment.path)))
         self._tail.open(
             self.next_seq,
+            suspects,
+            now_ns if last is None else last.recv_ns,
             positions_path,
             self.config.sync,
             self.config.commit_ms / 1000,
             on_synced,
         )
+        self.next_seq += len(suspects)
         self.positions = self._tail.positions
         self._commit = self._tail.commit
 
@@ -372,3 +386,10 @@ class Writer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _suspect(unsynced: Unsynced) -> bytes:
+    """The note of what an earlier epoch lost, or may have."""
+    segment = unsynced.segment
+    place = {"from_offset": segment.base, "to_offset": unsynced.end_offset}
+    return msgspec.json.encode({"suspect": {"epoch": segment.epoch, **place}})

@@ -2,49 +2,111 @@
 
 Nothing is taken on trust: a row is known by its place (epoch, seq, index) and compared by a hash of
 all of its columns. Both sides are hashed by the same engine, which spills to the disk when a day
-does not fit into memory.
+does not fit into memory. Where they differ, symbol and minute of receive time say where.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
 
-from ticktape.schemas import KINDS
+from ticktape.clock import NS_PER_S
+from ticktape.config import REST
+from ticktape.schemas import KINDS, MARKET_KINDS
+
+MINUTE_NS = 60 * NS_PER_S
+DAY_MINUTES = 24 * 60
+PLACES_MAX = 20
+"""So many places of one difference are named; of the others it is said how many there are."""
 
 _IDENTITY = "hash(symbol, event_ns, exchange, id)"
 _CONTENT = "hash(price, size, conditions, tape)"
+_MINUTE = f"recv_ns // {MINUTE_NS}"
 
-_COUNTS = """
-WITH seen AS (
-    SELECT *, CASE WHEN identity IS NULL THEN 1 ELSE row_number() OVER (
-        PARTITION BY identity, content ORDER BY epoch, seq, index) END AS print
-    FROM received WHERE kind = $kind AND feed = $feed
-), kept AS (SELECT * FROM seen WHERE print = 1),
-stored_here AS (SELECT * FROM stored WHERE kind = $kind AND feed = $feed)
-SELECT
-    (SELECT count(*) FROM seen),
-    (SELECT count(*) FROM seen WHERE print > 1),
-    (SELECT count(*) - count(DISTINCT identity) FROM kept WHERE identity IS NOT NULL),
-    (SELECT count(*) FROM stored_here),
-    (SELECT count(*) FROM kept ANTI JOIN stored_here USING (epoch, seq, index) WHERE NOT behind),
-    (SELECT count(*) FROM kept ANTI JOIN stored_here USING (epoch, seq, index) WHERE behind),
-    (SELECT count(*) FROM stored_here ANTI JOIN kept USING (epoch, seq, index))
-        + (SELECT count(*) - count(DISTINCT (epoch, seq, index)) FROM stored_here),
-    (SELECT count(*) FROM kept JOIN stored_here USING (epoch, seq, index)
-        WHERE kept.row_hash <> stored_here.row_hash)
+# Rows without an identity are never the same again: they need no sorting.
+_SEEN = """
+SELECT *, CASE WHEN identity IS NULL THEN 1 ELSE row_number() OVER (
+    PARTITION BY identity, content ORDER BY epoch, seq, index) END AS print
+FROM received WHERE kind = $kind AND feed = $feed
 """
+
+_RECEIVED = f"""
+WITH seen AS ({_SEEN}), versions AS (
+    SELECT minute, print, CASE WHEN identity IS NULL OR print > 1 THEN 1 ELSE row_number() OVER (
+        PARTITION BY identity ORDER BY print > 1, epoch, seq, index) END AS version
+    FROM seen
+)
+SELECT minute // {DAY_MINUTES}, count(*), count(*) FILTER (print > 1), count(*) FILTER (version > 1)
+FROM versions GROUP BY 1
+"""
+
+_STORED = f"""
+SELECT minute // {DAY_MINUTES}, count(*) FROM stored
+WHERE kind = $kind AND feed = $feed GROUP BY 1
+"""
+
+_DIFFERENCES = f"""
+WITH seen AS ({_SEEN}), kept AS (SELECT * FROM seen WHERE print = 1),
+stored_here AS (SELECT * FROM stored WHERE kind = $kind AND feed = $feed),
+doubled AS (
+    SELECT any_value(symbol) AS symbol, any_value(minute) AS minute, count(*) - 1 AS number
+    FROM stored_here GROUP BY epoch, seq, index HAVING count(*) > 1
+),
+different AS (
+    SELECT CASE WHEN s.row_hash IS NULL THEN CASE WHEN k.behind THEN 'behind' ELSE 'missing' END
+        WHEN k.row_hash IS NULL THEN 'surplus' ELSE 'altered' END AS field,
+        coalesce(k.symbol, s.symbol) AS symbol, coalesce(k.minute, s.minute) AS minute, 1 AS number
+    FROM kept AS k FULL JOIN stored_here AS s USING (epoch, seq, index)
+    WHERE k.row_hash IS DISTINCT FROM s.row_hash
+    UNION ALL SELECT 'surplus', symbol, minute, number FROM doubled
+)
+SELECT field, symbol, minute, sum(number)::BIGINT FROM different
+GROUP BY 1, 2, 3 ORDER BY minute, symbol, field
+"""
+
+_COUNTED = """
+WITH covered AS (SELECT DISTINCT feed, minute FROM counted),
+here AS (
+    SELECT feed, kind, minute, symbol, count(*) AS number
+    FROM received LEFT JOIN uncounted AS u USING (feed)
+    WHERE list_contains($kinds, kind)
+        AND (u.seq IS NULL OR (received.epoch, received.seq) < (u.epoch, u.seq))
+    GROUP BY 1, 2, 3, 4
+),
+there AS (
+    SELECT feed, kind, minute, symbol, sum(number)::BIGINT AS number FROM counted
+    WHERE list_contains($kinds, kind) GROUP BY 1, 2, 3, 4
+)
+SELECT feed, kind, symbol, minute,
+    coalesce(here.number, 0) AS decoded, coalesce(there.number, 0) AS told
+FROM here FULL JOIN there USING (feed, kind, minute, symbol) SEMI JOIN covered USING (feed, minute)
+WHERE decoded <> told ORDER BY minute, feed, kind, symbol
+"""
+
+_SYMBOLS = f"""
+SELECT feed, kind, minute // {DAY_MINUTES}, symbol, count(*) FROM received
+WHERE list_contains($kinds, kind) GROUP BY ALL ORDER BY ALL
+"""
+
+
+class Place(NamedTuple):
+    """So many rows of one symbol in one minute of receive time (`minute_ns`: its beginning)."""
+
+    field: str
+    symbol: str
+    minute_ns: int
+    number: int
 
 
 class KindCount(NamedTuple):
     """How one kind of one feed adds up.
 
     received = stored + duplicates, when missing, behind, surplus and altered are 0. `conflicts`
-    are rows whose
-    identity another row of other content has; both are kept. `behind` rows are journaled, and not
-    yet in the table; `missing` ones should be there.
+    are rows whose identity another row of other content has; both are kept. `behind` rows are
+    journaled, and not yet in the table; `missing` ones should be there. `places` say where, in
+    order of time.
     """
 
     feed: str
@@ -57,6 +119,7 @@ class KindCount(NamedTuple):
     behind: int
     surplus: int
     altered: int
+    places: tuple[Place, ...] = ()
 
     @property
     def adds_up(self) -> bool:
@@ -64,33 +127,53 @@ class KindCount(NamedTuple):
         return not (self.missing or self.behind or self.surplus or self.altered)
 
 
+class CountedPlace(NamedTuple):
+    """Where the ledger `told` another number of rows than the journal has `decoded` now."""
+
+    feed: str
+    kind: str
+    symbol: str
+    minute_ns: int
+    decoded: int
+    told: int
+
+
 class Proof:
     """Collects both sides, then counts; `scratch` is a folder for what does not fit into memory."""
 
     def __init__(self, scratch: Path) -> None:
-        self._con = duckdb.connect(":memory:")
-        self._con.execute(f"SET temp_directory = '{str(scratch).replace(chr(39), chr(39) * 2)}'")
-        place = "feed VARCHAR, kind VARCHAR, epoch BIGINT, seq BIGINT, index INTEGER"
-        self._con.execute(
+        self.con = duckdb.connect(":memory:")
+        self.con.execute(f"SET temp_directory = '{str(scratch).replace(chr(39), chr(39) * 2)}'")
+        place = (
+            "feed VARCHAR, kind VARCHAR, epoch BIGINT, seq BIGINT, index INTEGER, "
+            "symbol VARCHAR, minute BIGINT"
+        )
+        self.con.execute(
             f"CREATE TABLE received ({place}, row_hash UBIGINT, identity UBIGINT, "
             "content UBIGINT, behind BOOLEAN)"
         )
-        self._con.execute(f"CREATE TABLE stored ({place}, row_hash UBIGINT)")
+        self.con.execute(f"CREATE TABLE stored ({place}, row_hash UBIGINT)")
+        self.con.execute(
+            "CREATE TABLE counted "
+            "(feed VARCHAR, kind VARCHAR, minute BIGINT, symbol VARCHAR, number BIGINT)"
+        )
+        self.con.execute("CREATE TABLE uncounted (feed VARCHAR, epoch BIGINT, seq BIGINT)")
         self._pairs: set[tuple[str, str]] = set()
 
     def add_received(self, source: str, kind: str, rows: pa.Table, *, behind: bool) -> None:
         """Take rows decoded from the journal of `source` (a feed, or `decision:` and a name)."""
         self._pairs.add((source, kind))
         identity, content = "NULL", "NULL"
-        if kind == "trades":
+        # What REST says twice is stored twice: the views know which of it the stream had.
+        if kind == "trades" and not source.endswith(REST):
             identity, content = f"CASE WHEN id IS NULL THEN NULL ELSE {_IDENTITY} END", _CONTENT
-        self._con.register("batch", rows)
-        self._con.execute(
-            f"INSERT INTO received SELECT $source, $kind, epoch, seq, index, {_row_hash(kind)}, "
-            f"{identity}, {content}, $behind FROM batch",
+        self.con.register("batch", rows)
+        self.con.execute(
+            f"INSERT INTO received SELECT $source, $kind, epoch, seq, index, symbol, {_MINUTE}, "
+            f"{_row_hash(kind)}, {identity}, {content}, $behind FROM batch",
             {"source": source, "kind": kind, "behind": behind},
         )
-        self._con.unregister("batch")
+        self.con.unregister("batch")
 
     def add_stored(self, kind: str, paths: Sequence[str]) -> list[str]:
         """Take all rows of a table, by the paths of its Parquet files.
@@ -109,7 +192,7 @@ class Proof:
                 except duckdb.Error as error:
                     words = str(error).splitlines()[0]
                     faults.append(f"table {kind}: {Path(path).name} cannot be read: {words}")
-        found = self._con.execute(
+        found = self.con.execute(
             "SELECT DISTINCT feed FROM stored WHERE kind = $kind", {"kind": kind}
         ).fetchall()
         self._pairs |= {(str(feed), kind) for (feed,) in found}
@@ -119,26 +202,100 @@ class Proof:
         source = "feed"
         if kind == "decisions":
             source = "'decision:' || decision"
-        self._con.execute(
-            f"INSERT INTO stored SELECT {source}, $kind, epoch, seq, index, {_row_hash(kind)} "
-            "FROM read_parquet($paths, hive_partitioning = false)",
+        self.con.execute(
+            f"INSERT INTO stored SELECT {source}, $kind, epoch, seq, index, symbol, {_MINUTE}, "
+            f"{_row_hash(kind)} FROM read_parquet($paths, hive_partitioning = false)",
             {"kind": kind, "paths": list(paths)},
         )
 
-    def counts(self) -> list[KindCount]:
-        """How each kind of each source adds up."""
-        return [
-            KindCount(
-                source,
-                kind,
-                *self._con.execute(_COUNTS, {"kind": kind, "feed": source}).fetchall()[0],
+    def add_counted(self, rows: Iterable[tuple[str, str, int, str, int]]) -> None:
+        """Take what the ledger counted: (feed, kind, minute_ns, symbol, number); they add up."""
+        columns = list(zip(*rows, strict=True))
+        if columns:
+            feed, kind, minute_ns, symbol, number = columns
+            self.con.register(
+                "batch",
+                pa.table(
+                    {
+                        "feed": pa.array(feed, pa.string()),
+                        "kind": pa.array(kind, pa.string()),
+                        "minute": pa.array([ns // MINUTE_NS for ns in minute_ns], pa.int64()),
+                        "symbol": pa.array(symbol, pa.string()),
+                        "number": pa.array(number, pa.int64()),
+                    }
+                ),
             )
-            for source, kind in sorted(self._pairs)
+            self.con.execute("INSERT INTO counted SELECT * FROM batch")
+            self.con.unregister("batch")
+
+    def add_uncounted(self, feed: str, epoch: int, seq: int) -> None:
+        """Say which entry of a feed is the first that the ledger has not counted."""
+        self.con.execute("INSERT INTO uncounted VALUES (?, ?, ?)", [feed, epoch, seq])
+
+    def counts(self) -> list[KindCount]:
+        """How each kind of each source adds up, over all days."""
+        return sum_counts(self.counts_by_day())
+
+    def counts_by_day(self) -> dict[int, list[KindCount]]:
+        """The same for each day of receive time alone, by days since 1970, in their order."""
+        found: dict[int, list[KindCount]] = {}
+        for pair in sorted(self._pairs):
+            for day, count in self._judge(*pair).items():
+                found.setdefault(day, []).append(count)
+        return dict(sorted(found.items()))
+
+    def _judge(self, source: str, kind: str) -> dict[int, KindCount]:
+        names = {"kind": kind, "feed": source}
+        empty = KindCount(source, kind, 0, 0, 0, 0, 0, 0, 0, 0)
+        found: dict[int, KindCount] = {}
+        for day, received, duplicates, conflicts in self.con.execute(_RECEIVED, names).fetchall():
+            found[day] = empty._replace(
+                received=received, duplicates=duplicates, conflicts=conflicts
+            )
+        for day, stored in self.con.execute(_STORED, names).fetchall():
+            found[day] = found.get(day, empty)._replace(stored=stored)
+        for field, symbol, minute, number in self.con.execute(_DIFFERENCES, names).fetchall():
+            count = found.get(minute // DAY_MINUTES, empty)
+            place = Place(field, symbol, minute * MINUTE_NS, number)
+            changed = {field: getattr(count, field) + number, "places": (*count.places, place)}
+            found[minute // DAY_MINUTES] = count._replace(**changed)
+        return found
+
+    def symbols_by_day(self) -> dict[tuple[str, str, int], dict[str, int]]:
+        """Rows received of each symbol, by (feed, kind, day since 1970)."""
+        rows = self.con.execute(_SYMBOLS, {"kinds": list(MARKET_KINDS)}).fetchall()
+        found: dict[tuple[str, str, int], dict[str, int]] = {}
+        for feed, kind, day, symbol, number in rows:
+            found.setdefault((feed, kind, day), {})[symbol] = number
+        return found
+
+    def miscounted(self) -> list[CountedPlace]:
+        """Where the ledger counted otherwise, in the minutes that it counted at all."""
+        rows = self.con.execute(_COUNTED, {"kinds": list(MARKET_KINDS)}).fetchall()
+        return [
+            CountedPlace(feed, kind, symbol, minute * MINUTE_NS, decoded, told)
+            for feed, kind, symbol, minute, decoded, told in rows
         ]
 
     def close(self) -> None:
         """Give the memory back; may be called twice."""
-        self._con.close()
+        self.con.close()
+
+
+def sum_counts(by_day: Mapping[int, Iterable[KindCount]]) -> list[KindCount]:
+    """One count of each kind and source for all days; the places in order of time."""
+    found: dict[tuple[str, str], KindCount] = {}
+    for day in sorted(by_day):
+        for count in by_day[day]:
+            key = (count.feed, count.kind)
+            found[key] = _plus(found[key], count) if key in found else count
+    return [found[key] for key in sorted(found)]
+
+
+def _plus(count: KindCount, more: KindCount) -> KindCount:
+    names = KindCount._fields[2:-1]
+    sums = {name: getattr(count, name) + getattr(more, name) for name in names}
+    return count._replace(**sums, places=count.places + more.places)
 
 
 def _row_hash(kind: str) -> str:

@@ -1,11 +1,13 @@
 """The certificate of a run: COMPLETE or INCOMPLETE, the counts, and why; pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ticktape.clock import iso_utc
 from ticktape.ledger.gaps import GapInterval
-from ticktape.ledger.proof import KindCount
+from ticktape.ledger.proof import PLACES_MAX, KindCount, Place
+from ticktape.ledger.witnesses import Lacking
 from ticktape.polls import PollTotals
 from ticktape.schemas import MARKET_KINDS
 
@@ -17,7 +19,8 @@ class FeedVerdict(NamedTuple):
     damaged, in words; `suspect` ranges lay between synced and written when a sync failed; `notes`
     are further reasons why it is not complete. `polls` say of each polled book how often it was
     asked and what was probably missed, until `polled_ns`: complete speaks of the polled images
-    alone.
+    alone. `lacking` are rows that REST had and the stream had not; they are in the tables, and no
+    reason. `only_streamed` counts by kind the rows that REST, asked to the end, did not have.
     """
 
     name: str
@@ -35,6 +38,8 @@ class FeedVerdict(NamedTuple):
     notes: tuple[str, ...] = ()
     polls: tuple[PollTotals, ...] = ()
     polled_ns: int = 0
+    lacking: tuple[Lacking, ...] = ()
+    only_streamed: Mapping[str, int] = MappingProxyType({})
 
     @property
     def market(self) -> list[KindCount]:
@@ -47,8 +52,13 @@ class FeedVerdict(NamedTuple):
 
     @property
     def open_gaps(self) -> list[GapInterval]:
-        """Gaps that count against the run: neither planned nor healed."""
-        return [gap for gap in self.gaps if not gap.planned and gap.state != "healed"]
+        """Gaps that count against the run: neither planned nor healed, nor only suspected."""
+        return [gap for gap in self.gaps if gap.stands_open]
+
+    @property
+    def suspicions(self) -> list[GapInterval]:
+        """Where the watchdog thinks that something is missing, and nobody knows."""
+        return [gap for gap in self.gaps if gap.is_suspicion]
 
     def reasons(self) -> list[str]:
         """Why the feed is not complete, each with its place; empty when it is."""
@@ -59,10 +69,7 @@ class FeedVerdict(NamedTuple):
         found += [f"{self.name}: suspect {words}" for words in self.suspect]
         found += [f"{self.name}: {words}" for words in self.notes]
         for count in self.counts:
-            for field in ("missing", "behind", "surplus", "altered"):
-                number = getattr(count, field)
-                if number:
-                    found.append(f"{self.name}: {number} {count.kind} {_WORDS[field]}")
+            found += [f"{self.name}: {words}" for words in _differences(count)]
         found += [f"{self.name}: gap {_gap_words(gap)}" for gap in self.open_gaps]
         return found
 
@@ -78,9 +85,11 @@ class FeedVerdict(NamedTuple):
             "conflicts": self.total("conflicts"),
             "dropped": self.dropped_frames,
             "control": self.control,
-            "gaps": len([gap for gap in self.gaps if not gap.planned]),
-            "gaps_healed": len([gap for gap in self.gaps if gap.state == "healed"]),
+            "gaps": len([gap for gap in self.gaps if gap.counts]),
+            "gaps_healed": len([gap for gap in self.gaps if gap.counts and gap.state == "healed"]),
             "gaps_open": [gap._asdict() for gap in open_gaps],
+            "suspects": len(self.suspicions),
+            "suspects_open": [gap._asdict() for gap in self.suspicions],
             "torn": len(self.torn),
             "suspect": len(self.suspect),
             "behind": self.total("behind"),
@@ -90,21 +99,38 @@ class FeedVerdict(NamedTuple):
             "last_ns": self.last_ns,
             "tables": {count.kind: count.stored for count in self.counts},
             "polls": {each.symbol: each.to_json() for each in self.polls},
+            "lacking": [each._asdict() for each in self.lacking],
+            "only_streamed": dict(self.only_streamed),
         }
+
+    def lacking_words(self) -> list[str]:
+        """What the stream had not and REST had, in words, and how many places more there are."""
+        shown = [
+            f"{self.name}: {_number(each.number, each.kind)} of {each.symbol} at "
+            f"{_minute(each.minute_ns)} came from REST and not in the stream "
+            + ("(in a gap)" if each.in_gap else "(stage venue: outside of any known gap)")
+            for each in self.lacking[:PLACES_MAX]
+        ]
+        return shown + _more(self.name, self.lacking[PLACES_MAX:])
 
 
 class Verdict(NamedTuple):
-    """The whole run's certificate; `extra` are reasons that no journal shows."""
+    """The whole run's certificate; `extra` are reasons that no journal shows.
+
+    `ledger` is what was found of the ledger's own journal, None when it has none.
+    """
 
     feeds: list[FeedVerdict]
     decisions: list[FeedVerdict]
     latency_us: dict[str, dict[str, float | int | None]]
     extra: list[str]
+    ledger: FeedVerdict | None = None
 
     def reasons(self) -> list[str]:
         """Why the run is not complete; empty when it is."""
         found = list(self.extra)
-        for feed in (*self.feeds, *self.decisions):
+        own = [] if self.ledger is None else [self.ledger]
+        for feed in (*self.feeds, *self.decisions, *own):
             found += feed.reasons()
         return found
 
@@ -124,7 +150,8 @@ class Verdict(NamedTuple):
     def totals(self) -> dict[str, int]:
         """The sums that stand on the last line."""
         parts = [feed.to_json() for feed in self.feeds]
-        keys = ("received", "stored", "duplicates", "dropped", "gaps", "gaps_healed", "torn")
+        keys = ["received", "stored", "duplicates", "dropped"]
+        keys += ["gaps", "gaps_healed", "suspects", "torn"]
         return {key: sum(part[key] for part in parts) for key in keys}
 
     def to_json(self) -> dict[str, Any]:
@@ -148,6 +175,8 @@ class Verdict(NamedTuple):
         gaps = f"gaps {sums['gaps']}"
         if sums["gaps_healed"]:
             gaps += f" (healed {sums['gaps_healed']})"
+        if sums["suspects"]:
+            gaps += f", suspects {sums['suspects']}"
         return (
             f"{word}  received {sums['received']:,} = stored {sums['stored']:,} "
             f"+ duplicates {sums['duplicates']:,} + dropped {sums['dropped']:,}, "
@@ -163,7 +192,55 @@ _WORDS = {
 }
 
 
+def _differences(count: KindCount) -> list[str]:
+    """One text for each way in which a kind does not add up, with its places."""
+    found = []
+    for field, words in _WORDS.items():
+        number = getattr(count, field)
+        if not number:
+            continue
+        places = [place for place in count.places if place.field == field]
+        said = _number(number, count.kind)
+        if len(places) == 1:
+            said += _where(places[0])
+        said += f" {words} (stage stored)"
+        if len(places) > 1:
+            said += f": {_list(places)}"
+        found.append(said)
+    return found
+
+
+def _list(places: list[Place]) -> str:
+    shown = [f"{place.number:,}{_where(place)}" for place in places[:PLACES_MAX]]
+    rest = places[PLACES_MAX:]
+    if rest:
+        number = sum(place.number for place in rest)
+        shown.append(f"and {number:,} at {len(rest):,} more places")
+    return ", ".join(shown)
+
+
+def _where(place: Place) -> str:
+    symbol = f" of {place.symbol}" if place.symbol else ""
+    return f"{symbol} at {_minute(place.minute_ns)}"
+
+
+def _more(name: str, rest: Iterable[Lacking]) -> list[str]:
+    numbers = [each.number for each in rest]
+    if not numbers:
+        return []
+    return [f"{name}: and {sum(numbers):,} more rows at {len(numbers):,} more places"]
+
+
+def _number(number: int, kind: str) -> str:
+    return f"{number:,} {kind}"
+
+
+def _minute(ns: int) -> str:
+    return iso_utc(ns)[:16].replace("T", " ")
+
+
 def _gap_words(gap: GapInterval) -> str:
     end = "still open" if gap.to_ns is None else f"{(gap.to_ns - gap.from_ns) / 1e9:.3f} s"
     symbol = f" {gap.symbol}" if gap.symbol else ""
-    return f"{iso_utc(gap.from_ns)} ({end}){symbol}: {gap.cause}"
+    state = "" if gap.state == "open" else f" ({gap.state})"
+    return f"{iso_utc(gap.from_ns)} ({end}){symbol}: {gap.cause}{state}"

@@ -30,6 +30,10 @@ def alert_text(event: ChildEvent) -> str:
             return f"{event.child}: {said['event']}: {said.get('words', '')}"
         if said["event"] == "subscribed" and said.get("missing"):
             return f"{event.child}: not everything is subscribed: {said.get('words', '')}"
+    if event.event == "unhealable":
+        return f"{content['feed']}: a gap cannot be healed: {content['words']}"
+    if event.event == "alarm" and content["open"]:
+        return f"{event.child}: {content['words']}"
     if event.event == "exit" and content["code"] not in (0, None):
         return f"{event.child} ended with code {content['code']}"
     return ""

@@ -12,7 +12,14 @@ from ticktape import failpoints
 from ticktape.errors import EXIT_BUG, TickTapeError
 from ticktape.recorder.cpus import confine
 from ticktape.recorder.parent import Parent
-from ticktape.recorder.task import CaptureTask, DecideTask, LastTask, Task
+from ticktape.recorder.task import (
+    CaptureTask,
+    DecideTask,
+    HealTask,
+    LastTask,
+    LedgerTask,
+    Task,
+)
 
 
 def _run(task: Task, parent: Parent) -> int:
@@ -28,6 +35,14 @@ def _run(task: Task, parent: Parent) -> int:
         from ticktape.recorder import decide_child
 
         return decide_child.main(task, parent)
+    if isinstance(task, LedgerTask):
+        from ticktape.recorder import ledger_child
+
+        return ledger_child.main(task, parent)
+    if isinstance(task, HealTask):
+        from ticktape.recorder import heal_child
+
+        return heal_child.main(task, parent)
     from ticktape.recorder import table_child
 
     return table_child.main(task, parent)

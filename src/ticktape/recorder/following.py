@@ -13,7 +13,7 @@ from ticktape.journal.blocks import Block
 from ticktape.journal.disk import Disk, sync_error
 from ticktape.journal.positions import JournalState, Positions
 from ticktape.journal.reader import Reader, wait_any
-from ticktape.journal.segments import list_segments
+from ticktape.journal.recovery import find_journal_end, make_durable
 from ticktape.journal.wakeup import SLEEP_S_MAX, Sleeper
 from ticktape.latency import PauseLog
 from ticktape.recorder.turn import is_locked
@@ -50,19 +50,21 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def settle(directory: RunDirectory, name: str) -> None:
+def sync_all(directory: RunDirectory, name: str) -> None:
     """Make durable what a writer that is gone had written; then all of it may be read as synced.
+
+    How its last segment ended is for the next writer to say: it may be starting now.
 
     Raises:
         SyncFailed: the disk refused.
     """
-    disk = Disk()
-    for segment in list_segments(directory.journal(name))[-2:]:
-        try:
-            with open(segment.path, "rb+") as source:
-                disk.sync(source.fileno())
-        except OSError as error:
-            raise sync_error(error, str(segment.path)) from error
+    journal = directory.journal(name)
+    try:
+        refused = make_durable(Disk(), journal, find_journal_end(journal))
+    except OSError as error:
+        raise sync_error(error, str(journal)) from error
+    for each in refused:
+        raise sync_error(each.error, str(each.segment.path)) from each.error
 
 
 class Range(NamedTuple):
@@ -152,7 +154,7 @@ class Following:
             self._sleeper = Sleeper()
             for feed, reader in self.readers.items():
                 if self._synced:
-                    settle(self.directory, feed)
+                    sync_all(self.directory, feed)
                 reader.read_files()
             self._settled = True
             return False

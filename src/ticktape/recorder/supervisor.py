@@ -15,7 +15,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from ticktape import clock
-from ticktape.config import Config, FeedConfig, Keys, dump
+from ticktape.config import REST, Config, FeedConfig, Keys, dump, heal_base, hours_of
 from ticktape.directory import DECISION, RunDirectory
 from ticktape.errors import EXIT_BUG, EXIT_COMPLETE, Full, Locked
 from ticktape.journal.disk import Disk, write_error
@@ -28,7 +28,18 @@ from ticktape.recorder.process import ChildEvent, ChildProcess, child_environmen
 from ticktape.recorder.requests import RequestFolder
 from ticktape.recorder.stagger import start_waits
 from ticktape.recorder.subscriptions import Subscriptions
-from ticktape.recorder.task import CaptureTask, DecideTask, FeedPlace, LastTask, TableTask, Task
+from ticktape.recorder.task import (
+    CaptureTask,
+    DecideTask,
+    FeedPlace,
+    HealFeed,
+    HealTask,
+    LastTask,
+    LedgerTask,
+    TableTask,
+    Task,
+    WatchedFeed,
+)
 
 _DISK_LOOK_NS = 5 * clock.NS_PER_S
 _DISK_AGAIN_NS = 60 * clock.NS_PER_S
@@ -137,8 +148,20 @@ class Supervisor:
         ]
         root = str(self.directory.root)
         decisions = [decide.name for decide in self.config.decide]
-        table = TableTask(self.run, root, feeds, decisions, self.config.table)
+        ledger = [
+            WatchedFeed(name, feed.kind, hours_of(feed))
+            for feed in self.config.feed
+            for name in feed.journals()
+        ]
+        healed = [self._healed(feed) for feed in self.config.feed if heal_base(feed)]
+        rest = [FeedPlace(feed.name + REST, "alpaca_rest") for feed in healed]
+        table = TableTask(self.run, root, [*feeds, *rest], decisions, self.config.table)
         self.readers.append(self._child("table", table))
+        if healed:
+            heal = HealTask(self.run, root, healed, self.config.journal)
+            self.readers.append(self._child("heal", heal))
+        watch = LedgerTask(self.run, root, ledger, self.config.journal)
+        self.readers.append(self._child("ledger", watch))
         self.readers += self._strategies(feeds, root)
         self.readers.append(self._child("last", LastTask(self.run, root, feeds)))
         for feed in self.config.feed:
@@ -165,6 +188,11 @@ class Supervisor:
             self._proxies.get(feed.name, ""),
             self._alone.get(name, -1),
         )
+
+    def _healed(self, feed: FeedConfig) -> HealFeed:
+        keys = self._keys[feed.name]
+        proxy = self._proxies.get(feed.name, "")
+        return HealFeed(feed.name, feed, keys.key, keys.secret, proxy)
 
     def _strategies(self, feeds: list[FeedPlace], root: str) -> list[ChildProcess]:
         positions = {feed.name: (self._next_epoch(feed.name), 0) for feed in feeds}

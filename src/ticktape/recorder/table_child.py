@@ -11,7 +11,8 @@ import msgspec
 from ticktape import clock
 from ticktape.decisions.tables import DecisionTables
 from ticktape.decoders import decoder_for
-from ticktape.directory import DECISION, RunDirectory
+from ticktape.decoders.ledger import LedgerTables
+from ticktape.directory import DECISION, LEDGER, RunDirectory
 from ticktape.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, JournalError, TableError
 from ticktape.failpoints import from_environment
 from ticktape.journal.disk import write_error
@@ -57,6 +58,7 @@ class TableChild:
             feed.name: decoder_for(feed.kind, feed.name) for feed in task.feeds
         }
         decoders |= {f"{DECISION}:{name}": DecisionTables(name) for name in task.decisions}
+        decoders[LEDGER] = LedgerTables()
         self._builder = TableBuilder(
             self._store,
             decoders,

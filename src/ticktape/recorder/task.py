@@ -48,6 +48,45 @@ class CaptureTask(msgspec.Struct, frozen=True, tag="capture"):
         return f"CaptureTask({self.name}, keys hidden)"
 
 
+class WatchedFeed(msgspec.Struct, frozen=True):
+    """A feed as the ledger knows it; `hours` are "us stocks", "fx" or "always"."""
+
+    name: str
+    kind: str
+    hours: str
+
+
+class LedgerTask(msgspec.Struct, frozen=True, tag="ledger"):
+    """Count what all feeds bring, compare it with the tables, and watch for what is missing."""
+
+    run: str
+    directory: str
+    feeds: list[WatchedFeed]
+    journal: JournalConfig
+
+
+class HealFeed(msgspec.Struct, frozen=True):
+    """A feed that can be healed, and how to show who asks."""
+
+    name: str
+    feed: FeedConfig
+    key: str
+    secret: str
+    proxy: str
+
+    def __repr__(self) -> str:
+        return f"HealFeed({self.name}, keys hidden)"
+
+
+class HealTask(msgspec.Struct, frozen=True, tag="heal"):
+    """Fetch from REST what the feeds have missed, into a journal beside each feed's own."""
+
+    run: str
+    directory: str
+    feeds: list[HealFeed]
+    journal: JournalConfig
+
+
 class LastTask(msgspec.Struct, frozen=True, tag="last"):
     """Keep the last values of all feeds."""
 
@@ -73,7 +112,7 @@ class DecideTask(msgspec.Struct, frozen=True, tag="decide"):
 
 
 class TableTask(msgspec.Struct, frozen=True, tag="table"):
-    """Bring the rows of all feeds and strategies into the tables."""
+    """Bring the rows of all feeds and strategies into the tables, and what the ledger says."""
 
     run: str
     directory: str
@@ -82,7 +121,7 @@ class TableTask(msgspec.Struct, frozen=True, tag="table"):
     table: TableConfig
 
 
-Task = CaptureTask | LastTask | DecideTask | TableTask
+Task = CaptureTask | LastTask | DecideTask | TableTask | LedgerTask | HealTask
 
 encode_task = msgspec.json.Encoder(enc_hook=str).encode
 

@@ -3,25 +3,31 @@
 Nothing that a mapped file or a counter says is believed here: only the segments and the tables.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from ticktape.decisions.tables import DecisionTables
+from ticktape.config import REST
 from ticktape.decoders import decoder_for
-from ticktape.directory import DECISION, RunDirectory
+from ticktape.directory import DECISION, LEDGER, RunDirectory
 from ticktape.errors import TableError
 from ticktape.journal.blocks import Block
 from ticktape.journal.position_file import load_positions
 from ticktape.journal.reader import Reader
 from ticktape.latency import LatencyReport, read_stages
-from ticktape.ledger import FeedVerdict, KindCount, Proof, Verdict, fold_gaps
+from ticktape.ledger import GapInterval, Proof, Verdict, Witnesses, base_feed, fold_gaps
 from ticktape.records import Gap, Position
+from ticktape.replay.certify_hashes import SegmentHashes
+from ticktape.replay.certify_reading import LedgerReading, RestReading
+from ticktape.replay.certify_verdict import Found, verdict_of
 from ticktape.replay.headers import Headers
-from ticktape.replay.places import BEGINNING, boots_of, feed_kinds, is_live, reader_of
-from ticktape.replay.reading import DecisionReading, FeedReading
+from ticktape.replay.places import BEGINNING, boots_of, decoder_of, feed_kinds, is_live, reader_of
+from ticktape.replay.reading import DecisionReading, FeedReading, JournalReading
 from ticktape.schemas import KINDS
+from ticktape.table.builder import BlockDecoder
 from ticktape.table.store import TableStore
 
 Progress = Callable[[str, int], None]
@@ -42,62 +48,143 @@ def check(directory: RunDirectory, scratch: Path, progress: Progress) -> Verdict
     Raises:
         ConfigError: there is no run, or its run.toml is unreadable.
     """
-    return _Check(directory, Proof(scratch), progress).run()
+    return verdict_of(examine(directory, scratch, progress))
+
+
+def examine(
+    directory: RunDirectory, scratch: Path, progress: Progress, *, hashed: bool = False
+) -> Found:
+    """As `check`, but everything that was found, of which a verdict can be had for any day.
+
+    With `hashed` the bytes of all segments are hashed in the same pass.
+
+    Raises:
+        ConfigError: as `check`.
+    """
+    proof = Proof(scratch)
+    try:
+        return _Check(directory, proof, progress, hashed=hashed).run()
+    finally:
+        proof.close()
 
 
 class _Check:
-    """One proof; the strategies' journals are read first, for a feed's tell what they lack."""
+    """One proof.
 
-    def __init__(self, directory: RunDirectory, proof: Proof, progress: Progress) -> None:
+    The strategies' journals are read before the feeds', for a feed's tell what they lack, and what
+    REST said before the streams, of which only what it touches is compared with it.
+    """
+
+    def __init__(
+        self, directory: RunDirectory, proof: Proof, progress: Progress, *, hashed: bool
+    ) -> None:
         self._directory = directory
         self._live = is_live(directory)
         # The position is read before the tables' snapshot, and rows before it must be there.
         self._saved, _ = load_positions(directory.reader_file("table"))
         self._proof = proof
+        self._witnesses = Witnesses(proof.con)
         self._progress = progress
         self._latency = LatencyReport()
-        self._torn: dict[str, list[str]] = {}
-        self._control: dict[str, int] = {}
+        self._counted_to: dict[str, Position] = {}
+        self._hashes: dict[str, SegmentHashes] = {}
+        self._is_hashed = hashed
 
-    def run(self) -> Verdict:
+    def run(self) -> Found:
         """Read all, compare all."""
         kinds = feed_kinds(self._directory)
         strategies = {
             name: self._read_decisions(name, DecisionReading())
             for name in self._directory.decisions()
         }
+        ledger = self._read_ledger() if self._directory.journal(LEDGER).is_dir() else None
+        rests = {
+            feed: self._read_rest(feed, kind, RestReading())
+            for feed, kind in kinds.items()
+            if feed.endswith(REST)
+        }
         feeds = {
             feed: self._read_feed(feed, kind, FeedReading(feed, strategies))
             for feed, kind in kinds.items()
+            if not feed.endswith(REST)
         }
         extra = self._add_tables()
-        counts = self._proof.counts()
-        self._proof.close()
-        known = {*feeds, *(f"{DECISION}:{name}" for name in strategies)}
-        strangers = sorted({count.feed for count in counts} - known)
+        by_day = self._proof.counts_by_day()
+        known = {*kinds, *(f"{DECISION}:{name}" for name in strategies)}
+        sources = {count.feed for counts in by_day.values() for count in counts}
+        strangers = sorted(
+            name for name in sources - known if ledger is None or not name.startswith(LEDGER)
+        )
         extra += [f"the table has rows of {name!r}, which has no journal" for name in strangers]
         if self._live:
             extra.append("the recorder is still at work on it")
-        return Verdict(
-            [self._feed_verdict(feed, kinds[feed], feeds[feed], counts) for feed in feeds],
-            [self._decision_verdict(n, strategies[n], feeds, counts) for n in strategies],
-            self._latency.to_dict(),
-            extra,
+        gaps = self._gaps(feeds, rests, ledger)
+        self._witnesses.add_gaps(gaps)
+        return Found(
+            kinds=kinds,
+            feeds=feeds,
+            rests=rests,
+            strategies=strategies,
+            ledger=ledger,
+            live=self._live,
+            counts=by_day,
+            symbols=self._proof.symbols_by_day(),
+            miscounted=self._proof.miscounted(),
+            lacking=self._witnesses.lacking(),
+            only_streamed=self._witnesses.only_streamed(),
+            gaps=gaps,
+            latency_us=self._latency.to_dict(),
+            extra=extra,
+            parts={name: each.finish(live=self._live) for name, each in self._hashes.items()},
         )
 
     # Reading.
 
-    def _read_decisions(self, name: str, reading: DecisionReading) -> DecisionReading:
-        source = f"{DECISION}:{name}"
-        decoder = DecisionTables(name)
+    def _read(
+        self, source: str, decoder: BlockDecoder, reading: JournalReading
+    ) -> Iterator[tuple[list[Block], Mapping[str, pa.Table]]]:
+        """Read a journal to its end: each portion of blocks and the rows that they made."""
+        hashes = None
+        if self._is_hashed:
+            hashes = self._hashes[source] = SegmentHashes(self._directory.journal(source))
         with reader_of(self._directory, source, live=self._live) as reader:
             for blocks, behind in self._chunks(source, reader):
                 reading.follow(blocks, reader.damage)
+                self._see_uncounted(source, blocks)
                 for block in blocks:
                     reading.see(block)
-                for kind, rows in decoder.tables(blocks).items():
-                    self._proof.add_received(source, kind, rows, behind=behind)
-            self._torn[source] = [str(damage) for damage in reader.damage]
+                tables = decoder.tables(blocks)
+                for kind, rows in tables.items():
+                    for name, part in _by_source(source, rows):
+                        self._proof.add_received(name, kind, part, behind=behind)
+                    if kind == "gaps":
+                        reading.gaps += [msgspec.convert(row, Gap) for row in rows.to_pylist()]
+                if hashes is not None:
+                    hashes.advance(blocks)
+                yield blocks, tables
+                self._progress(source, blocks[-1].end_offset)
+            reading.finish(reader.damage)
+
+    def _read_decisions(self, name: str, reading: DecisionReading) -> DecisionReading:
+        source = f"{DECISION}:{name}"
+        for _ in self._read(source, decoder_of(source, ""), reading):
+            pass
+        return reading
+
+    def _read_ledger(self) -> LedgerReading:
+        reading = LedgerReading()
+        for _ in self._read(LEDGER, decoder_of(LEDGER, ""), reading):
+            pass
+        self._proof.add_counted(reading.counted)
+        self._counted_to = dict(reading.counted_to)
+        return reading
+
+    def _read_rest(self, feed: str, kind: str, reading: RestReading) -> RestReading:
+        for _, tables in self._read(feed, decoder_for(kind, feed), reading):
+            for table, rows in tables.items():
+                self._witnesses.add_rest(feed, table, rows)
+        self._witnesses.add_pages(base_feed(feed), reading.pages)
+        self._witnesses.add_windows(base_feed(feed), reading.windows)
         return reading
 
     def _read_feed(self, feed: str, kind: str, reading: FeedReading) -> FeedReading:
@@ -105,25 +192,24 @@ class _Check:
         stages = read_stages(self._directory.stages, feed)
         boots = boots_of(self._directory, feed)
         headers = Headers()
-        self._control[feed] = 0
-        with reader_of(self._directory, feed, live=self._live) as reader:
-            for blocks, behind in self._chunks(feed, reader):
-                reading.follow(blocks, reader.damage)
-                for block in blocks:
-                    reading.see(block)
-                for table, rows in decoder.tables(blocks).items():
-                    self._proof.add_received(feed, table, rows, behind=behind)
-                    if table == "gaps":
-                        reading.gaps += [msgspec.convert(row, Gap) for row in rows.to_pylist()]
-                self._control[feed] += decoder.counts.control
-                headers.add(blocks)
-                if len(headers) >= _INDEX_BLOCKS_MAX:
-                    self._latency.add(headers.index(feed, boots), stages)
-                    headers = Headers()
-                self._progress(feed, blocks[-1].end_offset)
-            self._torn[feed] = [str(damage) for damage in reader.damage]
+        for blocks, tables in self._read(feed, decoder, reading):
+            reading.control += decoder.counts.control
+            for table, rows in tables.items():
+                self._witnesses.add_streamed(feed, table, rows)
+            headers.add(blocks)
+            if len(headers) >= _INDEX_BLOCKS_MAX:
+                self._latency.add(headers.index(feed, boots), stages)
+                headers = Headers()
         self._latency.add(headers.index(feed, boots), stages)
         return reading
+
+    def _see_uncounted(self, source: str, blocks: list[Block]) -> None:
+        """Find the first block that the ledger has not counted: it may have been killed before."""
+        limit = self._counted_to.get(source)
+        if limit is not None and blocks[-1].position >= limit:
+            first = next(block for block in blocks if block.position >= limit)
+            self._proof.add_uncounted(source, first.epoch, first.seq)
+            del self._counted_to[source]
 
     def _chunks(self, source: str, reader: Reader) -> Iterator[tuple[list[Block], bool]]:
         """The journal's blocks in portions, and whether the table has yet to reach them."""
@@ -147,61 +233,30 @@ class _Check:
                 faults.append(str(error.args[0]))
         return faults
 
-    # The verdicts.
-
-    def _feed_verdict(
-        self, feed: str, kind: str, reading: FeedReading, counts: list[KindCount]
-    ) -> FeedVerdict:
-        gaps = fold_gaps(reading.gaps)
-        unstopped = reading.unstopped()
-        if unstopped is not None and not self._live:
-            gaps.append(unstopped)
-        return FeedVerdict(
-            name=feed,
-            kind=kind,
-            counts=[count for count in counts if count.feed == feed],
-            control=self._control[feed],
-            sessions=reading.sessions,
-            first_ns=reading.first_ns,
-            last_ns=reading.last_ns,
-            dropped_frames=reading.dropped_frames,
-            torn=self._torn[feed],
-            suspect=reading.suspect,
-            gaps=gaps,
-            epochs=len(reading.epochs),
-            notes=tuple(reading.missing),
-            polls=tuple(reading.polls.values()),
-            polled_ns=reading.polled_ns,
-        )
-
-    def _decision_verdict(
+    def _gaps(
         self,
-        name: str,
-        reading: DecisionReading,
         feeds: Mapping[str, FeedReading],
-        counts: list[KindCount],
-    ) -> FeedVerdict:
-        source = f"{DECISION}:{name}"
-        notes = list(reading.missing)
-        notes += [f"stopped itself: {words}" for words in reading.stopped.values()]
-        if not self._live:
-            notes += [
-                f"{feed.undecided[name]} entries of {key} were recorded and not decided on"
-                for key, feed in feeds.items()
-                if feed.undecided[name]
-            ]
-        return FeedVerdict(
-            name=name,
-            kind=DECISION,
-            counts=[count for count in counts if count.feed == source],
-            control=0,
-            sessions=0,
-            first_ns=None,
-            last_ns=None,
-            dropped_frames=reading.dropped_frames,
-            torn=self._torn[source],
-            suspect=reading.suspect,
-            gaps=[],
-            epochs=len(reading.epochs),
-            notes=tuple(notes),
-        )
+        rests: Mapping[str, RestReading],
+        ledger: LedgerReading | None,
+    ) -> list[GapInterval]:
+        """All gaps as they stand, whoever told of them last."""
+        readings: list[JournalReading] = [*feeds.values(), *rests.values()]
+        if ledger is not None:
+            readings.append(ledger)
+        gaps = fold_gaps(gap for reading in readings for gap in reading.gaps)
+        for reading in feeds.values():
+            unstopped = reading.unstopped()
+            if unstopped is not None and not self._live:
+                gaps.append(unstopped)
+        return gaps
+
+
+def _by_source(source: str, rows: pa.Table) -> Iterable[tuple[str, pa.Table]]:
+    """The rows by whose they are: those of the ledger's journal speak of several feeds."""
+    if source != LEDGER:
+        return [(source, rows)]
+    feeds = rows.column("feed")
+    return [
+        (str(feed), rows.filter(pc.is_in(feeds, value_set=pa.array([feed]))))
+        for feed in feeds.unique().to_pylist()
+    ]

@@ -12,17 +12,15 @@ import numpy as np
 import pyarrow as pa
 
 from ticktape.clock import NS_PER_S
-from ticktape.decisions.tables import DecisionTables
-from ticktape.decoders import decoder_for
-from ticktape.directory import DECISION, RunDirectory
+from ticktape.directory import RunDirectory
 from ticktape.journal.blocks import Block
 from ticktape.journal.damage import Damage
 from ticktape.journal.reader import Reader
 from ticktape.journal.segments import list_segments
 from ticktape.records import Position
 from ticktape.replay.digests import RowsDigest
-from ticktape.replay.places import BEGINNING, feed_kinds, reader_of
-from ticktape.table.builder import BATCH_ROWS, BlockDecoder, CommitResult, TableBuilder
+from ticktape.replay.places import BEGINNING, decoders_of, reader_of
+from ticktape.table.builder import BATCH_ROWS, CommitResult, TableBuilder
 from ticktape.table.store import TableStore, Tally
 
 Progress = Callable[[str, int, int], None]
@@ -148,10 +146,7 @@ def derive(
         ConfigError: run.toml is unreadable.
         TableError: the disk of `store` refused.
     """
-    decoders: dict[str, BlockDecoder] = {
-        feed: decoder_for(kind, feed) for feed, kind in feed_kinds(directory).items()
-    }
-    decoders |= {f"{DECISION}:{name}": DecisionTables(name) for name in directory.decisions()}
+    decoders = decoders_of(directory)
     builder = TableBuilder(store, decoders)
     made = Derivation(store.digests, {}, {}, {})
     for source in decoders:

@@ -30,7 +30,7 @@ from ticktape.lastvalue.mapfile import open_for_reading
 from ticktape.lastvalue.value import NAMES
 from ticktape.records import Position
 from ticktape.replay.derive import Progress, Reading, read_chunks
-from ticktape.replay.places import feed_kinds, reader_of
+from ticktape.replay.places import reader_of, stream_kinds
 from ticktape.replay.states import DIFFERENT, SAME, UNPROVEN
 
 _READ_BYTES = 1 << 20
@@ -137,7 +137,7 @@ def _derive(
     """Write the values of the journals up to `positions` to `path`; how each of them read."""
     readings: dict[str, Reading] = {}
     with LastValueWriter(path, clock.boot_id()) as writer:
-        for feed, kind in feed_kinds(directory).items():
+        for feed, kind in stream_kinds(directory).items():
             if feed not in positions:
                 continue
             until = positions[feed]

@@ -16,7 +16,7 @@ from ticktape.latency import (
 from ticktape.latency.report import SlowBatch
 from ticktape.records import Position
 from ticktape.replay.headers import Headers
-from ticktape.replay.places import boots_of, feed_kinds, is_live, reader_of
+from ticktape.replay.places import boots_of, is_live, reader_of, stream_kinds
 from ticktape.replay.tail import connect_run
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def block_index(directory: RunDirectory, feed: str) -> BlockIndex:
 def latency_report(directory: RunDirectory) -> LatencyReport:
     """Percentiles per stage over all feeds."""
     report = LatencyReport()
-    for feed in feed_kinds(directory):
+    for feed in stream_kinds(directory):
         report.add(block_index(directory, feed), read_stages(directory.stages, feed))
     return report
 

@@ -6,14 +6,19 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ticktape.config import LEG_B
-from ticktape.directory import RunDirectory
+from ticktape.config import LEG_B, REST
+from ticktape.decisions.tables import DecisionTables
+from ticktape.decoders import decoder_for
+from ticktape.decoders.ledger import LedgerTables
+from ticktape.directory import DECISION, LEDGER, RunDirectory
 from ticktape.errors import ConfigError, Corrupt
 from ticktape.journal.reader import Reader
 from ticktape.journal.segments import list_segments
 from ticktape.records import Position
+from ticktape.table.builder import BlockDecoder
 
 BEGINNING = Position(0, 0)
+REST_KIND = "alpaca_rest"  # of the journals that hold what REST said
 
 
 def open_run(root: Path) -> RunDirectory:
@@ -32,7 +37,7 @@ def open_run(root: Path) -> RunDirectory:
 
 
 def feed_kinds(directory: RunDirectory) -> dict[str, str]:
-    """Feed -> kind, for every feed that has a journal.
+    """Feed -> kind, for every feed that has a journal; `feed.rest` is what healed it.
 
     Raises:
         ConfigError: run.toml cannot be read, or a journal's feed is not in it.
@@ -40,7 +45,7 @@ def feed_kinds(directory: RunDirectory) -> dict[str, str]:
     try:
         document = tomllib.loads(directory.config.read_text())
         kinds = {
-            name: str(feed["kind"])
+            name: REST_KIND if name.endswith(REST) else str(feed["kind"])
             for feed in document["feed"]
             for name in _journals(str(feed["name"]), int(feed.get("legs", 1)))
         }
@@ -59,7 +64,46 @@ def feed_kinds(directory: RunDirectory) -> dict[str, str]:
 
 
 def _journals(feed: str, legs: int) -> list[str]:
-    return [feed, feed + LEG_B] if legs > 1 else [feed]
+    return [feed, feed + LEG_B] if legs > 1 else [feed, feed + REST]
+
+
+def stream_kinds(directory: RunDirectory) -> dict[str, str]:
+    """Feed -> kind, for every feed that hears a venue: those that healed them are left out.
+
+    Raises:
+        ConfigError: as `feed_kinds`.
+    """
+    return {name: kind for name, kind in feed_kinds(directory).items() if not name.endswith(REST)}
+
+
+def sources(directory: RunDirectory) -> list[str]:
+    """Names of all journals of a run: feeds, strategies, and the ledger's own if there is one."""
+    found = [*directory.feeds(), *(f"{DECISION}:{name}" for name in directory.decisions())]
+    return [*found, LEDGER] if directory.journal(LEDGER).is_dir() else found
+
+
+def decoders_of(directory: RunDirectory) -> dict[str, BlockDecoder]:
+    """A new decoder for every journal of a run, by its name.
+
+    Raises:
+        ConfigError: as `feed_kinds`.
+    """
+    kinds = feed_kinds(directory)
+    return {name: decoder_of(name, kinds.get(name, "")) for name in sources(directory)}
+
+
+def decoder_of(name: str, kind: str) -> BlockDecoder:
+    """The decoder of a journal; `kind` is that of a feed, for others it says nothing.
+
+    Raises:
+        ConfigError: no decoder has this kind.
+    """
+    if name == LEDGER:
+        return LedgerTables()
+    head, colon, strategy = name.partition(":")
+    if colon and head == DECISION:
+        return DecisionTables(strategy)
+    return decoder_for(kind, name)
 
 
 def reader_of(

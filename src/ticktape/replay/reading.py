@@ -3,17 +3,22 @@
 Only what stands in the segments counts here: no counter, no mapped file.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
+from ticktape.clock import NS_PER_S
 from ticktape.decisions.log import Blocks, Start, read_logged
+from ticktape.feeds.alpaca_wire import OUR_WORDS
 from ticktape.journal.blocks import Block
 from ticktape.journal.damage import Damage
-from ticktape.ledger import GapInterval
+from ticktape.ledger import GapInterval, Standing
 from ticktape.polls import Polls, PollTotals
 from ticktape.records import EntryKind, Gap, Position
 
+DAY_NS = 86_400 * NS_PER_S
 KILLED = "recording ended without a stop: the recorder was killed"
 
 
@@ -29,6 +34,27 @@ class _Session(msgspec.Struct):
     event: str = ""
     run: str = ""
     down_since_ns: int = 0
+    channels: dict[str, list[str]] | None = None
+    missing: dict[str, list[str]] | None = None
+
+
+class Told(NamedTuple):
+    """Something that a journal told, or that was found in it; it happened in [from_ns, to_ns].
+
+    `to_ns` is None at the journal's end.
+    """
+
+    from_ns: int
+    to_ns: int | None
+    words: str
+    number: int = 0
+
+    def is_in(self, day: int | None) -> bool:
+        """Whether it touches this day, by days since 1970; None is all days."""
+        if day is None or not self.from_ns:
+            return True  # nothing tells when it was
+        last_ns = self.from_ns if self.to_ns is None else self.to_ns
+        return self.from_ns // DAY_NS <= day <= last_ns // DAY_NS
 
 
 _dropped = msgspec.json.Decoder(_Dropped)
@@ -44,12 +70,16 @@ class JournalReading:
     """What every journal says beside its rows: what was dropped, what is suspect, what lacks."""
 
     def __init__(self) -> None:
-        self.dropped_frames = 0
-        self.suspect: list[str] = []
-        self.missing: list[str] = []
+        self.gaps: list[Gap] = []
+        self.dropped: list[Told] = []
+        self.suspect: list[Told] = []
+        self.missing: list[Told] = []
+        self.torn: list[Told] = []
         self.epochs: set[int] = set()
+        self.last_block_ns = 0
+        self._starts: list[tuple[Position, int]] = []
         self._expected_seq = 0
-        self._damage_count = 0
+        self._damaged: list[tuple[int, int | None]] = []
 
     def follow(self, blocks: list[Block], damage: list[Damage]) -> None:
         """See whether the numbers go on without a hole that no damage explains.
@@ -58,32 +88,55 @@ class JournalReading:
             blocks: the next blocks, without damage between them.
             damage: all that the reader has met so far.
         """
-        new = damage[self._damage_count :]
-        self._damage_count = len(damage)
+        new = damage[len(self._damaged) :]
+        last_ns = self.last_block_ns or blocks[0].recv_ns
+        self._damaged += [(last_ns, blocks[0].recv_ns)] * len(new)
+        self._starts.append((blocks[0].position, last_ns))
         lost = sum(each.entries or 0 for each in new)
         is_known = all(each.entries is not None for each in new)
         for block in blocks:
             hole = block.seq - self._expected_seq
             if hole > lost and is_known:
-                self.missing.append(
+                words = (
                     f"entries {self._expected_seq + lost} to {block.seq - 1} are in no segment: "
                     f"one is missing before epoch {block.epoch} offset {block.offset}"
                 )
+                self.missing.append(Told(last_ns, block.recv_ns, words))
             self._expected_seq = block.seq + block.count
             lost, is_known = 0, True
+            last_ns = block.recv_ns
             self.epochs.add(block.epoch)
+        self.last_block_ns = last_ns
 
-    def see_own(self, kind: int, payload: bytes) -> None:
+    def finish(self, damage: list[Damage]) -> None:
+        """The journal has been read to its end; what of it was damaged is final."""
+        self._damaged += [(self.last_block_ns, None)] * (len(damage) - len(self._damaged))
+        self.torn = [Told(*span, str(d)) for span, d in zip(self._damaged, damage, strict=True)]
+
+    def see(self, block: Block) -> None:
+        """Take in a block."""
+        for kind, payload in block.entries():
+            self.see_own(kind, payload, block.recv_ns)
+
+    def see_own(self, kind: int, payload: bytes, recv_ns: int) -> None:
         """Take in an entry that the journal's writer put there itself."""
         if kind == EntryKind.DROPPED:
-            self.dropped_frames += _dropped.decode(payload).frames
+            frames = _dropped.decode(payload).frames
+            self.dropped.append(Told(recv_ns, recv_ns, "", frames))
         elif kind == EntryKind.NOTE:
             suspect = _note.decode(payload).suspect
             if suspect:
-                self.suspect.append(
+                words = (
                     f"epoch {suspect['epoch']} offsets {suspect['from_offset']} to "
                     f"{suspect['to_offset']}: a sync failed"
                 )
+                from_ns = self._time_of(Position(suspect["epoch"], suspect["from_offset"]))
+                self.suspect.append(Told(min(from_ns, recv_ns), recv_ns, words))
+
+    def _time_of(self, position: Position) -> int:
+        """A moment at or before which this place was written; to one portion of blocks."""
+        at = bisect_right(self._starts, position, key=lambda start: start[0])
+        return self._starts[max(at - 1, 0)][1]
 
 
 class DecisionReading(JournalReading):
@@ -100,8 +153,7 @@ class DecisionReading(JournalReading):
         """Take in a block."""
         logged = read_logged(block)
         if logged is None:
-            for kind, payload in block.entries():
-                self.see_own(kind, payload)
+            super().see(block)
             return
         said = logged.input
         if isinstance(said, Start):
@@ -116,6 +168,30 @@ class DecisionReading(JournalReading):
                 self.stopped[self._run] = failed.words
 
 
+class DayReading:
+    """What a feed's journal says of one day of receive time."""
+
+    def __init__(self) -> None:
+        self.sessions = 0
+        self.first_ns: int | None = None
+        self.last_ns: int | None = None
+        self.polls: dict[str, PollTotals] = {}
+        self.polled_ns = 0
+        self.runs: list[tuple[int, str]] = []
+
+    def see_data(self, recv_ns: int) -> None:
+        """Data of the venue came."""
+        if self.first_ns is None:
+            self.first_ns = recv_ns
+        self.last_ns = recv_ns
+
+    def see_polls(self, polls: Polls) -> None:
+        """A polled venue was asked."""
+        self.polled_ns = polls.to_ns
+        for counts in polls.books:
+            self.polls.setdefault(counts.symbol, PollTotals(counts.symbol)).add(counts)
+
+
 class FeedReading(JournalReading):
     """What a feed's journal says.
 
@@ -126,48 +202,70 @@ class FeedReading(JournalReading):
 
     def __init__(self, feed: str, strategies: Mapping[str, DecisionReading]) -> None:
         super().__init__()
-        self.sessions = 0
-        self.gaps: list[Gap] = []
-        self.first_ns: int | None = None
-        self.last_ns: int | None = None
-        self.polls: dict[str, PollTotals] = {}
-        self.polled_ns = 0
+        self.whole = DayReading()
+        self.days: dict[int, DayReading] = {}
+        self.standings: list[Standing] = []
+        self.control = 0
         self.undecided = dict.fromkeys(strategies, 0)
         self._feed = feed
         self._strategies = strategies
         self._run = ""
-        self._last_block_ns = 0
         self._is_down = True
+
+    def day(self, day: int | None) -> DayReading:
+        """What is said of one day, by days since 1970; None is all of it."""
+        return self.whole if day is None else self.days.get(day, DayReading())
 
     def see(self, block: Block) -> None:
         """Take in what a block says beside its rows."""
+        recv_ns = block.recv_ns
+        number = recv_ns // DAY_NS
+        day = self.days.get(number)
+        if day is None:
+            day = self.days[number] = DayReading()
+        has_data = False
         for kind, payload in block.entries():
             if kind <= EntryKind.BINARY:
-                self._is_down = False
-                if self.first_ns is None:
-                    self.first_ns = block.recv_ns
-                self.last_ns = block.recv_ns
+                has_data, self._is_down = True, False
             elif kind in _STANDING:
-                self._see_session(payload)
+                self._see_session(payload, recv_ns, day)
             elif kind == EntryKind.POLLS:
-                self._see_polls(_polls.decode(payload))
+                polls = _polls.decode(payload)
+                self.whole.see_polls(polls)
+                day.see_polls(polls)
             else:
-                self.see_own(kind, payload)
-        self._last_block_ns = block.recv_ns
+                self.see_own(kind, payload, recv_ns)
+        if has_data:
+            self.whole.see_data(recv_ns)
+            day.see_data(recv_ns)
         self._see_undecided(block)
 
-    def _see_polls(self, polls: Polls) -> None:
-        self.polled_ns = polls.to_ns
-        for counts in polls.books:
-            self.polls.setdefault(counts.symbol, PollTotals(counts.symbol)).add(counts)
+    def finish(self, damage: list[Damage]) -> None:
+        """The journal has been read to its end: until there the subscription stood."""
+        super().finish(damage)
+        self._stand_until(self.last_block_ns)
 
-    def _see_session(self, payload: bytes) -> None:
+    def _see_session(self, payload: bytes, recv_ns: int, day: DayReading) -> None:
         said = _session.decode(payload)
         self._is_down = said.down_since_ns > 0
+        if self._is_down:
+            self._stand_until(said.down_since_ns)
         if said.event == "connecting":
-            self.sessions += 1
+            self.whole.sessions += 1
+            day.sessions += 1
         elif said.event == "started":
             self._run = said.run
+            self.whole.runs.append((recv_ns, said.run))
+            day.runs.append((recv_ns, said.run))
+        elif said.event == "subscribed":
+            self._stand_until(recv_ns)
+            known, missing = _in_our_words(said.channels), _in_our_words(said.missing)
+            self.standings.append(Standing(recv_ns, None, known, missing))
+
+    def _stand_until(self, ns: int) -> None:
+        if self.standings and self.standings[-1].to_ns is None:
+            last = self.standings[-1]
+            self.standings[-1] = last._replace(to_ns=max(ns, last.from_ns))
 
     def _see_undecided(self, block: Block) -> None:
         for name, strategy in self._strategies.items():
@@ -183,4 +281,9 @@ class FeedReading(JournalReading):
         """The gap that begins where the journal ends, when nobody stopped it; None when one did."""
         if self._is_down:
             return None
-        return GapInterval(self._feed, "", self._last_block_ns, None, KILLED, False, "open")
+        return GapInterval(self._feed, "", self.last_block_ns, None, KILLED, False, "open")
+
+
+def _in_our_words(channels: Mapping[str, list[str]] | None) -> dict[str, tuple[str, ...]]:
+    said = channels or {}
+    return {OUR_WORDS.get(name, name): tuple(symbols) for name, symbols in said.items() if symbols}

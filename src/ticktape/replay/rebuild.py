@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from ticktape.directory import DECISION, RunDirectory
+from ticktape.directory import RunDirectory
 from ticktape.errors import Locked, TableError
 from ticktape.failpoints import from_environment
 from ticktape.journal.disk import Disk, write_error
@@ -23,7 +23,7 @@ from ticktape.records import Position
 from ticktape.replay.compare import Comparison, compare
 from ticktape.replay.derive import DigestingStore, Progress, derive
 from ticktape.replay.last_values import compare_last
-from ticktape.replay.places import is_live
+from ticktape.replay.places import is_live, sources
 from ticktape.replay.states import SAME
 from ticktape.replay.swap import replace_tables
 from ticktape.replay.tables import Tables
@@ -122,7 +122,7 @@ class _Rebuild:
     def run(self, *, drop_old: bool) -> Rebuilt:
         """Derive, prove, replace, save."""
         directory, work = self._directory, self._work
-        for name in _sources(directory):
+        for name in sources(directory):
             # Rows are made of synced entries alone: a writer that was killed leaves others.
             settle(Disk(), directory.journal(name), find_journal_end(directory.journal(name)))
         (work / "table").mkdir(parents=True)
@@ -164,10 +164,6 @@ class _Rebuild:
         return aside
 
 
-def _sources(directory: RunDirectory) -> list[str]:
-    return [*directory.feeds(), *(f"{DECISION}:{name}" for name in directory.decisions())]
-
-
 @contextlib.contextmanager
 def _alone(directory: RunDirectory) -> Iterator[None]:
     """Hold every lock that a recorder of this run and its children hold.
@@ -177,7 +173,7 @@ def _alone(directory: RunDirectory) -> Iterator[None]:
         JournalError: the directory cannot be written.
     """
     paths = [directory.lock, directory.live / "table.lock"]
-    paths += [directory.journal(name) / "writer.lock" for name in _sources(directory)]
+    paths += [directory.journal(name) / "writer.lock" for name in sources(directory)]
     with contextlib.ExitStack() as stack:
         for path in paths:
             lock = FileLock(path, timeout=_LOCK_S)

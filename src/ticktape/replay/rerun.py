@@ -19,7 +19,7 @@ from ticktape.directory import DECISION, RunDirectory
 from ticktape.errors import ConfigError
 from ticktape.journal.reader import Reader
 from ticktape.records import Position
-from ticktape.replay.places import BEGINNING, feed_kinds, is_live, reader_of
+from ticktape.replay.places import BEGINNING, is_live, reader_of, stream_kinds
 
 
 class Rerun(NamedTuple):
@@ -105,7 +105,7 @@ def new_runner(
     """A fresh instance of the strategy in `file` with decoders for all feeds of the run."""
     decoders = {
         feed: HoleTeller(feed, decoder_for(kind, feed))
-        for feed, kind in feed_kinds(directory).items()
+        for feed, kind in stream_kinds(directory).items()
     }
     return DecisionRunner(load_strategy(file, decision, class_name), decoders, on_error)
 
@@ -144,7 +144,7 @@ def inputs_by_receipt(directory: RunDirectory) -> InputLog:
 
 def _by_receipt(directory: RunDirectory) -> Iterator[Logged]:
     live = is_live(directory)
-    feeds = [_feed_inputs(directory, feed, live=live) for feed in feed_kinds(directory)]
+    feeds = [_feed_inputs(directory, feed, live=live) for feed in stream_kinds(directory)]
     # Each feed's own order stays, also where its clock was set back.
     yield from heapq.merge(*feeds, key=lambda logged: logged.recv_ns)
 

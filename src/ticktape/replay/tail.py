@@ -4,12 +4,10 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from ticktape.decisions.tables import DecisionTables
-from ticktape.decoders import decoder_for
-from ticktape.directory import DECISION, RunDirectory
+from ticktape.directory import RunDirectory
 from ticktape.journal.position_file import load_positions
-from ticktape.replay.places import feed_kinds, is_live, reader_of
-from ticktape.table.builder import BlockDecoder, TableBuilder
+from ticktape.replay.places import decoders_of, is_live, reader_of
+from ticktape.table.builder import TableBuilder
 from ticktape.table.query import connect
 from ticktape.table.store import TableStore
 
@@ -23,10 +21,7 @@ def read_tails(directory: RunDirectory, store: TableStore) -> dict[str, pa.Table
     saved, counts = load_positions(directory.reader_file("table"))
     received = msgspec.convert(counts, dict[str, dict[str, int]])
     live = is_live(directory)
-    decoders: dict[str, BlockDecoder] = {
-        feed: decoder_for(kind, feed) for feed, kind in feed_kinds(directory).items()
-    }
-    decoders |= {f"{DECISION}:{name}": DecisionTables(name) for name in directory.decisions()}
+    decoders = decoders_of(directory)
     builder = TableBuilder(store, decoders)
     for name in decoders:
         start = builder.start_position(name, saved.get(name), received.get(name))

@@ -4,6 +4,10 @@ The trades' own rows are never touched: the venue's later word is applied to a v
 cancel or correction names exchange, id, price and size but not the trade's time, and venues use an
 id again on another day (and exchange D within one), so the choice among trades of one id is made
 here, in the order in which the venue spoke.
+
+What REST brought is amended under the name of its feed. It shows a corrected trade twice, as it was
+and as it is: where a streamed correction made the one out of the other, the second is left out. And
+its word that a trade was taken back comes last, and counts where the stream has not said so itself.
 """
 
 from collections import defaultdict
@@ -12,13 +16,17 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
+from ticktape.config import REST
+from ticktape.records import Witness
 from ticktape.schemas import KINDS
+from ticktape.table.healed import Span, merged
 
 # How far a trade may be from the cancel that names its id but not its price and size.
 _NEAR_NS = 86_400 * 1_000_000_000
 
 _PLACE: list[tuple[str, pa.DataType]] = [
     ("feed", pa.string()),
+    ("witness", pa.string()),
     ("epoch", pa.int64()),
     ("seq", pa.int64()),
     ("index", pa.int32()),
@@ -39,7 +47,7 @@ _KEY_SCHEMA = KINDS["cancels"].empty_table().select(["feed", "symbol", "exchange
 _AMENDMENTS = """
 SELECT event_ns, feed, symbol, exchange, id, price, size,
        NULL AS new_id, NULL AS new_price, NULL AS new_size, NULL AS new_conditions
-FROM cancels
+FROM cancels WHERE witness <> 'rest'
 UNION
 SELECT event_ns, feed, symbol, exchange, original_id, original_price, original_size,
        corrected_id, corrected_price, corrected_size, corrected_conditions
@@ -47,17 +55,24 @@ FROM corrections
 ORDER BY event_ns
 """
 
+# Of REST, with the trade's own time: it does not say when it was taken back.
+_TAKEN_BACK = f"""
+SELECT DISTINCT event_ns, left(feed, -{len(REST)}), symbol, exchange, id, price, size
+FROM cancels WHERE witness = 'rest' ORDER BY ALL
+"""
+
+_NAMED_ROWS = "(SELECT * FROM trades_raw SEMI JOIN named_ids USING (symbol, exchange, id))"
 _TRADES = """
-SELECT feed, symbol, exchange, id, event_ns, price, size, conditions, epoch, seq, index
-FROM trades_raw SEMI JOIN named_ids USING (feed, symbol, exchange, id)
-ORDER BY event_ns, epoch, seq, index
+SELECT feed, symbol, exchange, id, event_ns, price, size, conditions, witness, epoch, seq, index
+FROM ({merged}) SEMI JOIN named_ids USING (feed, symbol, exchange, id)
+ORDER BY event_ns, witness = 'rest', epoch, seq, index
 """
 
 _Key = tuple[str, str, str, int]  # feed, symbol, exchange, id
 
 
 class Amended(NamedTuple):
-    """Rows of trades_raw by their place: `removed` are out, `replaced` have new values."""
+    """Rows of the merged trades by their place: `removed` are out, `replaced` have new values."""
 
     removed: pa.Table
     replaced: pa.Table
@@ -72,58 +87,107 @@ class _Trade:
         self.price: float = row[5]
         self.size: float = row[6]
         self.conditions: str = row[7]
-        self.place = (row[0], row[8], row[9], row[10])
+        self.is_rest: bool = row[8] == Witness.REST.value
+        self.place = (row[0], *row[8:12])
 
 
-def amend(con: duckdb.DuckDBPyConnection) -> Amended:
-    """Apply all cancels and corrections that the connection's views show to `trades_raw`.
+class _Trades:
+    """The trades that amendments name, as they stand after those so far."""
 
-    Takes memory for the trades that they name and no others.
-    """
-    amendments = con.execute(_AMENDMENTS).fetchall()
-    standing = _named_trades(con, amendments)
-    touched: list[_Trade] = []
-    removed: list[_Trade] = []
-    for event_ns, feed, symbol, exchange, old_id, price, size, *new in amendments:
+    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
+        self.removed: set[tuple[Any, ...]] = set()
+        self._touched: list[_Trade] = []
+        self._amended: set[tuple[Any, ...]] = set()  # key, time and content before
+        self._standing: defaultdict[_Key, list[_Trade]] = defaultdict(list)
+        for row in rows:
+            self._standing[row[:4]].append(_Trade(row))
+
+    @property
+    def replaced(self) -> list[_Trade]:
+        """Those that have new values, each once."""
+        return list({t.place: t for t in self._touched if t.place not in self.removed}.values())
+
+    def amend(self, amendment: tuple[Any, ...]) -> None:
+        """Apply one amendment of the stream; without its trade it changes nothing."""
+        event_ns, feed, symbol, exchange, old_id, price, size, *new = amendment
         key = (feed, symbol, exchange, old_id)
-        trade = _chosen(standing[key], event_ns, price, size)
+        trade = _chosen(self._standing[key], event_ns, price, size)
         if trade is None:
-            continue  # it was before our time, or in a gap
-        standing[key].remove(trade)
+            return  # it was before our time, or in a gap
+        self._take(key, trade)
         new_id, new_price, new_size, new_conditions = new
-        there = standing[(feed, symbol, exchange, new_id)] if new_id is not None else []
-        came_itself = new_id != old_id and any(
-            (t.price, t.size) == (new_price, new_size) for t in there
-        )
-        if new_id is None or came_itself:
-            removed.append(trade)
-            continue
+        if new_id is None:
+            self.removed.add(trade.place)
+            return
+        new_key = (feed, symbol, exchange, new_id)
+        there = self._standing[new_key]
+        alike = [t for t in there if (t.price, t.size) == (new_price, new_size)]
+        shown_by_rest = [t for t in alike if t.is_rest and _is_near(t, trade.event_ns)]
+        if shown_by_rest:
+            twin = min(
+                shown_by_rest,
+                key=lambda t: (t.conditions != new_conditions, abs(t.event_ns - trade.event_ns)),
+            )
+            there.remove(twin)
+            self.removed.add(twin.place)
+        if new_id != old_id and any(not t.is_rest for t in alike):
+            self.removed.add(trade.place)  # the replacement came itself
+            return
         trade.id, trade.price, trade.size = new_id, new_price, new_size
         trade.conditions = new_conditions
-        touched.append(trade)
+        self._touched.append(trade)
         there.append(trade)
-    out = {trade.place for trade in removed}
-    kept = {t.place: t for t in touched if t.place not in out}
+
+    def take_back(self, said: tuple[Any, ...]) -> None:
+        """Apply what REST said of a trade, unless the stream has amended that trade."""
+        event_ns, feed, symbol, exchange, id_, price, size = said
+        key = (feed, symbol, exchange, id_)
+        if (key, event_ns, price, size) in self._amended:
+            return
+        there = [t for t in self._standing[key] if t.event_ns == event_ns]
+        meant = [t for t in there if (t.price, t.size) == (price, size)]
+        # The only one of that instant is the same trade, which the stream showed otherwise.
+        trade = meant[0] if meant else there[0] if len(there) == 1 else None
+        if trade is not None:
+            self._take(key, trade)
+            self.removed.add(trade.place)
+
+    def _take(self, key: _Key, trade: _Trade) -> None:
+        self._standing[key].remove(trade)
+        self._amended.add((key, trade.event_ns, trade.price, trade.size))
+
+
+def amend(con: duckdb.DuckDBPyConnection, span: Span | None) -> Amended:
+    """Apply all cancels and corrections that the connection's views show to the merged trades.
+
+    `span` is where trades of REST lie. Takes memory for the trades that they name and no others.
+    """
+    amendments = con.execute(_AMENDMENTS).fetchall()
+    taken_back = con.execute(_TAKEN_BACK).fetchall()
+    keys = {(row[1], row[2], row[3], id_) for row in amendments for id_ in (row[4], row[7])}
+    keys |= {row[1:5] for row in taken_back}
+    trades = _Trades(_named_trades(con, keys, span))
+    for amendment in amendments:
+        trades.amend(amendment)
+    for said in taken_back:
+        trades.take_back(said)
     return Amended(
-        _table(REMOVED_SCHEMA, sorted(out)),
+        _table(REMOVED_SCHEMA, sorted(trades.removed)),
         _table(
             REPLACED_SCHEMA,
-            [(*t.place, t.id, t.price, t.size, t.conditions) for t in kept.values()],
+            [(*t.place, t.id, t.price, t.size, t.conditions) for t in trades.replaced],
         ),
     )
 
 
 def _named_trades(
-    con: duckdb.DuckDBPyConnection, amendments: list[tuple[Any, ...]]
-) -> defaultdict[_Key, list[_Trade]]:
+    con: duckdb.DuckDBPyConnection, keys: set[_Key], span: Span | None
+) -> list[tuple[Any, ...]]:
     """Find the trades with an id that some amendment names, old or new."""
-    keys = {(row[1], row[2], row[3], id_) for row in amendments for id_ in (row[4], row[7])}
     con.register("named_ids", _table(_KEY_SCHEMA, [key for key in keys if key[3] is not None]))
-    found: defaultdict[_Key, list[_Trade]] = defaultdict(list)
-    for row in con.execute(_TRADES).fetchall():
-        found[row[:4]].append(_Trade(row))
+    rows = con.execute(_TRADES.format(merged=merged("trades", span, _NAMED_ROWS))).fetchall()
     con.unregister("named_ids")
-    return found
+    return rows
 
 
 def _chosen(trades: list[_Trade], event_ns: int, price: float, size: float) -> _Trade | None:
@@ -132,8 +196,12 @@ def _chosen(trades: list[_Trade], event_ns: int, price: float, size: float) -> _
     if meant:
         return max(meant, key=lambda t: (t.event_ns <= event_ns, -abs(event_ns - t.event_ns)))
     # No such content: the only one of that day can be meant, among several it would be a guess.
-    near = [trade for trade in trades if abs(event_ns - trade.event_ns) <= _NEAR_NS]
+    near = [trade for trade in trades if _is_near(trade, event_ns)]
     return near[0] if len(near) == 1 else None
+
+
+def _is_near(trade: _Trade, event_ns: int) -> bool:
+    return abs(event_ns - trade.event_ns) <= _NEAR_NS
 
 
 def _table(schema: pa.Schema, rows: list[tuple[Any, ...]]) -> pa.Table:

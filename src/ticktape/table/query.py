@@ -1,11 +1,11 @@
 """SQL over the committed tables and the rows still on their way, each row once.
 
 One view per kind: `trades`, `quotes`, ... with the columns of `schemas.KINDS` and `day`. `trades`
-has cancels and corrections applied, `trades_raw` is what the venue sent; `gaps` shows each gap
-once, as it stands, `gaps_raw` all that was said of it; `books` and `ticks` show what two legs of a
-feed saw as one, `books_raw` and `ticks_raw` what each saw; `levels` has a row for each level of a
-book. `ts(ns)` turns nanoseconds into a TIMESTAMP_NS. A query can never write, nor read other files:
-what it may open is fixed before the first one runs.
+has cancels and corrections applied; `trades`, `quotes` and `bars` show what was streamed and what
+REST brought besides, each once. `gaps` shows each gap once, as it stands; `books` and `ticks` show
+what two legs of a feed saw as one. With `_raw` behind the name, each of these shows what is stored.
+`levels` has a row for each level of a book. `ts(ns)` turns nanoseconds into a TIMESTAMP_NS. A query
+can never write, nor read other files: what it may open is fixed before the first one runs.
 """
 
 from collections.abc import Mapping
@@ -17,25 +17,18 @@ import pyarrow as pa
 from ticktape.errors import TickTapeError
 from ticktape.schemas import KINDS
 from ticktape.table.amend import amend
+from ticktape.table.healed import make_gaps, merged, rest_span
 from ticktape.table.polled import make_polled
 from ticktape.table.store import TableStore
 
 _AMENDED_TRADES = """
-SELECT {columns} FROM trades_raw AS t
+SELECT {columns} FROM trades_merged AS t
 ANTI JOIN trades_removed AS r ON {r_place}
 LEFT JOIN trades_replaced AS n ON {n_place}
 """
 
-_GAPS = """
-SELECT {columns} FROM gaps_raw
-QUALIFY row_number() OVER (
-    PARTITION BY feed, symbol, from_ns
-    ORDER BY to_ns IS NULL, epoch DESC, seq DESC, index DESC
-) = 1
-"""
-
-_PLACE = ("feed", "epoch", "seq", "index")
-RAW = ("trades", "gaps", "books", "ticks")
+_PLACE = ("feed", "witness", "epoch", "seq", "index")
+RAW = ("trades", "quotes", "bars", "gaps", "books", "ticks")
 """Kinds whose rows stand as they came in a view of their own, with `_raw` behind the name."""
 
 
@@ -55,7 +48,9 @@ def connect(
         name = f"{kind}_raw" if kind in RAW else kind
         tail = (tails or {}).get(kind)
         paths += _make_view(con, name, kind, store.files(kind), tail, as_of_ns)
-    con.execute(f"CREATE VIEW gaps AS {_GAPS.format(columns=_columns('gaps'))}")
+    make_gaps(con)
+    for kind in ("quotes", "bars"):
+        con.execute(f"CREATE VIEW {kind} AS {merged(kind, rest_span(con, kind))}")
     _make_trades(con)
     make_polled(con)
     con.execute("CREATE MACRO ts(ns) AS make_timestamp_ns(ns)")
@@ -109,13 +104,15 @@ def _make_view(
 
 
 def _make_trades(con: duckdb.DuckDBPyConnection) -> None:
+    span = rest_span(con, "trades")
+    con.execute(f"CREATE VIEW trades_merged AS {merged('trades', span)}")
     (amendments,) = con.execute(
         "SELECT (SELECT count(*) FROM cancels) + (SELECT count(*) FROM corrections)"
     ).fetchall()[0]
     if not amendments:
-        con.execute(f"CREATE VIEW trades AS SELECT {_columns('trades')} FROM trades_raw")
+        con.execute(f"CREATE VIEW trades AS SELECT {_columns('trades')} FROM trades_merged")
         return
-    amended = amend(con)
+    amended = amend(con, span)
     con.register("trades_removed", amended.removed)
     con.register("trades_replaced", amended.replaced)
     columns = []

@@ -107,6 +107,7 @@ class FakeTerminal:
         self.stall_ns = 0
         self.stalling = ""
         self.ticks_s = 0.0
+        self.held_ticks = None
         self.frozen_ns = None
         self.opened = 0
         self.closed = []
@@ -176,12 +177,21 @@ class FakeTerminal:
 
     def _ticks(self):
         """One every `ticks_s`, and each tenth of them thrice."""
+        if self.held_ticks is not None:
+            return self.held_ticks
         if not self.ticks_s:
             return []
         count = int((self.clock.now_ns - START_NS) / (self.ticks_s * S))
         zero = self.clock.zero_ns // MS + START_NS // MS + BROKER_MS
         times = [zero + int(n * self.ticks_s * 1_000) for n in range(count)]
         return [msc for n, msc in enumerate(times) for _ in range(3 if n % 10 == 0 else 1)]
+
+    def hold_ticks(self):
+        """From now on its history gets no more of them, until they are released."""
+        self.held_ticks = self._ticks()
+
+    def release_ticks(self):
+        self.held_ticks = None
 
     def copy_ticks(self, symbol, from_s, count):
         before_ns = self.clock.now_ns
@@ -807,6 +817,122 @@ def test_ticks_that_fill_the_hole_before_a_session_are_marked(run):
     marks = marks_of_ticks(run)
     assert marks.count(mt5.Mark.AFTER_GAP) == 1 == len(marks) - marks.count(0)
     assert 30 < marks.index(mt5.Mark.AFTER_GAP) < 50
+
+
+def ends_of_gaps(run):
+    """State, symbol, channels, beginning, end and cause of each unplanned gap, as it stands now."""
+    rows = {}
+    for gap in run.records("gaps"):
+        if not gap.planned:
+            rows[gap.symbol, gap.from_ns] = gap
+    return [
+        (gap.state, gap.symbol, gap.channels, at(gap.from_ns), at(gap.to_ns), gap.cause)
+        for gap in rows.values()
+    ]
+
+
+def test_a_gap_of_ticks_alone_is_healed_from_the_history(run):
+    run.terminal.ticks_s = 0.05
+    run.clock.at(5, run.terminal.die)
+    run.clock.at(9, run.terminal.revive)
+    run.start(books=(), ticks=("A",)).until(15)
+    ((state, symbol, channels, from_s, to_s, cause),) = ends_of_gaps(run)
+    assert (state, symbol, channels) == ("healed", "", "") and "is gone" in cause
+    assert from_s == pytest.approx(5, abs=0.2) and 9 <= to_s < 10.5
+    (said,) = run.said("healed")
+    inside = [t for t in run.records("ticks") if said["gap"]["from_ns"] <= t.event_ns]
+    inside = [t for t in inside if t.event_ns <= said["gap"]["to_ns"]]
+    assert (
+        said["words"] == f"{len(inside)} ticks of the gap were fetched from the terminal's history"
+    )
+    assert len(inside) > 70 and run.said("unhealable") == []
+
+
+def test_a_gap_of_books_and_ticks_stays_a_gap_of_the_books(run):
+    run.terminal.ticks_s = 0.05
+    run.clock.at(5, run.terminal.die)
+    run.clock.at(9, run.terminal.revive)
+    run.start(ticks=("A",)).until(15)
+    ((state, symbol, channels, _, to_s, cause),) = ends_of_gaps(run)
+    assert (state, symbol, channels) == ("unhealable", "", "books")
+    assert 9 <= to_s < 10.5 and "is gone" in cause
+    (said,) = run.said("unhealable")
+    assert "were fetched" in said["words"] and "a polled book has no history" in said["words"]
+
+
+def test_books_alone_have_nothing_fetched_and_nothing_is_said_of_it(run):
+    run.clock.at(5, run.terminal.die)
+    run.clock.at(9, run.terminal.revive)
+    run.start().until(15)
+    assert [gap[0] for gap in ends_of_gaps(run)] == ["open"]
+
+
+def test_a_gap_is_not_healed_before_a_tick_from_behind_its_end(run):
+    """A history that ends before the gap does may not be all: what ticks later shows that it is."""
+    run.terminal.ticks_s = 0.05
+    run.clock.at(4.9, run.terminal.hold_ticks)
+    run.clock.at(5, run.terminal.die)
+    run.clock.at(9, run.terminal.revive)
+    run.clock.at(20, run.terminal.release_ticks)
+    run.start(books=(), ticks=("A",)).until(30)
+    healed_at = [
+        at(block.recv_ns)
+        for said, block in run.entries(EntryKind.SESSION)
+        if said["event"] == "healed"
+    ]
+    assert healed_at == [pytest.approx(20.5, abs=0.7)]
+
+
+def test_a_gap_before_a_symbols_first_place_stays_open(run):
+    run.terminal.ticks_s = 0.05
+    run.terminal.die()
+    run.clock.at(5, run.terminal.revive)
+    run.start(books=(), ticks=("A",)).until(10)
+    assert [gap[0] for gap in ends_of_gaps(run)] == ["open"]
+
+
+@pytest.mark.parametrize("killed_s", [5.5, 9.0, 9.25, 9.3, 9.4, 10.2])
+def test_gaps_are_healed_by_a_later_process_too(run, killed_s):
+    run.terminal.ticks_s = 0.05
+    run.clock.at(5, run.terminal.die)
+    run.clock.at(9, run.terminal.revive)
+    run.start(books=(), ticks=("A",)).killed_at(killed_s)
+    run.clock.pass_ns(5 * S)
+    run.start(books=(), ticks=("A",)).until(20)
+    assert {gap[0] for gap in ends_of_gaps(run)} == {"healed"}
+
+
+def test_an_outage_that_a_stop_ended_is_healed_by_the_next_start(run):
+    run.terminal.ticks_s = 0.05
+    run.clock.at(3, run.terminal.die)
+    run.start(books=(), ticks=("A",)).until(8)
+    run.terminal.revive()
+    run.clock.pass_ns(3 * S)
+    run.start(books=(), ticks=("A",)).until(15)
+    ((state, *_, to_s, _),) = ends_of_gaps(run)
+    assert (state, to_s) == ("healed", pytest.approx(8, abs=0.1))
+    planned = [gap for gap in run.records("gaps") if gap.planned]
+    assert {gap.state for gap in planned} == {"open"}, "a pause that was planned is no loss"
+
+
+def test_a_lost_trade_server_is_healed_when_it_is_back(run):
+    run.terminal.ticks_s = 0.05
+    run.clock.at(6.5, lambda: (run.terminal.unlink(), run.terminal.hold_ticks()))
+    run.clock.at(12.5, lambda: (run.terminal.relink(), run.terminal.release_ticks()))
+    run.start(books=(), ticks=("A",)).until(20)
+    ((state, *_),) = ends_of_gaps(run)
+    assert state == "healed"
+    (said,) = run.said("healed")
+    assert int(said["words"].split()[0]) >= 120
+
+
+def test_ticks_that_failed_for_a_while_are_healed_beside_a_book_that_did_not(run):
+    run.terminal.ticks_s = 0.05
+    run.clock.at(4, lambda: run.terminal.codes.update(ticks=-1))
+    run.clock.at(9, run.terminal.codes.clear)
+    run.start(ticks=("A",)).until(20)
+    ((state, symbol, channels, *_),) = ends_of_gaps(run)
+    assert (state, symbol, channels) == ("healed", "A", "ticks")
 
 
 def test_heartbeats_carry_the_ticks_and_the_cursors(run):

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from ticktape import mt5
+from ticktape.feeds.mt5.healing import ClosedGap
 from ticktape.feeds.mt5.restore import Restored, restore
 from ticktape.journal.reader import Reader
 from ticktape.journal.segments import list_segments
@@ -179,3 +180,22 @@ def test_an_entry_that_cannot_be_read_does_not_stop_a_start(recording, payload, 
     recording.append(payload, kind)
     recording.ticks("B", FIRST_MSC + 1)
     assert recording.found("A", "B").cursors == recording.cursors
+
+
+def test_gaps_that_wait_for_ticks_are_found_as_the_last_note_has_them(recording):
+    def note(*gaps):
+        recording.append(msgspec.json.encode({"waiting": gaps, "event": "note"}), EntryKind.NOTE)
+
+    recording.ticks("A", FIRST_MSC)
+    assert recording.found("A").gaps == ()
+    first, second = ClosedGap(1, 2, "gone"), ClosedGap(5, 6, "gone again", "A", 7)
+    note(first)
+    note(first, second)
+    recording.append(b'{"instrument": {}}', EntryKind.NOTE)
+    assert recording.found("A").gaps == (first, second)
+    note(second)
+    assert recording.found("A").gaps == (second,)
+    note()
+    assert recording.found("A").gaps == ()
+    note(*[{"from_ns": "of another version"}])
+    assert recording.found("A").gaps == ()

@@ -17,13 +17,13 @@ from ticktape.feeds.backoff import Backoff
 from ticktape.feeds.clockstep import take_step
 from ticktape.feeds.gapkeeper import Content, GapKeeper
 from ticktape.feeds.mt5.books import BookSource
-from ticktape.feeds.mt5.broker import BrokerClock, BrokerOffset
+from ticktape.feeds.mt5.broker import BrokerOffset
 from ticktape.feeds.mt5.figures import OnWritten, PollConfig, PollStatistics
 from ticktape.feeds.mt5.pace import Pace
 from ticktape.feeds.mt5.restore import Restored
 from ticktape.feeds.mt5.subscriptions import Subscriptions
 from ticktape.feeds.mt5.terminal import Facts, Terminal
-from ticktape.feeds.mt5.ticks import TickCursor
+from ticktape.feeds.mt5.ticking import TickSource
 from ticktape.feeds.mt5.watch import PollWatch
 from ticktape.feeds.states import SessionState, step
 from ticktape.journal.positions import JournalState
@@ -47,7 +47,7 @@ class PollCapture:
         terminal: the terminal; opened and closed here.
         books: where images come from.
         pace: when the next pass is due.
-        restored: tick cursors and the broker's offset, as the journal has them.
+        restored: tick cursors, their gaps and the broker's offset, as the journal has them.
         writer: the feed's journal; the caller opens and closes it.
         wall: the clock whose anchor stamps the blocks.
         on_written: called after each block is with the system.
@@ -82,11 +82,7 @@ class PollCapture:
         self._on_tick = on_tick
         self._gaps = GapKeeper()
         self._backoff = Backoff(config.backoff_max_s, jitter)
-        self._broker = BrokerClock(wall.wall_at, self._on_offset, restored.offset_ms)
-        self._cursors = {
-            symbol: TickCursor(symbol, restored.cursors.get(symbol), config.marks)
-            for symbol in config.ticks
-        }
+        self._ticks = TickSource(config, terminal, restored, wall.wall_at, self._on_offset)
         self._subscriptions = Subscriptions(config.books, config.ticks)
         self._watch = PollWatch(config.quiet_s)
         self._stop = threading.Event()
@@ -116,14 +112,12 @@ class PollCapture:
 
     def _take_ticks(self) -> None:
         now_ns = clock.monotonic_ns()
-        if now_ns < self._ticks_at_ns or not self._cursors:
+        if now_ns < self._ticks_at_ns or not self._config.ticks:
             return
         self._ticks_at_ns = now_ns + self._config.tick_ns
-        for symbol in self._subscriptions.ticking:
-            batches = self._cursors[symbol].take(self._terminal, self._broker)
-            if batches:
-                now_ns = clock.monotonic_ns()
-                self._append([mt5.pack_ticks(batch, now_ns) for batch in batches], now_ns)
+        for batches in self._ticks.take(self._subscriptions.ticking, self._gaps.down_since_ns):
+            now_ns = clock.monotonic_ns()
+            self._append([mt5.pack_ticks(batch, now_ns) for batch in batches], now_ns)
 
     def _append(self, payloads: list[bytes], mono_ns: int) -> None:
         writer = self._writer
@@ -153,10 +147,16 @@ class PollCapture:
         content.session = self._number
         self._writer.append_json(EntryKind.SESSION, content, session=self._number)
         self._on_state(content)
+        if self._ticks.healing.close(content, clock.monotonic_ns()):
+            self._note_waiting()
 
     def _note(self, content: dict[str, object]) -> None:
         stamps = msgspec.to_builtins(self._gaps.stamped(Content("note")))
         self._writer.append_json(EntryKind.NOTE, stamps | content, session=self._number)
+
+    def _note_waiting(self) -> None:
+        """Write down the gaps that ticks are fetched for: we may be killed before they are told."""
+        self._note({"waiting": msgspec.to_builtins(self._ticks.healing.waiting)})
 
     def _on_offset(self, offset: BrokerOffset) -> None:
         self._note({"broker_clock": offset._asdict()})
@@ -199,8 +199,7 @@ class PollCapture:
         self._note({"terminal": facts._asdict()})
         now_ns = clock.monotonic_ns()
         self._subscriptions.forget()
-        for cursor in self._cursors.values():
-            cursor.resume()
+        self._ticks.resume()
         is_first = self._number == 1 and self._writer.recovered.last is None
         self._books.resume(after_gap=not is_first)
         if self._books.refusal is not None:
@@ -220,15 +219,8 @@ class PollCapture:
         for symbol in self._subscriptions.ask(self._terminal, now_ns):
             self._note({"instrument": {"symbol": symbol, **self._terminal.instrument(symbol)}})
             if symbol in self._subscriptions.ticking:
-                self._start(self._cursors[symbol])
+                self._ticks.start(symbol)
         self._books.watch(self._subscriptions.booked)
-
-    def _start(self, cursor: TickCursor) -> None:
-        is_new = cursor.cursor is None
-        cursor.start(self._terminal)
-        if is_new and cursor.cursor is not None:
-            # The first batch may be a full one, which says nothing of the broker's clock.
-            self._broker.see(cursor.cursor[0], clock.monotonic_ns(), is_live=True)
 
     def _ready(self) -> Content:
         channels, missing, words, hint = self._subscriptions.standing(self._failing())
@@ -241,8 +233,7 @@ class PollCapture:
 
     def _failing(self) -> dict[tuple[str, str], str]:
         found = {("books", symbol): why.words for symbol, why in self._books.failing.items()}
-        words = {("ticks", each): self._cursors[each].failing for each in self._cursors}
-        return found | {want: why for want, why in words.items() if why}
+        return found | self._ticks.failing
 
     def _end_session(self, error: FeedError) -> None:
         now_ns = self._wall.wall_ns()
@@ -308,17 +299,21 @@ class PollCapture:
             self._watch.shift(moved["step_ns"])
 
     def _write_polls(self) -> Polls:
-        ticks = {symbol: self._cursors[symbol].delivered for symbol in self._cursors}
-        polls = self._watch.beat(self._books.counts(), ticks, self._wall.wall_ns())
+        ticks = self._ticks
+        polls = self._watch.beat(self._books.counts(), ticks.delivered, self._wall.wall_ns())
         polls.interval_ns = self._pace.interval_ns
         polls.late = self._pace.late + self._books.late
-        polls.cursors = {s: c.cursor for s, c in self._cursors.items() if c.cursor is not None}
+        polls.cursors = ticks.cursors
         for counts in polls.books:
             if counts.gap_end_ns:
                 counts.gap_end_ns = self._wall.wall_at(counts.gap_end_ns)
         for each in self._terminal.clock_maps():
             self._note({"clock_map": each._asdict()})
         self._writer.append_json(EntryKind.POLLS, polls, session=self._number)
+        if ticks.healing.waiting:
+            for content in ticks.healing.finished(ticks.offset_ms):
+                self._tell(self._gaps.stamped(content))
+            self._note_waiting()
         self._seal()
         return polls
 
@@ -391,7 +386,7 @@ class PollCapture:
             journal_state=JournalState(journal).name.lower(),
             polls=watch.polls_total,
             changed=watch.changed_total,
-            ticks=sum(cursor.delivered for cursor in self._cursors.values()),
+            ticks=sum(self._ticks.delivered.values()),
             change_ratio=watch.change_ratio,
             gap_p99_us=watch.gap_p99_us,
         )

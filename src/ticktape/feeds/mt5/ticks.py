@@ -6,7 +6,7 @@ millisecond are two ticks: nothing is ever left out for looking alike.
 
 import numpy as np
 
-from ticktape import mt5
+from ticktape import clock, mt5
 from ticktape.clock import NS_PER_S
 from ticktape.errors import Disconnected
 from ticktape.feeds.mt5.books import FAILING_NS
@@ -30,6 +30,9 @@ class TickCursor:
         symbol: as the terminal calls it.
         cursor: (newest millisecond, how many of it were delivered); None begins with the next tick.
         marks: set on every batch: which leg this is.
+
+    `since_ns` is when it began, 0 for before this process and -1 for not yet; at `caught_up_ns`
+    the terminal had no more than was taken. Both are monotonic.
     """
 
     def __init__(self, symbol: str, cursor: tuple[int, int] | None = None, marks: int = 0) -> None:
@@ -37,6 +40,8 @@ class TickCursor:
         self.cursor = cursor
         self.delivered = 0
         self.failing = ""
+        self.since_ns = -1 if cursor is None else 0
+        self.caught_up_ns = 0
         self._failing_since_ns = 0
         self._set_back = ""
         self._look_at_ns = 0
@@ -61,6 +66,12 @@ class TickCursor:
         if len(times):
             newest = max(newest, int(times[-1]))
         self.cursor = (newest, int((times == newest).sum()))
+        self.since_ns = clock.monotonic_ns()
+
+    @property
+    def is_set_back(self) -> bool:
+        """Whether ticks are lost behind the cursor, for the broker's clock was set back."""
+        return bool(self._set_back)
 
     def resume(self) -> None:
         """A session begins: what comes next fills the hole before it from the history."""
@@ -80,6 +91,7 @@ class TickCursor:
             if newest <= 0:
                 return found
             self.cursor = (newest - _FIRST_MS, 0)
+            self.since_ns = clock.monotonic_ns()
         count = BATCH
         for _ in range(_ROUNDS_MAX):
             before = self.cursor
@@ -113,6 +125,8 @@ class TickCursor:
         low = int(times.searchsorted(newest, "left"))
         high = int(times.searchsorted(newest, "right"))
         is_full = len(times) == count
+        if not is_full:
+            self.caught_up_ns = answer.before_ns
         marks = self._marks
         if high - low < seen:
             marks |= mt5.Mark.REGRESS  # of that millisecond there were more: history was rewritten

@@ -1,0 +1,143 @@
+"""What a feed's journal brought, as rows by minute, kind and symbol; pure.
+
+Counted are whole blocks in the journal's order, and an entry says up to where it counts (`until`):
+whoever begins there again counts each row once. Nothing here may look at rows one by one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ticktape.journal.blocks import Block
+from ticktape.ledger.entries import Counts, Kinds, place_of
+from ticktape.records import Position
+
+MINUTE_NS = 60_000_000_000
+
+Ends = npt.NDArray[np.int64]
+
+
+class Brought:
+    """Some blocks of one epoch that follow one another, and the rows that were made of them.
+
+    `ends[kind]` is, for each block, how many rows of the kind it and the blocks before it brought.
+    """
+
+    def __init__(self, blocks: Sequence[Block], tables: Mapping[str, pa.Table]) -> None:
+        assert blocks[0].epoch == blocks[-1].epoch, "cut where the epoch changes"
+        self.blocks = blocks
+        self.tables = tables
+        next_seqs = np.array([block.next_seq for block in blocks], np.int64)
+        self.ends: dict[str, Ends] = {
+            kind: np.searchsorted(table.column("seq").to_numpy(), next_seqs).astype(np.int64)
+            for kind, table in tables.items()
+        }
+        self.recv_ns: Ends = np.array([block.recv_ns for block in blocks], np.int64)
+
+    def rows(self, kind: str, begin: int, end: int) -> pa.Table:
+        """The rows of a kind that blocks [begin, end) brought; a view."""
+        ends = self.ends[kind]
+        first = int(ends[begin - 1]) if begin else 0
+        return self.tables[kind].slice(first, int(ends[end - 1]) - first)
+
+
+def spans(stamps: Ends, length_ns: int, cuts: Iterable[int] = ()) -> list[tuple[int, int]]:
+    """Ranges [begin, end) of blocks that lie in one stretch of `length_ns`, cut also at `cuts`."""
+    changes = np.flatnonzero(np.diff(stamps // length_ns)) + 1
+    edges = sorted({0, *changes.tolist(), *cuts, len(stamps)})
+    return list(pairwise(edges))
+
+
+class FeedCounter:
+    """Counts one feed's rows.
+
+    Args:
+        feed: its name.
+        start: where the first block that is added begins, or before it.
+        totals: kind -> rows before `start`, since the journal's beginning.
+    """
+
+    def __init__(self, feed: str, start: Position, totals: Mapping[str, int]) -> None:
+        self._feed = feed
+        self._at = start
+        self._totals = dict(totals)
+        self._settled = (start, dict(totals))
+        self._minute = -1
+        self._kinds: Kinds = {}
+        self._dropped = 0
+        self.rows = 0
+        self.dropped = 0
+
+    @property
+    def position(self) -> Position:
+        """Where the next block begins."""
+        return self._at
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Rows by kind since the journal's beginning, up to `position`."""
+        return dict(self._totals)
+
+    @property
+    def settled(self) -> tuple[Position, dict[str, int]]:
+        """Up to where entries were given for all that came, and the totals there."""
+        if not self._kinds and not self._dropped:
+            return self._at, dict(self._totals)
+        return self._settled
+
+    def add(self, brought: Brought, dropped: Mapping[int, int] | None = None) -> list[Counts]:
+        """Take the next blocks; entries of the minutes that are over.
+
+        `dropped` are frames that the journal says it lost, by the index of the block that tells.
+        """
+        found: list[Counts] = []
+        for begin, end in spans(brought.recv_ns, MINUTE_NS):
+            minute = int(brought.recv_ns[begin]) // MINUTE_NS
+            if minute != self._minute:
+                found += self.finish()
+                self._minute = minute
+            for kind in brought.tables:
+                self._count(kind, brought.rows(kind, begin, end))
+            lost = sum(n for index, n in (dropped or {}).items() if begin <= index < end)
+            self._dropped += lost
+            self.dropped += lost
+            self._at = brought.blocks[end - 1].end
+        return found
+
+    def _count(self, kind: str, rows: pa.Table) -> None:
+        if not rows.num_rows:
+            return
+        symbols = self._kinds.setdefault(kind, {})
+        counted = cast("Any", pc.value_counts(rows.column("symbol")))  # pairs, which stubs lack
+        for each in counted.to_pylist():
+            symbols[each["values"]] = symbols.get(each["values"], 0) + each["counts"]
+        self._totals[kind] = self._totals.get(kind, 0) + rows.num_rows
+        self.rows += rows.num_rows
+
+    def pass_time(self, now_ns: int) -> list[Counts]:
+        """It is `now_ns` and all that came before is added: the entry of a minute that is over."""
+        return self.finish() if now_ns // MINUTE_NS > self._minute else []
+
+    def finish(self) -> list[Counts]:
+        """The entry of what came so far, although its minute may not be over."""
+        if not self._kinds and not self._dropped:
+            return []
+        entry = Counts(
+            self._feed, self._minute * MINUTE_NS, self._kinds, place_of(self._at), self._dropped
+        )
+        self._kinds, self._dropped = {}, 0
+        self._settled = (self._at, dict(self._totals))
+        return [entry]
+
+
+def plus(totals: Mapping[str, int], kinds: Kinds) -> dict[str, int]:
+    """Totals by kind with what an entry counts."""
+    found = dict(totals)
+    for kind, symbols in kinds.items():
+        found[kind] = found.get(kind, 0) + sum(symbols.values())
+    return found

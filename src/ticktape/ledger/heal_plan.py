@@ -1,0 +1,172 @@
+"""What REST can give back of a gap, and what to ask for it: pure.
+
+More is asked for than was lost, by an overlap on both sides: what both the stream and REST have is
+matched later, row by row, and what only one has stays. Nothing here may promise what cannot be
+had: a channel without a history makes its gap unhealable.
+
+Source: reference of Alpaca's historical data (docs.alpaca.markets, seen 2026-08).
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from ticktape import clock
+from ticktape.ledger.paging import ROWS_ASKED, Chain, grouped
+
+Channels = dict[str, list[str]]
+"""Channel -> symbols, in the config's words."""
+
+OVERLAP_NS = 2 * clock.NS_PER_S
+# Off-exchange trades reach SIP up to 10 s late by the rule (FINRA 6380A), and later by mistake.
+SIP_OVERLAP_NS = 15 * clock.NS_PER_S
+_MINUTE_NS = 60 * clock.NS_PER_S
+STAR = "*"
+
+_NO_HISTORY = {
+    "orderbooks": "the changes of an order book have no history",
+    "updated_bars": "REST has a bar as it stands now, not each version that was sent",
+    "daily_bars": "REST has a bar as it stands now, not each version that was sent",
+    "statuses": "statuses cannot be asked again",
+    "lulds": "limit bands cannot be asked again",
+    "imbalances": "imbalances cannot be asked again",
+    "news": "news is not healed",
+    "quotes": "quotes of options have no history",
+}
+
+
+class Family(NamedTuple):
+    """One kind of stream as REST has it.
+
+    `names_feed`: it wants to be told which feed, and to leave symbols as they were then.
+    """
+
+    path: str
+    channels: frozenset[str]
+    names_feed: bool
+
+
+def family_of(url: str) -> Family:
+    """What REST has of the stream at this URL."""
+    path = urlsplit(url).path.rstrip("/")
+    if path.startswith("/v1beta3/crypto/"):
+        return Family(path, frozenset({"trades", "quotes", "bars"}), names_feed=False)
+    if path in ("/v1beta1/opra", "/v1beta1/indicative"):
+        return Family("/v1beta1/options", frozenset({"trades"}), names_feed=False)
+    if path == "/v1beta1/news":
+        return Family("", frozenset(), names_feed=False)
+    return Family("/v2/stocks", frozenset({"trades", "quotes", "bars"}), names_feed=True)
+
+
+class Parts(NamedTuple):
+    """What was subscribed in a gap: `healable` by channel, and why the `lost` ones are not."""
+
+    healable: Channels
+    lost: dict[str, str]
+
+
+def parts_of(subscribed: Mapping[str, Iterable[str]], family: Family) -> Parts:
+    """Tell what can be had again from what cannot."""
+    wanted = {channel: sorted(set(s)) for channel, s in subscribed.items()}
+    wanted = {channel: symbols for channel, symbols in wanted.items() if symbols}
+    healable = {c: symbols for c, symbols in wanted.items() if c in family.channels}
+    lost = {
+        channel: _NO_HISTORY.get(channel, f"{channel} cannot be asked again")
+        for channel in wanted
+        if channel not in family.channels
+    }
+    return Parts(healable, lost)
+
+
+def concerned(subscribed: Channels, symbol: str, channels: str) -> Channels:
+    """What of a subscription a gap is about: one symbol or all, some channels or all."""
+    named = [name for name in channels.split(",") if name]
+    if not symbol:
+        return {c: s for c, s in subscribed.items() if not named or c in named}
+    if named:
+        return {channel: [symbol] for channel in named}
+    return {c: [symbol] for c, s in subscribed.items() if symbol in s or STAR in s}
+
+
+class Around(NamedTuple):
+    """What the feed's journal says around a gap.
+
+    `event_ns` is the newest time of the venue that came before it, None when nothing did. `lag_ns`
+    is how far our clock was ahead of the venue's at least: some milliseconds live, years when a
+    tape is played. `symbols` are those seen, by channel.
+    """
+
+    event_ns: int | None
+    lag_ns: int
+    symbols: Channels
+
+
+class Window(NamedTuple):
+    """Times of the venue, both inclusive."""
+
+    from_ns: int
+    to_ns: int
+
+
+def window_of(from_ns: int, to_ns: int, around: Around, overlap_ns: int) -> Window:
+    """Which times of the venue a gap may have taken, with the overlap.
+
+    Whatever was lost was sent before the gap ended; by the venue's clock that is our time less the
+    smallest lag.
+    """
+    start_ns = from_ns - around.lag_ns
+    if around.event_ns is not None:
+        start_ns = min(start_ns, around.event_ns)
+    end_ns = max(to_ns - around.lag_ns, start_ns)
+    return Window(start_ns - overlap_ns, end_ns + overlap_ns)
+
+
+def chains_of(
+    channel: str,
+    symbols: Iterable[str],
+    window: Window,
+    family: Family,
+    feed: str,
+    begun: Iterable[Chain] = (),
+) -> list[Chain]:
+    """The requests for one channel; those that were `begun` stay, with their own window.
+
+    Without this a restart, which has seen other symbols by then, would ask all of it again.
+    """
+    path = f"{family.path}/{channel}"
+    found = [chain for chain in begun if chain.path == path]
+    covered = {symbol for chain in found for symbol in chain.symbols}
+    for group in grouped(set(symbols) - covered - {STAR}):
+        query = {"symbols": ",".join(group)} | _query(channel, window, family, feed)
+        found.append(Chain(path, query))
+    return found
+
+
+def _query(channel: str, window: Window, family: Family, feed: str) -> dict[str, str]:
+    # A bar is sent when its minute is over: lost is the one whose minute ended in the window.
+    back_ns = _MINUTE_NS if channel == "bars" else 0
+    query = {
+        "start": clock.iso_utc(window.from_ns - back_ns),
+        "end": clock.iso_utc(window.to_ns - back_ns),
+        "limit": str(ROWS_ASKED),
+        "sort": "asc",
+    }
+    if channel == "bars":
+        query["timeframe"] = "1Min"
+    if family.names_feed:
+        query["asof"] = "-"
+        if feed:
+            query["feed"] = feed
+    return query
+
+
+def words_of(rows: Mapping[str, int], parts: Parts, seen: Mapping[str, int]) -> str:
+    """What was found, for people: rows by channel, what stays lost, whom a star stood for."""
+    said = [f"{count:,} {channel}" for channel, count in rows.items()]
+    words = f"REST has {', '.join(said)} in it" if said else "nothing of it can be asked again"
+    if seen:
+        most = max(seen.values())
+        words += f"; {', '.join(seen)} of all symbols: asked for the {most:,} that were seen"
+    for channel, reason in parts.lost.items():
+        words += f"; {channel} stay lost: {reason}"
+    return words

@@ -1,0 +1,87 @@
+"""Brings into the tables what the journals have and they have not, while no recorder is at work.
+
+As the table's process does it, by the same builder and with the same saved position, so that the
+next recorder goes on where this ended.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from ticktape import clock
+from ticktape.directory import RunDirectory
+from ticktape.errors import Locked
+from ticktape.journal.disk import Disk, write_error
+from ticktape.journal.position_file import load_positions, save_positions
+from ticktape.journal.recovery import find_journal_end, settle
+from ticktape.replay.places import decoders_of, reader_of
+from ticktape.table.builder import TableBuilder
+from ticktape.table.store import TableStore
+
+_READER = "table"
+_READ_BYTES = 4 << 20
+_LOCK_S = 5.0  # children of a recorder that was killed finish their work by themselves
+
+
+def bring_in(directory: RunDirectory) -> int:
+    """Commit what is journaled; the number of rows.
+
+    Raises:
+        Locked: a recorder is at work, and brings it in by itself.
+        ConfigError: run.toml is unreadable.
+        TableError: the disk refused; the journals have it all.
+        JournalError: the saved position cannot be written.
+    """
+    with _alone(directory):
+        saved, counts = load_positions(directory.reader_file(_READER))
+        received = msgspec.convert(counts, dict[str, dict[str, int]])
+        decoders = decoders_of(directory)
+        builder = TableBuilder(TableStore(directory.root), decoders)
+        positions = dict(saved)
+
+        def commit() -> None:
+            result = builder.commit()
+            positions.update(result.positions)
+            received.update(result.received)
+
+        starts = {
+            name: builder.start_position(name, saved.get(name), received.get(name))
+            for name in decoders
+        }
+        for name in decoders:
+            # Rows are made of synced entries alone: a writer that was killed leaves others.
+            journal = directory.journal(name)
+            settle(Disk(), journal, find_journal_end(journal))
+            with reader_of(directory, name, starts[name], live=False) as reader:
+                while blocks := reader.read(_READ_BYTES):
+                    builder.add(name, blocks)
+                    if builder.due(clock.monotonic_ns()):
+                        commit()
+        commit()
+        path = directory.reader_file(_READER)
+        try:
+            save_positions(path, positions, received)
+        except OSError as error:
+            raise write_error(error, str(path)) from error
+        return builder.statistics().rows
+
+
+@contextlib.contextmanager
+def _alone(directory: RunDirectory) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for path in (directory.lock, directory.live / "table.lock"):
+            lock = FileLock(path, timeout=_LOCK_S)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                lock.acquire()
+            except Timeout as error:
+                raise Locked(
+                    f"{directory.root}: a recorder is at work here ({path.name})",
+                    hint="It brings the rows into the tables by itself.",
+                ) from error
+            except OSError as error:
+                raise write_error(error, str(path)) from error
+            stack.callback(lock.release)
+        yield

@@ -1,0 +1,172 @@
+"""Hashes a journal's segments, day by day, while it is read: the bytes are in memory anyway.
+
+A part ends where the first block of a later day begins; a clock that steps back begins no earlier
+day again. Bytes that are no block belong to the day before them, those at a segment's head to its
+first block.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ticktape.clock import iso_utc
+from ticktape.journal.blocks import Block
+from ticktape.journal.disk import read_at
+from ticktape.journal.segments import Segment, list_segments
+from ticktape.ledger import Part, part_of
+from ticktape.replay.reading import DAY_NS
+
+_READ_BYTES = 1 << 20
+_BINARY = getattr(os, "O_BINARY", 0)
+
+
+class SegmentHashes:
+    """The parts of one journal; give it all blocks in order, then `finish`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.parts: list[Part] = []
+        self._directory = directory
+        self._segment: Segment | None = None
+        self._descriptor = -1
+        self._end = 0  # of the segment in hand, in its epoch
+        self._day_end_ns = 0  # of the day that is being read; 0 before the first block
+        self._begin_part(0)
+
+    def advance(self, blocks: list[Block]) -> None:
+        """Take the next blocks, all of one segment."""
+        if not self._holds(blocks[0]):
+            self._move_to(blocks[0])
+        if max(block.recv_ns for block in blocks) >= self._day_end_ns:
+            for block in blocks:
+                if block.recv_ns >= self._day_end_ns:
+                    self._turn_day(block)
+                self._has_block = True
+        self._has_block = True
+        self._hash_to(self._in_file(blocks[-1].end_offset))
+
+    def finish(self, *, live: bool) -> list[Part]:
+        """All parts; of a writer at work the last segment is taken as far as it was read."""
+        segments = list_segments(self._directory)
+        left = [each for each in segments if self._segment is None or each > self._segment]
+        if live:
+            self._end_part(is_open=True)
+            self._close()
+            return self.parts
+        for segment in left:
+            self._end_segment()
+            self._open(segment)
+        self._end_segment()
+        return self.parts
+
+    def _end_segment(self) -> None:
+        if self._segment is not None:
+            self._hash_to(self._segment.size_bytes())
+            self._end_part()
+            self._close()
+
+    def _holds(self, block: Block) -> bool:
+        segment = self._segment
+        if segment is None or segment.epoch != block.epoch:
+            return False
+        if block.offset >= self._end:
+            self._end = self._end_of(segment)  # it may have grown
+        return block.offset < self._end
+
+    def _end_of(self, segment: Segment) -> int:
+        """Where it ends in its epoch: a torn end may reach over the beginning of the next one."""
+        end = segment.base + segment.size_bytes()
+        bases = [
+            each.base
+            for each in list_segments(self._directory)
+            if each.epoch == segment.epoch and each > segment
+        ]
+        return min(end, bases[0]) if bases else end
+
+    def _move_to(self, block: Block) -> None:
+        """Go on to the segment that holds the block; what lies between is hashed whole."""
+        for segment in list_segments(self._directory):
+            if self._segment is not None and segment <= self._segment:
+                continue
+            if segment.position > block.position:
+                break
+            self._end_segment()
+            self._open(segment)
+
+    def _turn_day(self, block: Block) -> None:
+        if self._has_block:
+            at = self._in_file(block.offset)
+            self._hash_to(at)
+            self._end_part()
+            self._begin_part(at)
+        self._day_end_ns = (block.recv_ns // DAY_NS + 1) * DAY_NS
+
+    def _in_file(self, offset: int) -> int:
+        assert self._segment is not None
+        return offset - self._segment.base
+
+    def _hash_to(self, offset: int) -> None:
+        while self._to < offset:
+            chunk = read_at(self._descriptor, min(_READ_BYTES, offset - self._to), self._to)
+            if not chunk:
+                break
+            self._digest.update(chunk)
+            self._to += len(chunk)
+
+    def _open(self, segment: Segment) -> None:
+        self._descriptor = os.open(segment.path, os.O_RDONLY | _BINARY)
+        self._segment = segment
+        self._end = self._end_of(segment)
+        self._begin_part(0)
+
+    def _begin_part(self, at: int) -> None:
+        self._from = self._to = at
+        self._digest = sha256()
+        self._has_block = False
+
+    def _end_part(self, *, is_open: bool = False) -> None:
+        if self._segment is not None and self._to > self._from:
+            day = day_name(max(self._day_end_ns // DAY_NS - 1, 0))
+            digest = self._digest.hexdigest()
+            name = self._segment.path.name
+            self.parts.append(Part(name, day, self._from, self._to, digest, is_open))
+
+    def _close(self) -> None:
+        if self._segment is not None:
+            os.close(self._descriptor)
+            self._segment = None
+
+
+def day_name(day: int) -> str:
+    """YYYY-MM-DD of a day since 1970."""
+    return iso_utc(day * DAY_NS)[:10]
+
+
+def digests_now(
+    directory: Path, said: Iterable[dict[str, Any]], known: Mapping[str, str] | None = None
+) -> list[str | None]:
+    """The digest of the bytes of each part that a certificate names; None where they are gone.
+
+    What is `known`, by the name of the part, is not read again.
+    """
+    found: list[str | None] = []
+    for part in map(part_of, said):
+        digest = (known or {}).get(part.name)
+        found.append(_digest_of(directory, part) if digest is None else digest)
+    return found
+
+
+def _digest_of(directory: Path, part: Part) -> str | None:
+    digest, at = sha256(), part.from_byte
+    try:
+        descriptor = os.open(directory / Path(part.segment).name, os.O_RDONLY | _BINARY)
+    except FileNotFoundError:
+        return None
+    try:
+        while chunk := read_at(descriptor, min(_READ_BYTES, part.to_byte - at), at):
+            digest.update(chunk)
+            at += len(chunk)
+    finally:
+        os.close(descriptor)
+    return digest.hexdigest() if at == part.to_byte else None

@@ -1,0 +1,122 @@
+"""REST against the stream: what only one of them has is counted by minute and symbol, once."""
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from ticktape.ledger import GapInterval, Window, Witnesses
+from ticktape.schemas import KINDS
+
+MINUTE_NS = 60_000_000_000
+
+
+def trade(number, trade_id, price=1.0, *, symbol="IBM", exchange="N", at_ns=None):
+    return {
+        "feed": "sip",
+        "symbol": symbol,
+        "event_ns": 3 * MINUTE_NS + trade_id if at_ns is None else at_ns,
+        "recv_ns": 0,
+        "witness": "stream",
+        "epoch": 0,
+        "seq": number,
+        "index": 0,
+        "price": price,
+        "size": 1.0,
+        "exchange": exchange,
+        "id": trade_id,
+        "conditions": "",
+        "tape": "",
+        "taker_side": "",
+    }
+
+
+def table(*rows, kind="trades"):
+    return pa.Table.from_pylist(list(rows), schema=KINDS[kind])
+
+
+@pytest.fixture
+def witnesses():
+    con = duckdb.connect(":memory:")
+    yield Witnesses(con)
+    con.close()
+
+
+def numbers(witnesses):
+    return [(each.symbol, each.in_gap, each.number) for each in witnesses.lacking()]
+
+
+def test_what_the_stream_had_is_not_lacking(witnesses):
+    witnesses.add_rest("sip.rest", "trades", table(trade(0, 1), trade(1, 2)))
+    witnesses.add_streamed("sip", "trades", table(trade(7, 1), trade(8, 2)))
+
+    assert witnesses.lacking() == []
+
+
+def test_a_trade_that_only_rest_has_is_placed_by_minute_and_symbol(witnesses):
+    witnesses.add_rest("sip.rest", "trades", table(trade(0, 1), trade(1, 2), trade(2, 3)))
+    witnesses.add_streamed("sip", "trades", table(trade(7, 2)))
+
+    (found,) = witnesses.lacking()
+
+    assert found == ("sip", "trades", "IBM", 3 * MINUTE_NS, False, 2)
+
+
+def test_what_lies_in_a_gap_is_told_apart_from_what_was_dropped_silently(witnesses):
+    gap = GapInterval("sip", "IBM", 2 * MINUTE_NS, 4 * MINUTE_NS, "down", False, "healed")
+    witnesses.add_gaps([gap, gap._replace(symbol="AAPL", suspected=True)])
+    witnesses.add_rest("sip.rest", "trades", table(trade(0, 1), trade(1, 2, symbol="AAPL")))
+
+    assert numbers(witnesses) == [("AAPL", False, 1), ("IBM", True, 1)]
+
+
+def test_two_prints_with_one_id_stay_two_and_asking_twice_makes_no_more(witnesses):
+    pair = [trade(seq, 1, exchange="D") for seq in (1, 1, 4, 4)]
+    witnesses.add_rest("sip.rest", "trades", table(*pair))
+    witnesses.add_pages("sip", [(0, 1, 1), (0, 4, 2)])
+    witnesses.add_streamed("sip", "trades", table(trade(9, 1, exchange="D")))
+
+    assert numbers(witnesses) == [("IBM", False, 1)]
+
+
+def test_one_trade_seen_with_other_conditions_is_the_same_trade(witnesses):
+    witnesses.add_rest("sip.rest", "trades", table(trade(0, 1, price=1.5)))
+    witnesses.add_streamed("sip", "trades", table(trade(9, 1)))
+
+    assert witnesses.lacking() == []
+
+
+def test_a_corrected_trade_is_the_one_whose_correction_was_streamed(witnesses):
+    correction = {
+        **{name: trade(0, 1)[name] for name in KINDS["trades"].names[:8]},
+        "exchange": "N",
+        "original_id": 1,
+        "original_price": 1.0,
+        "original_size": 1.0,
+        "original_conditions": "",
+        "corrected_id": 8,
+        "corrected_price": 1.0,
+        "corrected_size": 1.0,
+        "corrected_conditions": "",
+        "tape": "",
+    }
+    witnesses.add_rest("sip.rest", "trades", table(trade(0, 1), trade(1, 8), trade(2, 9)))
+    witnesses.add_streamed("sip", "trades", table(trade(7, 1)))
+    witnesses.add_streamed("sip", "corrections", table(correction, kind="corrections"))
+
+    assert numbers(witnesses) == [("IBM", False, 1)]
+
+
+def test_rows_that_only_the_stream_has_count_within_what_was_asked_to_its_end(witnesses):
+    witnesses.add_windows("sip", [Window("trades", "IBM", 3 * MINUTE_NS, 3 * MINUTE_NS + 2)])
+    witnesses.add_rest("sip.rest", "trades", table(trade(0, 1), trade(1, 9)))
+    streamed = [trade(5, 1), trade(6, 2), trade(7, 3), trade(8, 1, symbol="AAPL"), trade(9, 2)]
+    witnesses.add_streamed("sip", "trades", table(*streamed))
+
+    assert witnesses.only_streamed() == {("sip", "trades", 0): 1}
+
+
+def test_a_feed_that_rest_was_not_asked_about_costs_and_says_nothing(witnesses):
+    witnesses.add_streamed("sip", "trades", table(trade(0, 1)))
+
+    assert witnesses.lacking() == []
+    assert witnesses.only_streamed() == {}
