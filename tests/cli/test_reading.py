@@ -44,7 +44,8 @@ def test_check_of_a_table_that_lost_a_commit_is_incomplete_and_says_which(said, 
     assert code == 1
     assert out.splitlines()[-1].startswith("INCOMPLETE")
     [reason] = [line for line in out.splitlines() if line.startswith("  - ")]
-    assert reason.endswith("quotes are in the journal and not in the table")
+    assert " quotes are in the journal" in reason
+    assert "not in the table (stage stored): " in reason and " of IBM at 2" in reason
 
 
 def test_check_json_is_one_object_on_the_last_line(said, demo):

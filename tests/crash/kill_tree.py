@@ -14,7 +14,7 @@ import psutil
 
 from ticktape.directory import DECISION
 
-CHILDREN = ("capture-new", "capture-old", "last", "table", "decide-counts")
+CHILDREN = ("capture-new", "capture-old", "last", "table", "ledger", "decide-counts")
 JOURNALS = ("new", "old", f"{DECISION}:counts")
 # A journal that grows so much holds data, and not only what a session says of itself.
 GROWTH_BYTES = {"new": 8192, "old": 8192}
@@ -92,6 +92,9 @@ INSIDE = {
     ("table", "disk.replace-begun"): (1, 3),
     ("table", "disk.before-replace"): (1, 3),
     ("table", "disk.after-replace"): (1, 3),
+    ("ledger", "ledger.written"): (1, 6),
+    ("ledger", "ledger.before-save"): (1, 4),
+    ("ledger", "ledger.after-save"): (1, 4),
     ("decide-counts", "disk.before-replace"): (1, 1),
     ("decide-counts", "journal.create"): (1, 1),
     ("decide-counts", "journal.before-sync"): (2, 20),

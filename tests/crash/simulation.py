@@ -21,7 +21,7 @@ from typing import NamedTuple
 from unittest import mock
 
 from power_disk import NO_FAULT, REFUSALS, Fault
-from simulation_disk import Book, Death, Killed, SimCommit, SimDisk, Violation
+from simulation_disk import FOR_EVER, Book, Death, Killed, SimCommit, SimDisk, Violation
 from simulation_life import Life
 from simulation_proof import Proof
 from simulation_readers import FEED, DurableReader, HotReader, StuckReader
@@ -36,9 +36,8 @@ from ticktape.journal import positions as positions_module
 from ticktape.journal import tail as tail_module
 from ticktape.journal.writer import WriterConfig
 
-_FOR_EVER = 1 << 60
 _WELL_S = 60.0  # within so long after the last trouble everything flows again
-_SHM = Path("/dev/shm")  # noqa: S108 - where it is there, no disk is worn out
+_SHM = Path("/dev/shm")
 
 
 class Plan(NamedTuple):
@@ -163,9 +162,9 @@ class World:
     def commit_in_between(self):
         """Perhaps the commit's thread has a turn at this call of the writer's."""
         commit = self.commit
-        if commit is not None and commit.pending.is_set():
-            if self._streams["turns"].random() < 0.1:
-                commit.turn(alone=False)
+        is_due = commit is not None and commit.pending.is_set()
+        if is_due and self._streams["turns"].random() < 0.1:
+            commit.turn(alone=False)
 
     def write_in_between(self):
         """Perhaps the writer has a turn while a sync goes on."""
@@ -335,7 +334,7 @@ class World:
         seconds = rng.choice([0.0, 0.2, 1.5, 4.0])
         self.say(f"the disk: {name} for {seconds} s")
         first = len(self.disk.names)
-        healed = _FOR_EVER if seconds else first + rng.randint(1, 6)
+        healed = FOR_EVER if seconds else first + rng.randint(1, 6)
         self.disk.fault = fault = Fault(frozenset(kinds), first, healed, error, taken)
         if seconds:
             self.later(seconds, lambda: self._heal(fault))

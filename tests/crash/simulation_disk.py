@@ -18,6 +18,7 @@ from ticktape.journal.format import SEGMENT_HEADER_BYTES, parse_segment_name
 from ticktape.journal.sync import GroupCommit
 from ticktape.records import Position
 
+FOR_EVER = 1 << 60
 _LOUD = {"create", "write", "open", "sync", "sync_directory", "rename"}
 
 
@@ -43,7 +44,7 @@ class Death(NamedTuple):
 
 
 class Written(NamedTuple):
-    """A block as the disk took it, and when; `refused`: it took all of it, and said that it did not."""
+    """A block as the disk took it, and when; `refused`: it took all, and said that it did not."""
 
     content: bytes
     at_ns: int
@@ -100,8 +101,10 @@ class SimDisk(PowerDisk):
 
     def _ask(self, kind):
         world = self.world
-        if self.is_dead or world.actor != "capture":
-            return super()._ask(kind)
+        if world.actor != "capture":
+            return self._ask_for_reader(kind)
+        if self.is_dead:
+            return None
         world.commit_in_between()
         death = self.death
         if death is not None and death.kind in ("", kind):
@@ -116,6 +119,15 @@ class SimDisk(PowerDisk):
         except OSError:
             self._refused(kind)
             raise
+
+    def _ask_for_reader(self, kind):
+        """Refuse a reader, too, but count no call of it: the capture must not feel it."""
+        fault = self.fault
+        if kind not in fault.kinds or fault.healed < FOR_EVER:
+            return None
+        if kind != "write" and fault.error:
+            raise OSError(fault.error, f"{kind} refused by the test")
+        return fault
 
     def _refused(self, kind):
         if kind in _LOUD:
@@ -170,9 +182,7 @@ class SimDisk(PowerDisk):
             size = os.fstat(descriptor).st_size - before
             clocks, whole = self.world.clocks, size == len(chunk)
             now = clocks.now_ns, clocks.boot_ns
-            self.world.book.took(
-                number, before, chunk[:size], *now, whole=whole, refused=refused
-            )
+            self.world.book.took(number, before, chunk[:size], *now, whole=whole, refused=refused)
         if self._dies:
             self._dies = False
             self.die(power=self.death.power)

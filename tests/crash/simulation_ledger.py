@@ -9,6 +9,7 @@ import bisect
 from typing import NamedTuple
 
 import msgspec
+from power_proof import notes
 from simulation_disk import Violation
 from simulation_readers import FEED
 from simulation_time import SECOND_NS
@@ -17,7 +18,7 @@ from simulation_venue import messages_in
 from ticktape.decoders import decoder_for
 from ticktape.decoders.session import GAPS
 from ticktape.ledger import fold_gaps
-from ticktape.records import EntryKind
+from ticktape.records import EntryKind, Position
 
 _SLACK_NS = 2 * SECOND_NS // 1000  # below half a millisecond a drift of the wall is left alone
 _FOR_EVER = 1 << 62
@@ -35,7 +36,7 @@ class Span(NamedTuple):
 
 
 class Told(NamedTuple):
-    """A row of a gap, and when in true time it was told, and the block before it."""
+    """A row of a gap, and when in true time it was told, and what came before it was heard."""
 
     row: object
     before_ns: int
@@ -71,7 +72,7 @@ class Ledger:
             if key in kept or key in told or message.arrived_ns <= begin_ns:
                 continue
             self._hold_inside(key, message, [*spans, *holes])
-        self._hold_tight(times, spans)
+        self._hold_tight(times, spans, holes)
         self.journaled = len(kept)
         self.dropped = sum(
             msgspec.json.decode(payload)["frames"]
@@ -122,28 +123,42 @@ class Ledger:
     # What is missing.
 
     def _spans(self, times):
-        rows, told = [], {}
+        # Apart: frames that were dropped may begin at the very nanosecond of an outage.
+        rows, told = {kind: [] for kind in GAPS}, {}
         before_ns = 0
         for block, at_ns in zip(self.blocks, times, strict=True):
             for index, (kind, payload) in enumerate(block.entries()):
                 if kind in GAPS:
                     made = GAPS[kind](payload, FEED, block.recv_ns, block.epoch, block.seq + index)
                     for row in made:
-                        rows.append(row)
-                        told.setdefault((row.symbol, row.from_ns), []).append(
+                        rows[kind].append(row)
+                        told.setdefault((kind, row.symbol, row.from_ns), []).append(
                             Told(row, before_ns, at_ns)
                         )
-            before_ns = at_ns
-        self.gaps = fold_gaps(rows)
-        return [self._span(gap, told[gap.symbol, gap.from_ns]) for gap in self.gaps]
+            if block.entries()[0][0] <= EntryKind.BINARY:
+                before_ns = at_ns
+        spans = []
+        for kind, made in rows.items():
+            found = fold_gaps(made)
+            self.gaps += found
+            spans += [self._span(gap, told[kind, gap.symbol, gap.from_ns]) for gap in found]
+        return spans
 
     def _holes(self, times):
-        """Where numbers lack: what a cut took of the middle, as the blocks around it tell."""
+        """Where numbers lack, or a note gives up what a failed sync left: from and to when.
+
+        What stood there may have been messages, and entries of gaps.
+        """
         before = None
         for block, at_ns in zip(self.blocks, times, strict=True):
             if before is not None and block.seq != before[0].next_seq:
                 yield Span(before[1], before[1], at_ns, at_ns, at_ns, "numbers lack")
             before = (block, at_ns)
+            for note in notes([block], EntryKind.NOTE):
+                place = Position(note["suspect"]["epoch"], note["suspect"]["from_offset"])
+                index = bisect.bisect_left([each.position for each in self.blocks], place)
+                from_ns = times[max(index - 1, 0)]
+                yield Span(from_ns, from_ns, at_ns, at_ns, at_ns, "suspect")
 
     def _span(self, gap, told):
         first = told[0]
@@ -175,16 +190,19 @@ class Ledger:
             f"counted, and in no gap"
         )
 
-    def _hold_tight(self, times, spans):
+    def _hold_tight(self, times, spans, holes):
         """No data came within a gap, and only the last one lasts."""
         data_ns = list(self._data_times(times))
         last_ns = max((span.told_ns for span in spans), default=0)
         for span in spans:
             is_last = span.told_ns == last_ns
-            if span.to_least == _FOR_EVER and not is_last:
+            is_torn = any(hole.told_ns >= span.told_ns for hole in holes) and self.world.cuts
+            if span.to_least == _FOR_EVER and not is_last and not is_torn:
                 raise Violation(f"line 9: a gap that never ends: {span.words}")
             first = bisect.bisect_right(data_ns, span.from_most + _SLACK_NS)
             end_ns = min(span.to_least, span.told_ns) if is_last else span.to_least
+            if end_ns == _FOR_EVER:
+                continue
             if bisect.bisect_left(data_ns, end_ns - _SLACK_NS) > first:
                 raise Violation(f"line 9: data came within a gap: {span.words}")
 

@@ -213,9 +213,7 @@ class Proof:
     def _files(self):
         """What is in the journal now and may never change."""
         paths = self.world.journal.glob("*.*")
-        return {
-            path: path.read_bytes() for path in paths if path.suffix not in (".lock", ".new")
-        }
+        return {path: path.read_bytes() for path in paths if path.suffix not in (".lock", ".new")}
 
     def _hold_old(self):
         for path, content in self._old.items():

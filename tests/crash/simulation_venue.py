@@ -16,7 +16,7 @@ from simulation_time import SECOND_NS
 from ticktape.feeds import socket as real_socket
 
 SYMBOLS = ("AAPL", "MSFT", "IVOG")
-KEY, SECRET, PROXY_SECRET = "PK-PLANTED-KEY-01", "planted-secret-02", "planted-password-03"  # noqa: S105
+KEY, SECRET, PROXY_SECRET = "PK-PLANTED-KEY-01", "planted-secret-02", "planted-password-03"
 SECRETS = (KEY.encode(), SECRET.encode(), PROXY_SECRET.encode())
 PROXY = f"http://user:{PROXY_SECRET}@proxy.example:3128"
 _MESSAGE = b'{"T":"t","S":"%s","i":%d,"x":"V","p":10.5,"s":%d,"c":["@"],"t":"%s","z":"C","n":%d}'

@@ -175,7 +175,7 @@ class Page:
 
     def __init__(self, directory, *options):
         self.process = subprocess.Popen(
-            [sys.executable, "/tmp/h7run.py", "dashboard", str(directory), "--json", *options],
+            [sys.executable, "-m", "ticktape", "dashboard", str(directory), "--json", *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,

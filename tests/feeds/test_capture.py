@@ -284,3 +284,38 @@ def test_venues_bound_of_the_wait_is_kept(place, monkeypatch):
     asyncio.run(capture.run())
     writer.close()
     assert asked == [(0.0, 0.5, 5.0)]
+
+
+def test_gap_whose_end_a_full_memory_dropped_is_told_with_the_next_entry(place):
+    capture, writer, _, _ = make(place)
+    gap = {"from_ns": 5, "to_ns": 9, "cause": "lost", "symbol": "", "state": "open"}
+    append, writer.append = writer.append, lambda *given, **more: -1
+    capture._tell(Content("subscribed", gaps=[gap]))
+    writer.append = append
+    capture._tell(Content("notice"))
+    capture._tell(Content("notice"))
+    writer.close()
+    first, second = [json.loads(payload) for _, payload in entries_of(place)]
+    assert first["gaps"] == [gap] and "gaps" not in second
+
+
+def test_stop_on_a_line_that_was_dead_begins_its_gap_where_it_was_heard_last(place, monkeypatch):
+    capture, writer, _, _ = make(place)
+    heard_ns = clock.monotonic_ns()
+
+    async def run(session, stop):
+        capture._state = SessionState.READY
+        session.ready_mono_ns = session.data_mono_ns = heard_ns
+        await stop.wait()
+        return Ending("stopped", stopped=True)
+
+    monkeypatch.setattr(Session, "run", run)
+
+    async def record():
+        asyncio.get_running_loop().call_later(0.01, capture.stop)
+        return await capture.run()
+
+    assert asyncio.run(record()) is SessionState.STOPPED
+    writer.close()
+    stopped = json.loads(entries_of(place)[-1][1])
+    assert stopped["gap"]["from_ns"] == capture._wall.wall_at(heard_ns)

@@ -8,6 +8,7 @@ import pytest
 
 from ticktape.decoders.session import session_gaps
 from ticktape.feeds.gapkeeper import Content, GapKeeper
+from ticktape.journal.standing import Standing
 from ticktape.ledger import fold_gaps
 from ticktape.records import EntryKind
 
@@ -85,11 +86,40 @@ def test_first_start_that_fails_has_a_gap_from_its_beginning(journal):
     assert journal.gaps() == [("", 100, 300, False, "no server")]
 
 
-def test_planned_stop_is_a_planned_gap_until_the_next_start(journal):
+def test_planned_stop_is_a_planned_gap_until_data_comes_again(journal):
     Run(journal, 100).ready(200).stop(900)
     assert journal.gaps() == [("", 900, None, True, "planned stop")]
     Run(journal, 5000).ready(5100)
-    assert journal.gaps() == [("", 900, 5000, True, "planned stop")]
+    assert journal.gaps() == [("", 900, 5100, True, "planned stop")]
+
+
+def test_planned_pause_ends_at_the_start_when_the_first_session_fails(journal):
+    Run(journal, 100).ready(200).stop(900)
+    Run(journal, 5000).down(5050, 0, "no server").ready(5100)
+    assert journal.gaps() == [
+        ("", 900, 5000, True, "planned stop"),
+        ("", 5000, 5100, False, "no server"),
+    ]
+
+
+def test_kill_in_a_login_goes_on_with_the_gap_that_was_open(journal):
+    Run(journal, 100).ready(200).down(800, 750, "lost")
+    said = journal.last
+    journal.data(850)  # the venue's greeting
+    keeper = GapKeeper()
+    journal.write(keeper.start(journal.last, 900, standing=Standing(said, journal.last)), 900)
+    journal.write(keeper.ready(Content("subscribed"), 1000), 1000)
+    assert journal.gaps() == [("", 750, 1000, False, "lost")]
+
+
+def test_kill_is_a_gap_from_what_was_heard_and_not_from_a_note_of_ours(journal):
+    run = Run(journal, 100).ready(200)
+    journal.data(700)
+    heard = journal.last
+    journal.write(run.keeper.stamped(Content("quiet")), 950)
+    said = journal.last
+    content = GapKeeper().start(said, 2000, standing=Standing(said, heard))
+    assert content.gap["from_ns"] == 700
 
 
 def test_kill_is_a_gap_from_the_last_block_until_data_comes_again(journal):
@@ -173,7 +203,7 @@ def test_stop_in_an_outage_ends_it_there_and_begins_the_planned_pause(journal):
         ("", 1000, None, True, "planned stop"),
     ]
     Run(journal, 5000).ready(5100)
-    assert journal.gaps()[1] == ("", 1000, 5000, True, "planned stop")
+    assert journal.gaps()[1] == ("", 1000, 5100, True, "planned stop")
 
 
 def test_stop_before_any_session_stood_is_a_gap(journal):

@@ -62,6 +62,7 @@ def test_a_manager_hears_start_status_and_end(manager, address):
         notifier.ready()
         notifier.status("sip receiving")
         notifier.stopping()
+        assert notifier.is_there
     assert manager.heard() == ["READY=1", "STATUS=sip receiving", "STOPPING=1"]
 
 
@@ -137,6 +138,7 @@ def test_without_a_manager_nothing_is_told_and_nothing_fails(tmp_path):
             notifier.stopping()
             notifier.close()
             notifier.status("after the end")
+            assert not notifier.is_there
 
 
 def test_a_manager_that_does_not_listen_holds_nothing_up(manager, address):

@@ -5,12 +5,14 @@ import json
 from itertools import pairwise
 
 import msgpack
+import numpy as np
 import pytest
 import websockets
 
 from ticktape.errors import ConfigError
 from ticktape.sim import AlpacaSim, SimConfig, generate_tape, parse_faults
 from ticktape.sim.server import programs_of
+from ticktape.sim.tape import CHANNELS
 
 KEY = {"action": "auth", "key": "demo-key", "secret": "demo-secret"}
 
@@ -436,6 +438,73 @@ def test_silently_dropped_rows_happen_and_nobody_hears_them(tape, client, truth,
             assert mine.rows() == truth(sent)
             missing = set(range(2 * len(tape))) - set(sent["row"].to_pylist())
             assert len(missing) == 2 * round(len(tape) / 10)
+
+    run(scenario())
+
+
+def muted(tape, symbol, first, stop=None):
+    """Which rows of a tape are a symbol's, from one row on."""
+    rows = np.flatnonzero(tape.mask({channel: {symbol} for channel in CHANNELS}))
+    return set(rows[(rows >= first) & (rows < (stop or len(tape)))].tolist())
+
+
+@pytest.mark.parametrize(("path", "batch"), [("/v2/iex", 1), ("/v2/iex", 50), ("/stream", 1)])
+def test_muted_symbol_happens_and_no_connection_hears_it_any_more(client, truth, path, batch):
+    only = generate_tape(seed=1, events=600, events_per_s=1000).only({"trades", "quotes"})
+
+    async def scenario():
+        faults = ["mute_symbol@200=ZAAA", "disconnect@300"]
+        config = {"batch": batch, "passes": 2, "hold": True}
+        async with sim_with(only, *faults, **config) as sim:
+            first = await listener(client, sim, path)
+            await first.read_to_the_end()
+            second = await listener(client, sim, path)
+            await sim.wait_tape_end(path)
+            sent = sim.truth.table()
+            assert sim.streams[path].rows_played == 2 * len(only)
+            await second.read_messages(len(truth(sent, 1)))
+            assert first.rows() == truth(sent, 0) and second.rows() == truth(sent, 1)
+            missing = set(range(2 * len(only))) - set(sent["row"].to_pylist())
+            of_next = {row + len(only) for row in muted(only, "ZAAA", 0)}
+            assert missing == muted(only, "ZAAA", 200) | of_next
+
+    run(scenario())
+
+
+def test_muted_symbol_speaks_again_when_its_time_is_over(client, truth):
+    only = generate_tape(seed=1, events=600, events_per_s=1000).only({"trades"})
+
+    async def scenario():
+        faults = ["mute_symbol@100=ZAAA/0.1", "silence@200=0.2"]
+        async with sim_with(only, *faults) as sim:
+            mine = await listener(client, sim)
+            await sim.wait_tape_end()
+            sent = sim.truth.table()
+            await mine.read_messages(sent.num_rows)
+            assert mine.rows() == truth(sent)
+            missing = set(range(len(only))) - set(sent["row"].to_pylist())
+            last = max(missing)
+            assert missing == muted(only, "ZAAA", 100, last + 1) and last < 200
+
+    run(scenario())
+
+
+def test_who_left_another_symbol_does_not_hear_the_muted_one(client):
+    trades = generate_tape(seed=1, events=600, symbols=3).only({"trades"})
+    faults = ["silence@50=1", "data_after_unsubscribe=1", "mute_symbol@60=ZAAB"]
+
+    async def scenario():
+        async with sim_with(trades, *faults) as sim:
+            mine = await (await client.open(sim)).login()
+            await mine.listen(trades=["ZAAA", "ZAAB"])
+            await mine.read_messages(50)
+            await mine.answer({"action": "unsubscribe", "trades": ["ZAAA"]})
+            await sim.wait_tape_end()
+            sent = sim.truth.table().to_pylist()
+            await mine.read_messages(len(sent))
+            assert [
+                row["row"] for row in sent if row["row"] >= 60 and row["symbol"] == "ZAAB"
+            ] == []
 
     run(scenario())
 

@@ -64,7 +64,8 @@ def dashboard(
     if open:
         with suppress(webbrowser.Error):
             webbrowser.open(opened.url)
-    opened.server.run()
+    with suppress(KeyboardInterrupt):
+        opened.server.run()
     return 0
 
 

@@ -96,7 +96,9 @@ def run_to_end(
             end = supervisor.stop(lambda names: watcher.show(supervisor))
         finally:
             watcher.close()
-    verdict = prove_with_progress(RunDirectory(supervisor.directory.root), end.reasons())
+    verdict = prove_with_progress(
+        RunDirectory(supervisor.directory.root), end.reasons(), end.lost_frames
+    )
     return Finished(verdict.with_lost(end.lost_frames), end)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ticktape.ledger import FeedVerdict
 
 _SETTLE_NS = 500_000_000  # for what was sent last to arrive
+_OTHERS_NS = 30 * clock.NS_PER_S  # and for feeds that a busy machine has not begun yet
 _LEAVE_S = 5.0
 _PYTHONPATH = "PYTHONPATH"
 
@@ -80,13 +81,20 @@ class Venue(Simulator):
         """Wait for the venue to listen; where it does."""
         return str(self.ready()["url"])
 
-    def is_over(self, _: Supervisor) -> bool:
-        """Whether the tape is through, and what was sent has had a moment to arrive."""
+    def is_over(self, supervisor: Supervisor) -> bool:
+        """Whether the tape is through, what was sent has arrived, and no feed is yet to begin."""
         now_ns = clock.monotonic_ns()
         ended = self.line().get("event") == "tape_end" or self.has_ended()
         if ended and not self._ended_ns:
             self._ended_ns = now_ns
-        return bool(self._ended_ns) and now_ns - self._ended_ns > _SETTLE_NS
+        waited_ns = now_ns - self._ended_ns if self._ended_ns else 0
+        return waited_ns > (_SETTLE_NS if _all_heard(supervisor) else _OTHERS_NS)
+
+
+def _all_heard(supervisor: Supervisor) -> bool:
+    """Whether every feed has brought something."""
+    said = supervisor.statistics()
+    return all(said.get(each.name, {}).get("frames") for each in supervisor.captures)
 
 
 class SimulatedTerminal(Simulator):

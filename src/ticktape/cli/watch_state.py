@@ -57,6 +57,11 @@ class WatchState:
         self._looks = 0
         self._points: deque[list[Any]] = deque(maxlen=RATE_S)
 
+    @property
+    def sorted_words(self) -> str:
+        """How the symbols are sorted, in words."""
+        return "as named" if self._wanted else self.order.value
+
     def take(self, sample: Sample) -> None:
         """Take in how the run stands now."""
         self.parts = dict(sample.parts)

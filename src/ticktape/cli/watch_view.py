@@ -58,13 +58,13 @@ def view(
     `skip` rows of last values are scrolled away; `rows_max` bounds them where no height does.
     """
     head = _head(state, width)
-    feeds, stages, log = _feeds(state, width), _stages(state, width), _log(state, width)
-    foot = [*_certificate(state, width), _disk(state, width)]
+    feeds, stages, log = _feeds(state, width), _stages(state, width), _log(state)
+    foot = [*_certificate(state), _disk(state)]
     if height is None:
         blocks = [head, feeds, stages, _values(state, width, 0, rows_max), log, foot]
-        return _joined(blocks, is_spaced=True)
+        return _joined(blocks, width, is_spaced=True)
     is_spaced = height >= _TALL
-    keys = [_keys(state, width)]
+    keys = [_keys(state)]
     feeds, log = _first(feeds, max(4, height // 4)), log[: 1 + max(2, height // 6)]
     fixed = [head, feeds, stages, log, foot, keys]
     room = height - sum(map(len, fixed)) - is_spaced * len(fixed)
@@ -73,7 +73,7 @@ def view(
         room += 1
     values = _values(state, width, skip, max(0, room))
     values += [Text()] * (room - len(values))
-    lines = _joined([head, feeds, stages, values, log, foot, keys], is_spaced=is_spaced)
+    lines = _joined([head, feeds, stages, values, log, foot, keys], width, is_spaced=is_spaced)
     return lines[:height]
 
 
@@ -89,12 +89,14 @@ def _longest(*blocks: list[Text]) -> list[Text]:
     return next((block for block in blocks if len(block) > 2), [])
 
 
-def _joined(blocks: Sequence[list[Text]], *, is_spaced: bool) -> list[Text]:
+def _joined(blocks: Sequence[list[Text]], width: int, *, is_spaced: bool) -> list[Text]:
     lines: list[Text] = []
     for block in blocks:
         if lines and block and is_spaced:
             lines.append(Text())
         lines += block
+    for line in lines:
+        line.truncate(width, overflow="ellipsis")
     return lines
 
 
@@ -107,7 +109,7 @@ def _head(state: WatchState, width: int) -> list[Text]:
     moment = f"{_moment(state.now_ms)} UTC"
     title = f"{standing['state'].upper()}  {printable(run['directory'])}"
     room = max(0, width - cell_len(moment) - 2)
-    first = Text(f"{_cut(title, room):<{room}}  {moment}"[:width], style=style)
+    first = Text(f"{_cut(title, room):<{room}}  {moment}", style=style)
     words = Text(printable(standing["words"]), style="" if style.endswith("green") else style)
     return [first, *_wrapped(words, width)]
 
@@ -121,7 +123,7 @@ def _wrapped(text: Text, width: int) -> list[Text]:
             lines.append(line)
             longer = word
         line = longer
-    return [Text(_cut(each, width), style=text.style) for each in [*lines, line]]
+    return [Text(each, style=text.style) for each in [*lines, line]]
 
 
 def _feeds(state: WatchState, width: int) -> list[Text]:
@@ -137,11 +139,17 @@ def _feeds(state: WatchState, width: int) -> list[Text]:
     )
     # What does not receive comes first: of many feeds not all fit.
     ordered = sorted(state.parts["feeds"], key=lambda feed: feed["state"] == "receiving")
-    return _table(columns, [_feed(feed, state.now_ms) for feed in ordered], width)
+    standing = state.parts["standing"]["state"]
+    # Lag is known of a run alone that is live: of another, what its log said last is no more true.
+    is_over = (
+        standing not in ("starting", "recording", "behind") and not state.parts["stages"]["lag_s"]
+    )
+    return _table(columns, [_feed(feed, state.now_ms, is_over=is_over) for feed in ordered], width)
 
 
-def _feed(feed: dict[str, Any], now_ms: int) -> Line:
+def _feed(feed: dict[str, Any], now_ms: int, *, is_over: bool) -> Line:
     heard = feed["heard_ms"]
+    said = "gone" if is_over and feed["state"] == "receiving" else feed["state"]
     trouble = [
         f"{feed[name]:,} {words}"
         for name, words in (("dropped", "dropped"), ("held", "bytes held"), ("suspect", "suspect"))
@@ -149,7 +157,7 @@ def _feed(feed: dict[str, Any], now_ms: int) -> Line:
     ]
     cells = (
         feed["name"],
-        feed["state"],
+        said,
         _age(now_ms - heard) if heard is not None else "-",
         f"{feed.get('entries', 0):,}",
         f"{feed.get('bytes', 0) / 1e6:,.1f}",
@@ -157,7 +165,7 @@ def _feed(feed: dict[str, Any], now_ms: int) -> Line:
         feed.get("journal", "-"),
         ", ".join([*trouble, _spoken(feed["words"])] if feed["words"] else trouble),
     )
-    style = "bold red" if trouble else _FEED_TONES.get(feed["state"], "yellow")
+    style = "bold red" if trouble else _FEED_TONES.get(said, "yellow")
     return Line(cells, style)
 
 
@@ -198,7 +206,7 @@ def _values(state: WatchState, width: int, skip: int, room: int) -> list[Text]:
     lines = lines[skip : skip + room]
     columns = (
         Column("feed", spare=1),
-        Column(f"symbol ({state.order.value})" if len(rows) > 1 else "symbol"),
+        Column(f"symbol ({state.sorted_words})" if len(rows) > 1 else "symbol"),
         Column("price", right=True),
         Column("size", right=True, spare=2),
         Column("bid", right=True),
@@ -211,7 +219,7 @@ def _values(state: WatchState, width: int, skip: int, room: int) -> list[Text]:
     shown = _table(columns, lines, width) if lines else [Text("no last values yet", style="dim")]
     if missing:
         words = f"no value of {', '.join(missing)}"
-        shown.insert(0, Text(_cut(printable(words), width), style="yellow"))
+        shown.insert(0, Text(printable(words), style="yellow"))
     return shown[:room]
 
 
@@ -225,17 +233,17 @@ def _value(row: ValueRow, now_ms: int) -> Line:
     return Line((row.feed, row.symbol, price, size, bid, bid_size, ask, ask_size, received, status))
 
 
-def _log(state: WatchState, width: int) -> list[Text]:
+def _log(state: WatchState) -> list[Text]:
     said = [each for each in reversed(state.parts["log"]) if each.event not in _NOISE]
     lines = [Text("changes of state, newest first", style="bold")]
     for each in said:
         tone = "yellow" if each.event == "alarm" else _TONES.get(each.tone, "")
         words = f"{each.at[11:19]} {each.who} {each.event}  {_spoken(each.words)}"
-        lines.append(Text(_cut(printable(words), width), style=tone))
+        lines.append(Text(printable(words), style=tone))
     return lines if said else []
 
 
-def _certificate(state: WatchState, width: int) -> list[Text]:
+def _certificate(state: WatchState) -> list[Text]:
     said = state.parts["certificate"]
     if said is None:
         return []
@@ -245,10 +253,10 @@ def _certificate(state: WatchState, width: int) -> list[Text]:
         f"{said['stored']:,} + duplicates {said['duplicates']:,} + dropped {said['dropped']:,}, "
         f"gaps {said['gaps']:,}"
     )
-    return [Text(_cut(printable(words), width), style="" if said["complete"] else "bold red")]
+    return [Text(printable(words), style="" if said["complete"] else "bold red")]
 
 
-def _disk(state: WatchState, width: int) -> Text:
+def _disk(state: WatchState) -> Text:
     disk = state.parts["disk"]
     if disk is None:
         return Text("disk  cannot be looked at", style="yellow")
@@ -262,12 +270,12 @@ def _disk(state: WatchState, width: int) -> Text:
     if disk.free < disk.reserve:
         parts.append("less than reserve_bytes is free")
         style = "bold red"
-    return Text(_cut(f"disk  {' · '.join(parts)}", width), style=style)
+    return Text(f"disk  {' · '.join(parts)}", style=style)
 
 
-def _keys(state: WatchState, width: int) -> Text:
-    words = f"q ends this view alone · s sorts ({state.order.value}) · ↑ ↓ scroll"
-    return Text(_cut(words, width), style="reverse dim")
+def _keys(state: WatchState) -> Text:
+    words = f"q ends this view alone · s sorts ({state.sorted_words}) · ↑ ↓ scroll"
+    return Text(words, style="reverse dim")
 
 
 # Tables.
@@ -299,7 +307,7 @@ def _table(columns: Sequence[Column], lines: Sequence[Line], width: int) -> list
         for at in kept:
             blanks = " " * max(0, widths[at] - cell_len(cells[at]))
             parts.append(blanks + cells[at] if columns[at].right else cells[at] + blanks)
-        return Text(_cut("  ".join(parts).rstrip(), width), style=style)
+        return Text("  ".join(parts).rstrip(), style=style)
 
     head = row([column.name for column in columns], "bold")
     return [head, *(row(text, line.style) for text, line in zip(texts, lines, strict=True))]

@@ -26,6 +26,11 @@ _SESSION_STYLES = {
 }
 # What the healer says of a gap; `healing` would be said again by what comes of it.
 _HEALING = {"healed": "green", "unhealable": "bold red", "waiting": "yellow"}
+_STYLES = {
+    **dict.fromkeys(("trouble", "decision_error", "failed", "hung"), "bold red"),
+    **dict.fromkeys(("changed", "mended", "state"), "green"),
+    "restart": "yellow",
+}
 
 
 class Watcher:
@@ -47,20 +52,15 @@ class Watcher:
         elif event.event == "exit":
             if content["code"] not in (0, 4, 5):
                 self._say(f"{event.child} ended with code {content['code']}", "yellow")
-        elif event.event in ("trouble", "decision_error", "failed", "hung"):
-            self._say(f"{event.child}: {content['words']}", "bold red", content.get("hint", ""))
-        elif event.event == "changed":
-            self._say(f"{event.child.removeprefix('capture-')}: {content['words']}", "green")
-        elif event.event == "restart":
-            self._say(f"{event.child}: {content['words']}", "yellow", content.get("hint", ""))
         elif event.event == "alarm":
             style = "yellow" if content["open"] else "green"
             self._say(content["words"], style, content.get("hint", ""))
-        elif event.event in _HEALING:
+        elif event.event in _HEALING and "feed" in content:
             said = f"{content['feed']}: {event.event}: {content['words']}"
             self._say(said, _HEALING[event.event], content.get("hint", ""))
-        elif event.event in ("mended", "state"):
-            self._say(f"{event.child}: {content['words']}", "green")
+        elif event.event in _STYLES:
+            feed = event.child.removeprefix("capture-") if event.event == "changed" else event.child
+            self._say(f"{feed}: {content['words']}", _STYLES[event.event], content.get("hint", ""))
 
     def _session(self, child: str, content: dict[str, Any]) -> None:
         event, feed = content["event"], child.removeprefix("capture-")

@@ -12,6 +12,7 @@ import msgspec
 from ticktape.feeds.alpaca_wire import OUR_WORDS
 from ticktape.feeds.protocol import Channels, shortened
 from ticktape.journal.blocks import Block
+from ticktape.journal.standing import Standing
 from ticktape.records import EntryKind
 
 
@@ -50,6 +51,7 @@ class _SymbolGap(NamedTuple):
 _BOOKS = "orderbooks"  # of which one that is not subscribed any more nobody knows
 _UNSUBSCRIBED = "unsubscribed on purpose"
 _CAUSE_MAX = 200  # characters: of many symbols each has it; the entry's own words have it all
+_UNKNOWN = Standing(None, None)
 _STARTING = "starting"
 _KILLED = "the recorder was killed"
 _content = msgspec.json.Decoder(Content)
@@ -68,19 +70,23 @@ class GapKeeper:
         self._pause: dict[str, Any] | None = None  # a planned one, until the first session stands
 
     def start(
-        self, last: Block | None, now_ns: int, killed: str = "", standing: Block | None = None
+        self,
+        last: Block | None,
+        now_ns: int,
+        killed: str = "",
+        standing: Standing = _UNKNOWN,
     ) -> Content:
         """The first entry of a start, from the journal's last whole block.
 
         A journal without one begins here: no gap, unless the first session fails. `killed` is why
-        the process before this one ended, if it did not say so itself; `standing` the last block
-        that says whether the feed was down, where that is another one.
+        the process before this one ended, if it did not say so itself; `standing` what it said and
+        heard last, where the last block does not tell.
         """
         content = Content(event="started")
         if last is None:
             self.down_since_ns, self.cause, self.planned = now_ns, _STARTING, True
         else:
-            self._take_up(last, standing or last, killed or _KILLED)
+            self._take_up(last, standing, killed or _KILLED)
             if self.planned:
                 # The pause was planned up to this start; what follows must stand for itself.
                 content.gap = self._pause = self._gap(now_ns)
@@ -94,8 +100,8 @@ class GapKeeper:
             }
         return self._stamped(content)
 
-    def _take_up(self, last: Block, standing: Block, killed: str) -> None:
-        kind, payload = standing.entries()[-1]
+    def _take_up(self, last: Block, standing: Standing, killed: str) -> None:
+        kind, payload = (standing.said or last).entries()[-1]
         said = None
         if kind in (EntryKind.SESSION, EntryKind.CLOCK, EntryKind.DROPPED, EntryKind.NOTE):
             try:
@@ -109,7 +115,8 @@ class GapKeeper:
                 # The start before this one came to nothing, and nobody had planned that.
                 self.planned, self.cause = False, "the recorder was killed while starting"
         else:
-            self.down_since_ns, self.planned = last.recv_ns, False
+            # What we wrote ourselves after that is no sign that the line was alive.
+            self.down_since_ns, self.planned = (standing.heard or last).recv_ns, False
             self.cause = killed
 
     def down(self, content: Content, last_recv_ns: int) -> Content:

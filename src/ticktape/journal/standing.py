@@ -1,10 +1,11 @@
 """Finds what a journal said last of its feed: whether it was down, and since when; only reading.
 
 The last block alone does not tell: a venue's greeting comes while the feed is still down, and a
-note says nothing of it.
+note says nothing of it, nor that anything was heard.
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 from ticktape.journal.blocks import Block, parse_blocks, resync
 from ticktape.journal.disk import read_at
@@ -16,36 +17,48 @@ _LOOK_BYTES = 4 << 20  # of more than that no login consists: what is further ba
 _STANDING = (EntryKind.SESSION, EntryKind.CLOCK)
 
 
-def find_standing(directory: Path, before_epoch: int) -> Block | None:
-    """The last whole block of an earlier epoch that ends with how the feed stands.
+class Standing(NamedTuple):
+    """The last whole block that ends with how the feed stands, and the last that came from outside.
 
-    None when the last few megabytes hold none: the feed was up, and data came.
+    Either is None when the last few megabytes hold none.
     """
+
+    said: Block | None
+    heard: Block | None
+
+
+def find_standing(directory: Path, before_epoch: int) -> Standing:
+    """How the feed stood at the end of the epochs before this one."""
     left = _LOOK_BYTES
+    found = Standing(None, None)
     for segment in reversed(list_segments(directory)):
         if segment.epoch < before_epoch and left > 0:
-            found, looked = _last_standing(segment, left)
-            if found is not None:
-                return found
+            earlier, looked = _last_standing(segment, left)
+            found = Standing(found.said or earlier.said, found.heard or earlier.heard)
+            if found.said is not None and found.heard is not None:
+                break
             left -= looked
-    return None
+    return found
 
 
-def _last_standing(segment: Segment, most: int) -> tuple[Block | None, int]:
-    """The last such block in the end of a segment, and how many bytes were looked at."""
+def _last_standing(segment: Segment, most: int) -> tuple[Standing, int]:
+    """The same of the end of one segment, and how many bytes were looked at."""
     nonce = read_opening(segment).nonce or b""
     size = segment.size_bytes()
     start = min(max(SEGMENT_HEADER_BYTES, size - most), size)
     with open(segment.path, "rb") as source:
         chunk = read_at(source.fileno(), size - start, start)
-    found = None
+    said = heard = None
     at = resync(chunk, 0, segment.base + start, nonce)
     while at is not None:
         offset = segment.base + start + at
         blocks, _ = parse_blocks(chunk[at:], segment.epoch, offset, nonce)
         for block in blocks:
-            if block.entries()[-1][0] in _STANDING:
-                found = block
+            kind = block.entries()[-1][0]
+            if kind in _STANDING:
+                said = block
+            elif kind <= EntryKind.BINARY:
+                heard = block
         at = (blocks[-1].end_offset if blocks else offset + 1) - segment.base - start
         at = resync(chunk, at, segment.base + start, nonce)
-    return found, size - start
+    return Standing(said, heard), size - start

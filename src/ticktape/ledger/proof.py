@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import duckdb
 import pyarrow as pa
 
 from ticktape.clock import NS_PER_S
@@ -142,6 +141,10 @@ class Proof:
     """Collects both sides, then counts; `scratch` is a folder for what does not fit into memory."""
 
     def __init__(self, scratch: Path) -> None:
+        # Loaded where it is used: the ledger's process needs the rest of this room, and no engine.
+        import duckdb
+
+        self._engine_error = duckdb.Error
         self.con = duckdb.connect(":memory:")
         self.con.execute(f"SET temp_directory = '{str(scratch).replace(chr(39), chr(39) * 2)}'")
         place = (
@@ -185,11 +188,11 @@ class Proof:
         faults: list[str] = []
         try:
             self._take_stored(kind, paths)
-        except duckdb.Error:
+        except self._engine_error:
             for path in paths:
                 try:
                     self._take_stored(kind, [path])
-                except duckdb.Error as error:
+                except self._engine_error as error:
                     words = str(error).splitlines()[0]
                     faults.append(f"table {kind}: {Path(path).name} cannot be read: {words}")
         found = self.con.execute(

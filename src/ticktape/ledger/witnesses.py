@@ -7,9 +7,8 @@ correction: that is the same trade.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import duckdb
 import pyarrow as pa
 
 from ticktape.clock import NS_PER_S
@@ -21,6 +20,9 @@ KINDS_OF_REST = ("trades", "quotes", "bars")
 EDGE_NS = 2 * NS_PER_S
 """A gap begins and ends by our clock, and a row has the venue's: of those that were on their way
 then, nobody can say by the clocks alone that they fell into it."""
+
+if TYPE_CHECKING:
+    import duckdb
 
 _ORIGIN = 8  # columns that say where a row came from, before its own
 _FOREVER_NS = 2**63 - 1
@@ -113,7 +115,7 @@ class Witnesses:
         con: a connection of its own use; tables are made in it.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, con: "duckdb.DuckDBPyConnection") -> None:
         self._con = con
         self._spans: dict[str, tuple[int, int]] = {}
         where = "feed VARCHAR, kind VARCHAR, symbol VARCHAR"

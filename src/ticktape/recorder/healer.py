@@ -121,6 +121,7 @@ class Healer:
             healed.key, healed.secret, proxy=healed.proxy, ca_file=feed.ca_file
         )
         name = feed.name + REST
+        self._trouble = ""  # a start may have some already
         self._writer = Writer(
             directory.journal(name),
             directory.positions(name),
@@ -141,7 +142,6 @@ class Healer:
         self._not_before_ns = 0
         self._save_at_ns = self._save_anyway_at_ns = 0
         self._restarted: set[str] = set()
-        self._trouble = ""
         self._closed = False
         self._counts = HealStatistics(feed.name, 0, 0, 0, 0, 0, 0, 0)
         self._say(Started(run))

@@ -46,6 +46,11 @@ class Notifier:
             self._socket = socket.socket(family, socket.SOCK_DGRAM)
             self._socket.setblocking(False)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a manager to tell."""
+        return self._socket is not None
+
     @classmethod
     def of_environment(cls, environ: Mapping[str, str], pid: int | None = None) -> "Notifier":
         """The manager that the environment names; the watchdog may be meant for another process."""

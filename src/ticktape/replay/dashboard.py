@@ -171,18 +171,19 @@ class RunSource:
         heard_ns = max(self._stages.heard_ns.values(), default=None)
         # A proof of what there was before says nothing of what came since.
         holds = certificate is not None and certificate["made_ns"] >= (heard_ns or 0)
+        # Of a run that was moved here without its log, the certificate says that it is over.
+        is_told = any(feed in self._events.feeds for feed in journals)
+        stopped = all(map(self._events.is_stopped, journals)) if is_told else holds
         return standing(
             Facts(
                 now_ns,
                 self._is_live,
                 heard_ns,
-                all(self._events.is_stopped(feed) for feed in journals),
+                stopped or not journals,
                 tuple((stage, lag_s) for stage, lag_s in lags.items() if lag_s > BEHIND_S),
                 tuple(trouble),
                 bool(certificate["complete"]) if certificate is not None and holds else None,
-                certificate["reasons"][0]
-                if certificate is not None and certificate["reasons"]
-                else "",
+                next(iter(certificate["reasons"]), "") if certificate is not None else "",
             )
         )
 

@@ -14,6 +14,7 @@ fault was asked for by name.
     pace                when a row is due
     faults              what shall go wrong, and where; schedule.py says which is next
     spoiling, brakes    what faults make of a frame, and of the pace
+    muting              which symbols are not sent for a while
     leavers             who hears for a while what it has unsubscribed
     tricks              what faults make of the tape itself, before it plays; altering.py helps
     truth               what was put on which connection, when

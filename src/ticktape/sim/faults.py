@@ -17,6 +17,7 @@ from enum import Enum
 import msgspec
 
 from ticktape.errors import ConfigError
+from ticktape.sim.muting import read_mute
 
 
 class Strikes(Enum):
@@ -41,6 +42,7 @@ class Value(Enum):
     COUNT = "a whole number above 0"
     PERCENT = "a percentage above 0, up to 100"
     SYMBOLS = "symbols joined by commas"
+    MUTED = "symbols joined by commas, as AAPL,MSFT, or for seconds, as AAPL/20"
 
     def allows(self, text: str) -> bool:
         """Whether `text` is such a value."""
@@ -62,6 +64,7 @@ _ALLOWS: dict[Value, Callable[[str], bool]] = {
     Value.COUNT: lambda text: _whole(text) and int(text) > 0,
     Value.PERCENT: lambda text: _number(text) and 0 < float(text) <= 100,
     Value.SYMBOLS: lambda text: all(text.split(",")),
+    Value.MUTED: lambda text: read_mute(text) is not None,
 }
 
 
@@ -89,6 +92,10 @@ _AFTER, _IN_FRAME, _SESSION, _TAPE = (*PLACED, Strikes.SESSION, Strikes.TAPE)
 FAULTS = {
     "disconnect": Menu(_AFTER, "drop the connection without a Close frame"),
     "mute": Menu(_AFTER, "send no more data on this connection, only pings"),
+    "mute_symbol": Menu(
+        _AFTER, "send nothing more of symbols VALUE (comma), or nothing for SECONDS (AAPL/20)",
+        Value.MUTED,
+    ),
     "half_open": Menu(_AFTER, "neither send nor read any more, without a FIN"),
     "silence": Menu(_AFTER, "pause the tape for VALUE seconds", Value.NUMBER),
     "burst": Menu(_AFTER, "hold all back for VALUE seconds, then send it at once", Value.NUMBER),

@@ -7,7 +7,7 @@ buffers handed out are never changed afterwards.
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -232,12 +232,22 @@ class Lanes:
     Rows `unsent` happen, but nobody ever hears them.
     """
 
-    def __init__(self, tape: Tape, batch: int, unsent: Ints = _NONE) -> None:
+    def __init__(
+        self,
+        tape: Tape,
+        batch: int,
+        unsent: Ints = _NONE,
+        encoded: dict[str, EncodedTape] | None = None,
+    ) -> None:
         self._tape = tape
         self._batch = batch
         self._unsent = unsent
-        self._encoded: dict[str, EncodedTape] = {}
+        self._encoded = {} if encoded is None else encoded
         self._lanes: dict[tuple[str, _Wanted], Lane] = {}
+
+    def without(self, unsent: Ints) -> Self:
+        """Return the lanes of the same pass with other rows `unsent`; nothing is encoded again."""
+        return type(self)(self._tape, self._batch, unsent, self._encoded)
 
     def lane(self, wire: Wire, wanted: Subscription) -> Lane:
         """Return the lane of a subscription, with all of its tape encoded."""

@@ -42,6 +42,12 @@ class Leavers:
                 del self._until[connection]
                 connection.lane = after
 
+    def renew(self, lanes: Lanes) -> None:
+        """Rows of the tape are heard otherwise from now on: make their lanes anew."""
+        for connection, (until, after) in self._until.items():
+            if after is not None:
+                self._until[connection] = until, lanes.lane(connection.wire, after.subscription)
+
     def forget(self, connection: Connection) -> None:
         """Forget a connection that is gone."""
         self._until.pop(connection, None)

@@ -17,6 +17,7 @@ from ticktape.sim.families import V1_PATH
 from ticktape.sim.faults import Fault, Strikes
 from ticktape.sim.lane import Lanes
 from ticktape.sim.leavers import Leavers
+from ticktape.sim.muting import Muting, read_mute
 from ticktape.sim.orderbooks import BookKeeper
 from ticktape.sim.pace import Pace
 from ticktape.sim.schedule import Schedule
@@ -47,10 +48,10 @@ class Stream:
         self._listeners: list[Connection] = []
         self._changed = asyncio.Event()
         mine = [fault for fault in config.faults if fault.path in ("", path)]
-        self._unsent = unsent_rows(mine, len(self._tape), config.seed)
+        self._muting = Muting(unsent_rows(mine, len(self._tape), config.seed))
         self._playing = self._tape  # as it is in this pass
         self._books = BookKeeper(self._playing)
-        self._lanes = Lanes(self._playing, config.batch, self._unsent)
+        self._lanes = Lanes(self._playing, config.batch, self._muting.unsent(self._playing))
         self._cursor = 0
         self._played = 0
         self._sessions = 0
@@ -153,12 +154,19 @@ class Stream:
 
     def _change_tape(self, tape: Tape) -> None:
         self._playing, self._books = tape, BookKeeper(tape)
-        self._lanes = Lanes(tape, self._config.batch, self._unsent)
+        self._cursor = 0
+        self._muting.next_pass()
+        self._lanes = Lanes(tape, self._config.batch)
+        self._renew_lanes()
+
+    def _renew_lanes(self) -> None:
+        """Let each listener hear what is sent from now on."""
+        self._lanes = self._lanes.without(self._muting.unsent(self._playing))
         for connection in self._listeners:
             if connection.lane is not None:
                 wanted = connection.lane.subscription
                 connection.lane = self._lanes.lane(connection.wire, wanted)
-        self._cursor = 0
+        self._leavers.renew(self._lanes)
 
     async def _play(self, started_ns: int) -> None:
         tape, config = self._playing, self._config
@@ -175,6 +183,8 @@ class Stream:
                 pace.start(self._now_ns(), self._cursor)
             elapsed_s = (clock.monotonic_ns() - started_ns) / NS_PER_S
             self._schedule.arm(elapsed_s, self._played + self._cursor)
+            if self._muting.end(tape, self._cursor, clock.monotonic_ns()):
+                self._renew_lanes()
             due = self._whole_frames(pace.rows_due(self._now_ns()))
             stop = min(due, self._burst_end(), self._next_stop())
             if self._brakes.slow_s:
@@ -214,7 +224,8 @@ class Stream:
 
     async def _sleep(self, wait_s: float) -> None:
         # A tape may be silent for minutes; faults by time and leavers must still be seen.
-        await asyncio.sleep(min(wait_s, 0.25 if self._schedule.timed else 1.0))
+        timed = self._schedule.timed or self._muting.timed
+        await asyncio.sleep(min(wait_s, 0.25 if timed else 1.0))
 
     async def _until(self, reached: Callable[[], bool]) -> None:
         while not reached():
@@ -299,6 +310,9 @@ class Stream:
 
     def _strike_after(self, fault: Fault) -> None:
         self._brakes.pull(fault, unbounded=self._unbounded)
+        if fault.name == "mute_symbol" and (mute := read_mute(fault.value)) is not None:
+            self._muting.begin(mute, self._cursor, clock.monotonic_ns())
+            self._renew_lanes()
         for connection in self._receiving():
             match fault.name:
                 case "disconnect":
@@ -331,7 +345,8 @@ class Stream:
 
     def _send_books(self, connection: Connection, symbols: frozenset[str]) -> None:
         for book in self._books.whole(symbols, self._cursor):
-            if connection.receiving and connection not in self._room:
+            heard = connection.receiving and connection not in self._room
+            if heard and book.symbol not in self._muting.symbols:
                 self._truth.book(connection.place(), book)
                 connection.send_extra(connection.wire.book(book))
                 self._count(1, 1)

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
+from ticktape.config import REST
 from ticktape.records import Position
 from ticktape.schemas import KINDS
 from ticktape.table.dedup import Deduplicator, Times
@@ -243,7 +244,8 @@ class TableBuilder:
 
     def _take(self, state: _Feed, kind: str, feed: str, table: pa.Table) -> None:
         rows, duplicates, conflicts = table, 0, 0
-        if kind == _DEDUPLICATED:
+        # What REST said again is told apart by request, where it is shown.
+        if kind == _DEDUPLICATED and not feed.endswith(REST):
             rows, duplicates, conflicts = state.dedup.take(table)
         pending = self._pending.setdefault((kind, feed), _Pending())
         pending.tables.append(rows)

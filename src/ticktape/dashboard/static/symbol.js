@@ -59,7 +59,8 @@ function showBook(book) {
   const note = byId("book-note");
   note.dataset.words = !book.sort ? "" : !book.valid
     ? `not valid since ${clockMs(book.since_ms)}: a gap; waits for a whole one`
-    : `${book.levels[0]} × ${book.levels[1]} levels, ${book.sort === "polled" ? `polled in ${duration(book.call_us)}` : "from changes"}`;
+    : `${book.levels[0]} × ${book.levels[1]} levels`;
+  note.title = book.sort === "polled" ? `polled; the call took ${duration(book.call_us)}` : book.sort ? "put together from changes" : "";
   note.className = book.sort && !book.valid ? "bad" : "soft";
   say(note, note.dataset.words);
   const body = byId("ladder").tBodies[0];
@@ -172,6 +173,7 @@ function waterfall(found) {
   const place = (us) => (100 * (Math.log10(Math.max(us, 10 ** low)) - low)) / (high - low);
   const scale = element("div", { className: "scale" });
   for (let power = low; power <= high; power++) {
+    if (high - low > 4 && (high - power) % 2) continue; // there is no room for every one
     const mark = element("span", { text: duration(10 ** power) });
     mark.style.left = `${place(10 ** power)}%`;
     scale.append(mark);
