@@ -55,7 +55,7 @@ crash: $(TESTING) ## kill it 10,000 times and prove that nothing is lost (N=, TR
 # Needs `uv` on the path. The locks name no place to download from: pip's own settings do.
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 lock: ## renew the hashed locks from pyproject.toml (ARGS=--upgrade for newer versions)
-	@$(UV_COMPILE) $(ARGS) pyproject.toml -o requirements.lock >/dev/null
+	@$(UV_COMPILE) $(ARGS) pyproject.toml --extra web -o requirements.lock >/dev/null
 	@$(UV_COMPILE) $(ARGS) pyproject.toml --group test --group check -c requirements.lock \
 		-o requirements-test.lock >/dev/null
 	@$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \

@@ -12,7 +12,6 @@ import pytest
 
 from ticktape.cli.service import unit_of
 from ticktape.config import parse_config
-from ticktape.config.keys import is_keys_spec
 from ticktape.errors import ConfigError
 
 CONFIG = """
@@ -167,7 +166,6 @@ def test_a_service_of_root_is_refused(said, written):
     assert "--user NAME" in err
 
 
-@pytest.mark.skipif(not is_keys_spec("credential:sip"), reason="the config does not know it yet")
 def test_a_config_may_say_that_keys_are_a_credential(said, written):
     written.write_text(CONFIG + 'keys = "credential:sip"\n')
     code, out, _ = said("service", written, "--user", "daemon")

@@ -60,6 +60,29 @@ def test_keys_come_from_a_file(tmp_path, content):
     assert read_keys(write(tmp_path / "keys", content), {}) == Keys(KEY, SECRET)
 
 
+@pytest.mark.parametrize("mode", [0o400, 0o440])
+def test_keys_come_from_a_credential_that_systemd_has_put_there(tmp_path, mode):
+    write(tmp_path / "sip", f"{KEY}\n{SECRET}\n", mode)
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert read_keys("credential:sip", environ) == Keys(KEY, SECRET)
+
+
+def test_a_credential_without_a_service_manager_says_what_to_do():
+    assert "ticktape service" in refused("credential:sip")
+
+
+@posix
+def test_a_credential_that_all_may_read_is_refused(tmp_path):
+    write(tmp_path / "sip", f"{KEY}\n{SECRET}\n", 0o444)
+    assert "chmod" in refused("credential:sip", {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../sip", "a/b", "a b"])
+def test_a_credential_is_a_name_and_no_path(tmp_path, name):
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert "keys must be" in refused(f"credential:{name}", environ)
+
+
 def test_a_secret_may_end_in_an_equals_sign(tmp_path):
     keys = read_keys(write(tmp_path / "keys", f"{KEY}\nabc=="), {})
     assert keys.secret == "abc=="
@@ -107,7 +130,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 @pytest.mark.parametrize("spec", ["", "file:", "keyring:", SECRET, f"env:{SECRET}", "File:x"])
 def test_what_is_no_place_of_keys_is_refused_without_repeating_it(spec):
-    assert '"env", "file:PATH" or "keyring:SERVICE"' in refused(spec)
+    assert '"env", "file:PATH", "credential:NAME" or "keyring:SERVICE"' in refused(spec)
 
 
 def test_keyring_that_is_not_installed_is_said(monkeypatch):

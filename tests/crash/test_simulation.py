@@ -39,7 +39,7 @@ def test_contract_holds_whatever_goes_wrong_together():
     # Nothing is shown by simulations in which nothing happens.
     assert sum(report.kills for report in reports) > 5
     assert sum(report.cuts for report in reports) > 5
-    assert sum(report.refusals for report in reports) > 50
+    assert sum(report.refusals for report in reports) > 40
     assert sum(report.dropped for report in reports) > 10
     assert sum(report.gaps for report in reports) > 30
     assert sum(report.journaled for report in reports) > 1000
@@ -237,7 +237,7 @@ def _journals_the_login():
 FAULTS = {
     # fault: the line of the contract, and a seed that finds it; others do, too
     _publishes_before_the_sync: ("line 1", 3),
-    _publishes_what_came_during_the_sync: ("line 1", 13),
+    _publishes_what_came_during_the_sync: ("line 1", 82),
     _uses_an_epoch_again: ("line 4", 1),
     _writes_where_a_torn_block_lies: ("line 4", 3),
     _stops_at_damage: ("line 5", 1),

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from ticktape.dashboard.guard import Guard
@@ -149,9 +150,16 @@ class Browser:
 
     def close(self):
         """End it."""
+        # It ends its own processes, which one that is killed cannot.
+        self._session = ""
+        with contextlib.suppress(ConnectionClosed):
+            self.call("Browser.close")
         self._held.close()
-        self._process.kill()
-        self._process.wait()
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +242,9 @@ class Served:
         listening = socket.create_server(("127.0.0.1", 0))
         self.port = listening.getsockname()[1]
         guard = Guard("127.0.0.1", self.port, token, "secret" if token else "")
-        self.server = Server(listening, guard, source, [sys.executable, "-c", ECHO])
+        self.server = Server(
+            listening, guard, source, [sys.executable, "-c", ECHO], lambda: "ticktape_up 1\n"
+        )
         self.server.takes_signals = False
         self.url = f"http://127.0.0.1:{self.port}/"
         self._thread = threading.Thread(target=self.server.run)

@@ -50,7 +50,7 @@ def record(tmp_path):
     """A function that records two simulated venues into a folder; it gives the recorder."""
     with contextlib.ExitStack() as ended:
         sim = [sys.executable, "-m", "ticktape", "sim", "alpaca", "--until-stdin-closes"]
-        tape = ["--tape", "generated", "--symbols", "300", "--events", "200000", "--rate", "400"]
+        tape = ["--tape", "generated", "--symbols", "300", "--events", "20000", "--rate", "400"]
         paths = ["--path", "/v2/sip", "--path", "/v1beta3/crypto/us", "--passes", "0"]
         venue = subprocess.Popen(
             [*sim, *tape, *paths], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -125,6 +125,13 @@ def test_a_message_that_is_none_ends_its_own_socket_and_no_other(serving, said):
             pass
 
 
+def test_metrics_are_given_to_who_may_look_and_to_no_one_else(serving):
+    status, headers, body = serving().get("/metrics")
+    assert (status, body) == (200, b"ticktape_up 1\n")
+    assert headers["content-type"].startswith("text/plain")
+    assert serving(token="right").get("/metrics")[0] in (401, 403)
+
+
 def test_a_question_is_answered_or_refused(serving):
     served = serving()
     status, headers, body = served.get("/ask/trades?symbol=%3Cb%3E&feed=sip")
@@ -162,10 +169,12 @@ def test_two_thousand_connections_are_refused_and_who_looks_already_is_served(se
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_only_so_many_browsers_look(serving):
+def test_only_so_many_browsers_look(serving, monkeypatch):
+    assert BROWSERS_MAX < CONNECTIONS_MAX, "there is a place left for questions"
+    monkeypatch.setattr(server, "BROWSERS_MAX", 4)
     served = serving()
     with contextlib.ExitStack() as browsers:
-        for _ in range(BROWSERS_MAX):
+        for _ in range(4):
             read(browsers.enter_context(served.look()))
         last = browsers.enter_context(served.look())
         with pytest.raises(ConnectionClosed) as closed:

@@ -23,6 +23,7 @@ from heal_world import (
     FakeWall,
     S,
     World,
+    iso,
     served,
     trades_in,
     venue_of,
@@ -408,6 +409,21 @@ def test_a_window_is_compared_though_no_gap_is_there(tmp_path, bench):
         "channels": {"trades": sorted(TAPE.symbols)},
     }
     assert not trades_in(TAPE, START_NS, START_NS + 30 * S) - world.trades()
+
+
+def test_a_compared_window_has_been_asked_for_every_bar_that_begins_in_it(tmp_path, bench):
+    world = World(tmp_path / "whole", bars=["*"])
+    world.record(cut=(0, 0))
+    at = bench(world)
+    minutes = [row for row in TAPE.tables["bars"].to_pylist() if row["span"] == "minute"]
+    last_ns = max(row["event_ns"] for row in minutes)
+    at.healer.compare(START_NS, last_ns, {"bars": list(TAPE.symbols)})
+    at.until_idle()
+
+    assert world.said()[-1]["event"] == "compared"
+    (query,) = [query for path, query in at.client.asked if path.endswith("/bars")]
+    assert query["end"] == iso(last_ns)
+    assert query["start"] <= iso(START_NS)
 
 
 RUN = """

@@ -21,10 +21,13 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "record": ("ticktape.cli.record:record", "record what a config says, then prove it"),
         "subscribe": ("ticktape.cli.subscribe:subscribe", "other symbols, while it records"),
         "heal": ("ticktape.cli.heal:heal", "what was missed, asked of the venue's history"),
+        "service": ("ticktape.cli.service:service", "a systemd unit that keeps it recording"),
     },
     "Ask": {
         "sql": ("ticktape.cli.query:sql", "tables and what is not yet in them, in SQL"),
         "last": ("ticktape.cli.last:last", "newest trade, quote and bar of each symbol"),
+        "watch": ("ticktape.cli.watch:watch", "the run live in this terminal"),
+        "dashboard": ("ticktape.cli.dashboard:dashboard", "the run in a browser: live or over"),
         "export": ("ticktape.cli.export:export", "rows as Parquet or CSV files"),
     },
     "Prove": {

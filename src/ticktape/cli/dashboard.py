@@ -16,7 +16,7 @@ from ticktape.replay.places import open_run
 if TYPE_CHECKING:
     from ticktape.dashboard.server import Server
 
-_PACKAGES = ("starlette", "uvicorn", "websockets")
+_PACKAGES = ("starlette", "uvicorn", "websockets", "prometheus_client")
 PORT = 8321
 
 
@@ -84,6 +84,7 @@ def open_page(directory: RunDirectory, host: str, port: int) -> Opened:
     from ticktape.dashboard.guard import Guard, is_loopback
     from ticktape.dashboard.server import Server
     from ticktape.replay.dashboard import RunSource, ask_command
+    from ticktape.replay.metrics import RunMetrics
 
     listening = _listen(host, port)
     port = int(listening.getsockname()[1])
@@ -91,7 +92,8 @@ def open_page(directory: RunDirectory, host: str, port: int) -> Opened:
     if not is_loopback(host):
         token, secret = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     guard = Guard(host, port, token, secret, (socket.gethostname(),))
-    server = Server(listening, guard, RunSource(directory), ask_command(directory))
+    metrics = RunMetrics(directory).text
+    server = Server(listening, guard, RunSource(directory), ask_command(directory), metrics)
     return Opened(server, _url(host, port, token))
 
 

@@ -8,6 +8,8 @@ import contextlib
 import signal
 import subprocess
 import sys
+import webbrowser
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +18,7 @@ import msgspec
 
 from ticktape.cli.dashboard import PORT, open_page
 from ticktape.cli.sim_child import end_with_stdin, say
+from ticktape.cli.terminal import errors
 from ticktape.directory import RunDirectory
 from ticktape.errors import ConfigError
 from ticktape.recorder.process import child_environment
@@ -81,6 +84,12 @@ class PageProcess:
     ) -> None:
         self.close()
 
+    def stay(self) -> None:
+        """Serve on until Ctrl-C, or until the page ends by itself; from the main thread only."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt):
+            self._process.wait()
+
     def close(self) -> None:
         """End the page; may be called twice."""
         for pipe in (self._process.stdin, self._process.stdout):
@@ -92,6 +101,26 @@ class PageProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+@contextlib.contextmanager
+def page_of(directory: Path, *, browser: bool = False) -> Iterator[PageProcess | None]:
+    """The page of a run while the block lasts, with its address on the terminal; None without one.
+
+    A page that cannot be had is said and costs no recording. `browser`: open it in one.
+    """
+    try:
+        page = PageProcess(directory)
+    except ConfigError as error:
+        errors.print(f"no page: {error.faults[0]}\n  → {error.hint}", markup=False)
+        yield None
+        return
+    with page:
+        errors.print(f"the page: {page.url}", markup=False)
+        if browser:
+            with contextlib.suppress(webbrowser.Error):
+                webbrowser.open(page.url)
+        yield page
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ticktape.cli.certificate import print_verdict
 from ticktape.cli.clearing import clear
+from ticktape.cli.dashboard_child import page_of
 from ticktape.cli.running import run_to_end
 from ticktape.cli.terminal import errors, print_json
 from ticktape.cli.venue import SimulatedTerminal, Venue
@@ -54,7 +55,11 @@ Try  ticktape sql {run} "select symbol, count(*) from trades group by 1"
 
 
 def demo(
-    *, seconds: float = _SECONDS, directory: Path = Path("runs/demo"), json: bool = False
+    *,
+    seconds: float = _SECONDS,
+    directory: Path = Path("runs/demo"),
+    open: bool = False,
+    json: bool = False,
 ) -> int:
     """Record six real minutes from two simulated venues at once, decide on them, prove it.
 
@@ -69,6 +74,8 @@ def demo(
         How long the tape shall take; its six minutes are played faster.
     directory
         Where the run goes; an earlier demo there is replaced.
+    open
+        Show the run in a browser meanwhile, and until Ctrl-C afterwards.
     json
         Print one JSON object at the end instead of the certificate.
     """
@@ -82,6 +89,17 @@ def demo(
         markup=False,
     )
     clear(directory)
+    with contextlib.ExitStack() as shown:
+        page = shown.enter_context(page_of(directory, browser=True)) if open else None
+        code = _record(seconds, directory, json=json)
+        if page is not None:
+            errors.print(f"\nThe page stays at {page.url}; Ctrl-C ends it.", markup=False)
+            page.stay()
+    return code
+
+
+def _record(seconds: float, directory: Path, *, json: bool) -> int:
+    """Record both venues, prove it, print what was proved; the exit code."""
     speed = _TAPE_S / seconds
     with contextlib.ExitStack() as venues:
         venue = venues.enter_context(contextlib.closing(Venue(speed)))

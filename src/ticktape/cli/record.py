@@ -1,5 +1,6 @@
 """`ticktape record`: the recorder."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ from cyclopts import Parameter
 
 from ticktape import clock
 from ticktape.cli.certificate import print_verdict
+from ticktape.cli.dashboard_child import page_of
 from ticktape.cli.running import keys_of, over_after, run_to_end
 from ticktape.cli.terminal import errors, print_json
 from ticktape.config import load_config
@@ -18,6 +20,7 @@ def record(
     *,
     span: Annotated[str | None, Parameter(name="--for")] = None,
     until: str | None = None,
+    dashboard: bool = False,
     json: bool = False,
 ) -> int:
     """Record what a config says, until Ctrl-C, --for or --until; then prove what was recorded.
@@ -36,6 +39,8 @@ def record(
         Record for so long: 60s, 5m, 6.5h, 2d.
     until
         Record until this time: 16:00 (local), or 2026-11-23T16:00-05:00.
+    dashboard
+        Serve the run's page on this machine meanwhile, as `ticktape dashboard` does.
     json
         Print one JSON object at the end instead of the certificate.
     """
@@ -48,7 +53,8 @@ def record(
     )
     errors.print(f"recording {names} into {loaded.directory}; Ctrl-C ends it", markup=False)
     is_over = over_after(seconds, until_ns)
-    finished = run_to_end(loaded, keys, is_over, reread=lambda: load_config(config))
+    with page_of(loaded.directory) if dashboard else contextlib.nullcontext():
+        finished = run_to_end(loaded, keys, is_over, reread=lambda: load_config(config))
     if json:
         print_json(finished.verdict.to_json())
     else:

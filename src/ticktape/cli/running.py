@@ -1,5 +1,6 @@
 """Runs a config to its end: start, watch, stop, prove; shared by record and demo."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -13,6 +14,7 @@ from ticktape.cli.watching import Watcher
 from ticktape.config import Config, Keys, read_keys, read_login
 from ticktape.directory import RunDirectory
 from ticktape.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, EXIT_JOURNAL, ConfigError
+from ticktape.recorder.notify import Notifier
 from ticktape.recorder.supervisor import RunEnd, Supervisor
 
 if TYPE_CHECKING:
@@ -83,16 +85,23 @@ def run_to_end(
     watcher = Watcher()
     stop = _catch_signals()
     changed = _catch_hangup() if reread is not None else threading.Event()
-    with Supervisor(config, keys, proxies_of(config), watcher.hear) as supervisor:
+    with (
+        contextlib.closing(Notifier.of_environment(os.environ)) as manager,
+        Supervisor(config, keys, proxies_of(config), watcher.hear) as supervisor,
+    ):
         try:
             supervisor.start()
+            manager.ready()
             if on_started is not None:
                 on_started(supervisor)
             while supervisor.poll(_POLL_S) and not stop.is_set() and not is_over(supervisor):
                 watcher.show(supervisor)
+                _tell(manager, supervisor)
                 if changed.is_set() and reread is not None:
                     changed.clear()
                     supervisor.reread(reread)
+            manager.stopping()
+            manager.status("stops in order, then proves what was recorded")
             end = supervisor.stop(lambda names: watcher.show(supervisor))
         finally:
             watcher.close()
@@ -100,6 +109,13 @@ def run_to_end(
         RunDirectory(supervisor.directory.root), end.reasons(), end.lost_frames
     )
     return Finished(verdict.with_lost(end.lost_frames), end)
+
+
+def _tell(manager: Notifier, supervisor: Supervisor) -> None:
+    """Tell a service manager that we live, and how the feeds stand."""
+    manager.alive()
+    captures = [s for name, s in supervisor.statistics().items() if name.startswith("capture-")]
+    manager.status(", ".join(f"{said['feed']} {said['state']}" for said in captures if said))
 
 
 def _catch_signals() -> threading.Event:

@@ -21,7 +21,9 @@ from ticktape.replay.places import open_run
 if TYPE_CHECKING:
     from ticktape.replay.dashboard import RunSource
 
-SAMPLE_S: Final = 1.0  # reading and drawing once takes some 10 ms of a CPU
+SAMPLE_S: Final = 1.0  # reading and drawing once takes some 12 ms of a CPU
+_SAMPLE_S_MAX: Final = 5.0
+_REST: Final = 50  # of a run that takes longer to read: a fiftieth of one CPU all the same
 _ROWS_MAX: Final = 1_000  # last values of one snapshot
 _PLAIN_WIDTH: Final = 120
 _PLAIN_ROWS: Final = 40
@@ -66,9 +68,8 @@ def watch(directory: Path, /, *symbols: str, json: bool = False) -> int:
 def _watch(source: "RunSource", state: WatchState) -> None:
     """Draw the run until a key or a signal ends it."""
     console = Console(highlight=False)
-    skip = 0
+    skip, due_ns = 0, clock.monotonic_ns() + int(SAMPLE_S * clock.NS_PER_S)
     with _restoring(), console.screen(hide_cursor=True) as screen, Keyboard() as keys:
-        due_ns = clock.monotonic_ns() + int(SAMPLE_S * clock.NS_PER_S)
         while True:
             width, height = console.size
             skip = min(skip, max(0, len(state.rows()) - 1))
@@ -82,8 +83,11 @@ def _watch(source: "RunSource", state: WatchState) -> None:
                 skip = 0
             skip = 0 if key == "home" else max(0, skip + _SCROLLS.get(key, 0))
             if not key:
+                began_ns = clock.cpu_ns()
                 state.take(source.sample(()))
-                due_ns = clock.monotonic_ns() + int(SAMPLE_S * clock.NS_PER_S)
+                rest_s = _REST * (clock.cpu_ns() - began_ns) / clock.NS_PER_S
+                wait_s = min(max(SAMPLE_S, rest_s), _SAMPLE_S_MAX)
+                due_ns = clock.monotonic_ns() + int(wait_s * clock.NS_PER_S)
 
 
 @contextlib.contextmanager

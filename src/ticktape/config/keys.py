@@ -5,6 +5,7 @@ put a value it has read into a message.
 """
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,10 +18,13 @@ KEY_VARIABLE = "APCA_API_KEY_ID"
 SECRET_VARIABLE = "APCA_API_SECRET_KEY"
 LOGIN_VARIABLE = "MT5_LOGIN"
 PASSWORD_VARIABLE = "MT5_PASSWORD"
-FORMS = '"env", "file:PATH" or "keyring:SERVICE"'
+CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
+FORMS = '"env", "file:PATH", "credential:NAME" or "keyring:SERVICE"'
 
 _FILE_BYTES_MAX = 65_536  # two short lines; whatever is longer is not a file of keys
 _OTHERS_MAY = stat.S_IRWXG | stat.S_IRWXO
+# What systemd hands to a service has an access list, which shows as rights of the group.
+_CREDENTIAL = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]+")
 
 
 LOGIN_VARIABLES = (LOGIN_VARIABLE, PASSWORD_VARIABLE)
@@ -40,8 +44,10 @@ class Keys(msgspec.Struct, frozen=True):
 
 
 def is_keys_spec(spec: str) -> bool:
-    """Whether `spec` says where keys are: env, file:PATH or keyring:SERVICE."""
+    """Whether `spec` says where keys are: env, file:PATH, credential:NAME or keyring:SERVICE."""
     place, colon, rest = spec.partition(":")
+    if place == "credential":
+        return bool(_CREDENTIAL.fullmatch(rest))
     return spec == "env" or (place in ("file", "keyring") and bool(colon) and bool(rest.strip()))
 
 
@@ -60,6 +66,8 @@ def read_keys(spec: str, environ: Mapping[str, str], *, label: str = "keys") -> 
         return _from_environment(environ, label)
     if place == "file" and rest:
         return _from_file(rest, environ, label)
+    if place == "credential" and _CREDENTIAL.fullmatch(rest):
+        return _from_credential(rest, environ, label)
     if place == "keyring" and rest:
         return _from_keyring(rest, label)
     raise ConfigError([f"{label}: keys must be {FORMS}"], hint="A key itself never stands here.")
@@ -107,7 +115,20 @@ def _from_environment(environ: Mapping[str, str], label: str) -> Keys:
     return _checked(environ[KEY_VARIABLE], environ[SECRET_VARIABLE], label, "the environment")
 
 
-def _from_file(name: str, environ: Mapping[str, str], label: str) -> Keys:
+def _from_credential(name: str, environ: Mapping[str, str], label: str) -> Keys:
+    """Read what systemd's LoadCredential has put where only this service can read it."""
+    folder = environ.get(CREDENTIALS_VARIABLE, "")
+    if not folder:
+        raise ConfigError(
+            [f"{label}: there are no systemd credentials here ({CREDENTIALS_VARIABLE} is not set)"],
+            hint="`ticktape service CONFIG` prints a unit that loads them.",
+        )
+    return _from_file(str(Path(folder, name)), environ, label, others=stat.S_IRWXO)
+
+
+def _from_file(
+    name: str, environ: Mapping[str, str], label: str, others: int = _OTHERS_MAY
+) -> Keys:
     path = Path(name)
     home = environ.get("HOME") or environ.get("USERPROFILE")
     if path.parts[:1] == ("~",) and home:
@@ -121,7 +142,7 @@ def _from_file(name: str, environ: Mapping[str, str], label: str) -> Keys:
             [f"{label}: the file of keys {path} cannot be read: {error.strerror}"],
             hint="Write it with two lines, the key and the secret, and chmod 600 it.",
         ) from error
-    if os.name == "posix" and mode & _OTHERS_MAY:
+    if os.name == "posix" and mode & others:
         raise ConfigError(
             [f"{label}: other users of this machine may open the file of keys {path}"],
             hint=f"chmod 600 {path}",

@@ -62,7 +62,8 @@ class FeedConfig(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _why(
             "Where key and secret stand: env (APCA_API_KEY_ID, APCA_API_SECRET_KEY), file:PATH"
-            " (mode 0600, two lines) or keyring:SERVICE. Never the keys themselves. For mt5 env is"
+            " (mode 0600, two lines), credential:NAME (of a systemd unit) or keyring:SERVICE. Never"
+            " the keys themselves. For mt5 env is"
             " MT5_LOGIN and MT5_PASSWORD, and neither is needed where the terminal is logged in."
         ),
     ] = "env"

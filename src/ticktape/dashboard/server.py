@@ -27,6 +27,7 @@ from ticktape.dashboard.board import Board, Seen
 from ticktape.dashboard.gate import Gate
 from ticktape.dashboard.guard import Guard
 from ticktape.dashboard.limits import BoundedProtocol
+from ticktape.dashboard.metrics import CONTENT_TYPE
 from ticktape.dashboard.sources import Source, Watched
 
 SAMPLE_S: Final = 0.25
@@ -51,8 +52,9 @@ _decode = msgspec.json.Decoder(_Wish).decode
 class Pages:
     """What is served; one run, any number of browsers within the bounds."""
 
-    def __init__(self, source: Source, asker: Asker) -> None:
+    def __init__(self, source: Source, asker: Asker, metrics: Callable[[], str]) -> None:
         self._source = source
+        self._metrics = metrics
         self._asker = asker
         self._assets = load_assets()
         self._board = Board()
@@ -68,6 +70,7 @@ class Pages:
             Route("/", self._page),
             Route("/static/{name}", self._static),
             Route("/ask/{what}", self._answer),
+            Route("/metrics", self._measured),
             WebSocketRoute("/live", self._live),
         ]
 
@@ -91,6 +94,11 @@ class Pages:
         except TooMany:
             return PlainTextResponse("too many questions wait; ask again\n", 503)
         return Response(answer, media_type="application/json")
+
+    async def _measured(self, _: Request) -> Response:
+        loop = asyncio.get_running_loop()
+        text = await loop.run_in_executor(self._thread, self._metrics)
+        return Response(text, media_type=CONTENT_TYPE)
 
     # Live.
 
@@ -168,12 +176,18 @@ class Server:
     """The page's server on a socket that listens already; `run` serves until `stop`."""
 
     def __init__(
-        self, listening: socket.socket, guard: Guard, source: Source, ask: list[str]
+        self,
+        listening: socket.socket,
+        guard: Guard,
+        source: Source,
+        ask: list[str],
+        metrics: Callable[[], str],
     ) -> None:
         self._listening = listening
         self._guard = guard
         self._source = source
         self._ask = ask
+        self._metrics = metrics
         self.takes_signals = True
         """Whether SIGINT and SIGTERM end it; else they belong to the program around it."""
         self._server: uvicorn.Server | None = None
@@ -184,7 +198,7 @@ class Server:
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        pages = Pages(self._source, Asker(self._ask))
+        pages = Pages(self._source, Asker(self._ask), self._metrics)
 
         @contextlib.asynccontextmanager
         async def lifespan(_: Starlette) -> AsyncIterator[None]:

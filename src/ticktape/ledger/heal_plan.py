@@ -121,6 +121,11 @@ def window_of(from_ns: int, to_ns: int, around: Around, overlap_ns: int) -> Wind
     return Window(start_ns - overlap_ns, end_ns + overlap_ns)
 
 
+def window_of_bars(window: Window) -> Window:
+    """The window whose requests for bars have all that begin in `window`, by their own time."""
+    return Window(window.from_ns, window.to_ns + _MINUTE_NS)
+
+
 def chains_of(
     channel: str,
     symbols: Iterable[str],

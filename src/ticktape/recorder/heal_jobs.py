@@ -22,6 +22,7 @@ from ticktape.ledger.heal_plan import (
     family_of,
     parts_of,
     window_of,
+    window_of_bars,
     words_of,
 )
 from ticktape.ledger.healing import HealBook, HealGap
@@ -171,7 +172,10 @@ class Jobs:
                 asked |= all_seen
                 seen[channel] = len(asked)
             old = self._begun(begun.values(), window, is_gap=gap is not None)
-            chains += chains_of(channel, asked, window, self._family, self._rest_feed, old)
+            # What was compared is said by the times of the rows, those of bars as well.
+            of_bars = gap is None and channel == "bars"
+            times = window_of_bars(window) if of_bars else window
+            chains += chains_of(channel, asked, times, self._family, self._rest_feed, old)
         job = Job(gap, parts, window, chains, seen)
         if not chains:
             job.unknown = "all symbols were subscribed, and none was seen yet"

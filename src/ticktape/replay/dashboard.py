@@ -137,7 +137,7 @@ class RunSource:
         shown: dict[str, object] = {
             "name": feed,
             "kind": self._kinds[feed],
-            "state": state.state if state is not None else "unknown",
+            "state": self._state(feed),
             "since": state.since if state is not None else "",
             "words": state.words if state is not None else "",
             "sessions": state.sessions if state is not None else 0,
@@ -155,6 +155,13 @@ class RunSource:
                 "suspect": journal.suspect_bytes,
             }
         return shown
+
+    def _state(self, feed: str) -> str:
+        state = self._events.feeds.get(feed)
+        if state is None:
+            return "unknown"
+        # What it said last is not how it stands when nobody is there any more.
+        return state.state if self._is_live or self._events.is_stopped(feed) else "gone"
 
     def _standing(
         self,

@@ -110,5 +110,6 @@ setInterval(() => {
   show();
   values.tick(nowMs());
   symbol.tick(nowMs());
+  run.tick(nowMs());
 }, 500);
 connect();

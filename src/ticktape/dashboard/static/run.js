@@ -3,7 +3,7 @@
 import { ask, byId, bytes, count, element, say, span } from "./words.js";
 
 const AGAIN_MS = 10000;
-const TONES = { receiving: "good", stopped: "soft", down: "doubtful", quiet: "doubtful", stalled: "doubtful", empty: "doubtful", unlinked: "doubtful", refused: "bad" };
+const TONES = { receiving: "good", stopped: "soft", down: "doubtful", quiet: "doubtful", stalled: "doubtful", empty: "doubtful", unlinked: "doubtful", refused: "bad", gone: "bad" };
 
 let feeds = [];
 let history = {};
@@ -30,6 +30,8 @@ export function take(message, nowMs) {
   if (!document.hidden && performance.now() - askedAt > AGAIN_MS) lookAgain();
 }
 
+export const tick = (nowMs) => showFeeds(nowMs);
+
 // Feeds.
 
 function showFeeds(nowMs) {
@@ -54,7 +56,8 @@ function showFeeds(nowMs) {
     words.className = `feed-words ${trouble ? "bad" : ""}`;
     const list = details.querySelector("ol");
     const lines = [...(history[feed.name] || [])].reverse();
-    if (details.open || !list.children.length) {
+    if (list.shows !== history[feed.name]) {
+      list.shows = history[feed.name];
       list.replaceChildren(...lines.map((each) => happening(each, "")));
     }
   }
@@ -64,7 +67,6 @@ function feedBox(feed) {
   const name = element("span", {}, element("b"), element("span", { className: "soft" }));
   const details = element("details", {}, element("summary", {}, name, element("span"), element("span", { className: "feed-words" })), element("ol", { className: "history" }));
   details.dataset.feed = feed.name;
-  details.addEventListener("toggle", () => showFeeds(Date.now()));
   return details;
 }
 
