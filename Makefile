@@ -5,6 +5,8 @@ PYTHON ?= python3
 JOBS ?= 2
 # Handed on: make demo ARGS="--seconds 5", make test ARGS="-k journal", make bench ARGS=…
 ARGS ?=
+# The bench's questions, e.g. "capture decide"; none are all.
+Q ?=
 # The crash campaign: kills of the journal's process and in the whole recorder, their seed, the
 # folder of its tally, and a violation to try again (ONLY=1234 or ONLY=tree-3).
 N ?= 10000
@@ -45,8 +47,8 @@ check: $(TESTING) ## the checkers alone: format, lint, types, import direction, 
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m pytest -q -m "not checker" tests/test_tidy.py tests/test_docs.py
 
-bench: $(TESTING) ## measure against floors and peers on this machine
-	@$(BIN)/python -m bench $(ARGS)
+bench: $(TESTING) ## measure against floors and peers on this machine (Q=capture asks that alone)
+	@$(BIN)/python -m bench $(Q) $(ARGS)
 
 crash: $(TESTING) ## kill it 10,000 times and prove that nothing is lost (N=, TREE=, SEED=); goes on
 	@$(BIN)/python tests/crash/campaign.py --kills $(N) --tree $(TREE) --seed $(SEED) \

@@ -4,12 +4,11 @@ Workload: a simulated terminal whose book of 64+64 levels changes 2,000 times a 
 fast as possible, while an Alpaca feed of 5,000 trades a second is recorded, all on this machine.
 Floor: the Alpaca feed is recorded, and a process of its own polls the terminal in a bare loop that
 keeps the number of the state that it saw. Ours: both feeds in one run of the recorder. In turn,
-A B A B; 60 s each, or TICKTAPE_BENCH_S.
+A B A B; 5 s each, or --seconds.
 What would change our mind: more than one percentage point more states missed, or a p99.9 gap more
 than twice the bare loop's; or anything left behind at the stop.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -19,7 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from bench import options
 from bench.figures import print_table
+from bench.recording import Sim
 from ticktape.config import Keys, parse_config
 from ticktape.directory import RunDirectory
 from ticktape.recorder.supervisor import Supervisor
@@ -48,7 +49,7 @@ poll_ms = 0
 
 def answer(rounds: int) -> list[dict[str, object]]:
     """States missed and gaps of both sides, per round."""
-    seconds = float(os.environ.get("TICKTAPE_BENCH_S", "60"))
+    seconds = options.seconds(5)
     found = []
     for round_ in range(rounds):
         for side in ("bare", "ours"):
@@ -57,33 +58,17 @@ def answer(rounds: int) -> list[dict[str, object]]:
     return found
 
 
-class _Sim:
-    """A simulator as a process of its own."""
-
-    def __init__(self, *options: str) -> None:
-        command = [sys.executable, "-m", "ticktape", "sim", *options, "--until-stdin-closes"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self._process.stdout is not None
-        self.ready = json.loads(self._process.stdout.readline())
-
-    def close(self) -> None:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait(10)
-        self._process.stdout.close()
-
-
 def _run(side: str, seconds: float) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         events = str(int(5_000 * (seconds + 30)))
-        alpaca = _Sim(
+        alpaca = Sim(
             *("alpaca", "--path", "/v2/sip", "--tape", "generated", "--kinds", "trades"),
             *("--events", events, "--rate", "5000", "--hold"),
         )
         book = f"{_SYMBOL}=generated:levels=64,rate={_RATE}"
         options = ("--book", book, "--latency-us", "0", "--warm-s", "0")
-        terminal = _Sim("mt5", str(folder / "world"), *options)
+        terminal = Sim("mt5", str(folder / "world"), *options)
         os.environ["PYTHONPATH"] = os.pathsep.join([str(AS_MODULE), str(Path.cwd())])
         try:
             if side == "bare":
@@ -100,7 +85,10 @@ def _supervise(folder: Path, text: str, seconds: float, during=None) -> Supervis
     keys |= {feed.name: Keys("", "") for feed in config.feed if feed.kind == "mt5"}
     with Supervisor(config, keys, {}, lambda event: None) as supervisor:
         supervisor.start()
-        ready_ns = time.perf_counter_ns() + 3_000_000_000
+        captures = [child.name for child in supervisor.captures]
+        while not all(supervisor.statistics()[name].get("frames") for name in captures):
+            supervisor.poll(0.1)
+        ready_ns = time.perf_counter_ns() + 1_000_000_000  # the first reports are over, too
         while time.perf_counter_ns() < ready_ns:
             supervisor.poll(0.1)
         child = during() if during is not None else None
@@ -114,7 +102,7 @@ def _supervise(folder: Path, text: str, seconds: float, during=None) -> Supervis
     return supervisor
 
 
-def _bare(folder: Path, alpaca: _Sim, terminal: _Sim, seconds: float) -> dict[str, object]:
+def _bare(folder: Path, alpaca: Sim, terminal: Sim, seconds: float) -> dict[str, object]:
     out = folder / "bare.npy"
     command = [sys.executable, "-m", "bench.beside", terminal.ready["path"], str(seconds), str(out)]
     sip = _SIP.format(url=alpaca.ready["urls"]["/v2/sip"])
@@ -125,7 +113,7 @@ def _bare(folder: Path, alpaca: _Sim, terminal: _Sim, seconds: float) -> dict[st
     return _figures(len(before_ns), true - seen, true, np.diff(before_ns), "")
 
 
-def _recorded(folder: Path, alpaca: _Sim, terminal: _Sim, seconds: float) -> dict[str, object]:
+def _recorded(folder: Path, alpaca: Sim, terminal: Sim, seconds: float) -> dict[str, object]:
     text = _SIP.format(url=alpaca.ready["urls"]["/v2/sip"])
     text += _MT5.format(terminal=terminal.ready["path"])
     _supervise(folder, text, seconds)

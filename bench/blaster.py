@@ -8,6 +8,7 @@ import hashlib
 import json
 import multiprocessing
 import socket
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
@@ -15,14 +16,17 @@ _CHUNK_FRAMES = 2_000
 _ACK = [{"T": "subscription", "trades": ["*"], "quotes": [], "bars": []}]
 
 
-def frame(payload: bytes) -> bytes:
-    """One unmasked WebSocket text frame."""
+TEXT, BINARY = 0x81, 0x82
+
+
+def frame(payload: bytes, opcode: int = TEXT) -> bytes:
+    """One unmasked WebSocket frame."""
     length = len(payload)
     if length < 126:
-        return bytes((0x81, length)) + payload
+        return bytes((opcode, length)) + payload
     if length < 65_536:
-        return bytes((0x81, 126)) + length.to_bytes(2, "big") + payload
-    return bytes((0x81, 127)) + length.to_bytes(8, "big") + payload
+        return bytes((opcode, 126)) + length.to_bytes(2, "big") + payload
+    return bytes((opcode, 127)) + length.to_bytes(8, "big") + payload
 
 
 def trades_frame(count: int, first_id: int = 1) -> bytes:
@@ -44,14 +48,16 @@ def trades_frame(count: int, first_id: int = 1) -> bytes:
     return json.dumps(trades, separators=(",", ":")).encode()
 
 
-def _serve(pipe: Connection, frames_count: int, trades_per_frame: int) -> None:
-    chunk = b"".join(
-        frame(trades_frame(trades_per_frame, 1 + index * trades_per_frame))
-        for index in range(min(_CHUNK_FRAMES, frames_count))
-    )
+def listen(pipe: Connection) -> socket.socket:
+    """Listen at a free port, and say which."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(60)
     pipe.send(listener.getsockname()[1])
+    return listener
+
+
+def shake_hands(listener: socket.socket, message: Callable[[bytes], bytes]) -> socket.socket:
+    """Take one client to where data may come; `message` makes the frame of a control message."""
     client, _ = listener.accept()
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     request = b""
@@ -67,11 +73,20 @@ def _serve(pipe: Connection, frames_count: int, trades_per_frame: int) -> None:
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
     )
-    client.sendall(frame(b'[{"T":"success","msg":"connected"}]'))
+    client.sendall(message(b'[{"T":"success","msg":"connected"}]'))
     client.recv(65_536)  # auth, whatever it is
-    client.sendall(frame(b'[{"T":"success","msg":"authenticated"}]'))
+    client.sendall(message(b'[{"T":"success","msg":"authenticated"}]'))
     client.recv(65_536)  # subscribe
-    client.sendall(frame(json.dumps(_ACK).encode()))
+    client.sendall(message(json.dumps(_ACK).encode()))
+    return client
+
+
+def _serve(pipe: Connection, frames_count: int, trades_per_frame: int) -> None:
+    chunk = b"".join(
+        frame(trades_frame(trades_per_frame, 1 + index * trades_per_frame))
+        for index in range(min(_CHUNK_FRAMES, frames_count))
+    )
+    client = shake_hands(listen(pipe), frame)
     pipe.recv()  # the word to begin
     for _ in range(max(1, frames_count // _CHUNK_FRAMES)):
         client.sendall(chunk)
@@ -90,6 +105,7 @@ class Blaster:
             target=_serve, args=(theirs, frames_count, trades_per_frame), daemon=True
         )
         self._process.start()
+        theirs.close()  # so that its death is heard
         self.port: int = self._pipe.recv()
 
     def go(self) -> None:

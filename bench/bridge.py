@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 from bench.figures import paired, print_table
 from ticktape.feeds.mt5.books import PolledBooks
@@ -21,7 +22,7 @@ from ticktape.feeds.mt5.bridge import BridgeTerminal
 from ticktape.feeds.mt5.push import PushedBooks
 from ticktape.feeds.mt5.terminal import Account
 
-_CELL_S = 5.0
+_CELL_S = 1.0
 _SIDES = ("bare", "asked", "pushed")
 _BARE = """
 import struct
@@ -53,7 +54,7 @@ def answer(rounds: int) -> list[dict[str, object]]:
             finally:
                 process.stdin.close()
                 process.wait(10)
-        middle = {f"{side}/s": sorted(figures[side])[rounds // 2] for side in _SIDES}
+        middle = {f"{side}/s": median(figures[side]) for side in _SIDES}
         found.append(
             {
                 "symbols": count,

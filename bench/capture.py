@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 from bench.blaster import Blaster
 from bench.figures import paired, print_table
@@ -35,11 +36,11 @@ def answer(rounds: int) -> list[dict[str, object]]:
         found.append(
             {
                 "trades/frame": per_frame,
-                "floor frames/s": sorted(rates["floor"])[rounds // 2],
-                "ours frames/s": sorted(rates["ours"])[rounds // 2],
+                "floor frames/s": median(rates["floor"]),
+                "ours frames/s": median(rates["ours"]),
                 "ours/floor": paired(rates["ours"], rates["floor"]),
-                "floor µs CPU/frame": sorted(cpu["floor"])[rounds // 2],
-                "ours µs CPU/frame": sorted(cpu["ours"])[rounds // 2],
+                "floor µs CPU/frame": median(cpu["floor"]),
+                "ours µs CPU/frame": median(cpu["ours"]),
             }
         )
     print_table(found)

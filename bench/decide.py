@@ -1,6 +1,6 @@
 """How long from socket read to decision, against a plain reader of a file on the same wake-up?
 
-Workload: one trade per block at 1,000 and at 5,000 a second from a paced process, 5 s each. Floor:
+Workload: one trade per block at 5,000 a second, or --rate, from a paced process, 2 s each. Floor:
 a process that reads a plain file, blocked on a datagram or spinning, and does nothing with what it
 reads. Ours: the journal's reader, the decoder and a strategy's `on_trade`, blocked or spinning, as
 `ticktape record` runs it. The same pacing process writes both, in turn; the time runs from the
@@ -17,44 +17,47 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
+from bench import options
 from bench.blaster import trades_frame
 from bench.figures import paired, percentile_us, print_table
 
-_SECONDS = 4
+_RATE = 5_000
+_SECONDS = 2
 _RECORD = 152  # a stamp and a trade
 
 
 def answer(rounds: int) -> list[dict[str, object]]:
     """Percentiles of both sides, blocked and spinning, and the paired ratios."""
     found = []
-    for rate in (1_000, 5_000):
-        for wait in ("block", "spin"):
-            sides: dict[str, list[list[int]]] = {"floor": [], "ours": []}
-            for _ in range(rounds):
-                for side in sides:
-                    sides[side].append(_run(side, wait, rate))
-            p50 = {s: [percentile_us(r, 50) for r in runs] for s, runs in sides.items()}
-            p99 = {s: [percentile_us(r, 99) for r in runs] for s, runs in sides.items()}
-            found.append(
-                {
-                    "rate/s": rate,
-                    "wait": wait,
-                    "floor p50 µs": sorted(p50["floor"])[rounds // 2],
-                    "ours p50 µs": sorted(p50["ours"])[rounds // 2],
-                    "p50 ours/floor": paired(p50["ours"], p50["floor"]),
-                    "floor p99 µs": sorted(p99["floor"])[rounds // 2],
-                    "ours p99 µs": sorted(p99["ours"])[rounds // 2],
-                    "p99 ours/floor": paired(p99["ours"], p99["floor"]),
-                }
-            )
+    rate = options.rate(_RATE)
+    for wait in ("block", "spin"):
+        sides: dict[str, list[list[int]]] = {"floor": [], "ours": []}
+        for _ in range(rounds):
+            for side in sides:
+                sides[side].append(_run(side, wait, rate))
+        p50 = {s: [percentile_us(r, 50) for r in runs] for s, runs in sides.items()}
+        p99 = {s: [percentile_us(r, 99) for r in runs] for s, runs in sides.items()}
+        found.append(
+            {
+                "rate/s": rate,
+                "wait": wait,
+                "floor p50 µs": median(p50["floor"]),
+                "ours p50 µs": median(p50["ours"]),
+                "p50 ours/floor": paired(p50["ours"], p50["floor"]),
+                "floor p99 µs": median(p99["floor"]),
+                "ours p99 µs": median(p99["ours"]),
+                "p99 ours/floor": paired(p99["ours"], p99["floor"]),
+            }
+        )
     print_table(found)
     return found
 
 
 def _run(side: str, wait: str, rate: int) -> list[int]:
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        count = rate * _SECONDS
+        count = int(rate * options.seconds(_SECONDS))
         arguments = [sys.executable, "-m", "bench.decide", side, wait, scratch, str(count)]
         reader = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert reader.stdout is not None and reader.stdin is not None
@@ -65,7 +68,7 @@ def _run(side: str, wait: str, rate: int) -> list[int]:
         return latencies[rate // 2 :]  # the first half second warms up
 
 
-def _paced(count: int, rate: int, write) -> None:
+def paced(count: int, rate: int, write) -> None:
     """Call `write(due_ns)` when each is due; a late writer catches up and the stamp stays due."""
     step_ns = 1_000_000_000 // rate
     due_ns = time.perf_counter_ns() + 50_000_000
@@ -87,7 +90,7 @@ def _plain_writer(folder: Path, count: int, rate: int, wait_ready) -> None:
         os.write(descriptor, due_ns.to_bytes(8, "little") + payload)
         waker.sendto(b"\0", ("127.0.0.1", port))
 
-    _paced(count, rate, write)
+    paced(count, rate, write)
     os.close(descriptor)
 
 
@@ -97,7 +100,7 @@ def _journal_writer(folder: Path, count: int, rate: int, wait_ready) -> None:
     with Writer(folder / "journal", folder / "positions") as writer:
         wait_ready()
         payload = [trades_frame(1)]
-        _paced(count, rate, lambda due_ns: writer.append(payload, due_ns, due_ns))
+        paced(count, rate, lambda due_ns: writer.append(payload, due_ns, due_ns))
 
 
 def _plain_reader(wait: str, folder: Path, count: int) -> list[int]:

@@ -12,7 +12,7 @@ def paired(ours: Sequence[float], floor: Sequence[float]) -> float:
 def print_table(rows: Sequence[Mapping[str, object]]) -> None:
     """Rows with the same keys as aligned columns."""
     names = list(rows[0])
-    cells = [[_text(row[name]) for name in names] for row in rows]
+    cells = [[text_of(row[name]) for name in names] for row in rows]
     widths = [max(len(line[i]) for line in [names, *cells]) for i in range(len(names))]
     for line in [names, *cells]:
         print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
@@ -24,7 +24,8 @@ def percentile_us(values_ns: Sequence[int], percent: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] / 1000
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """A figure as tables show it."""
     if isinstance(value, float):
         return f"{value:,.2f}" if abs(value) < 1000 else f"{value:,.0f}"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -12,6 +12,7 @@ What would change our mind: a recorded poll of a still book above 1.3 of the bar
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 import pyarrow.parquet as pq
 from backports import zstd
@@ -27,7 +28,7 @@ from ticktape.records import EntryKind, Position
 from ticktape.sim.mt5 import BookDescription, Connection, Description, Terminal
 from ticktape.table.store import TableStore, Tally
 
-_CELL_S = 3.0
+_CELL_S = 1.0
 _SEAL_BYTES = 4 << 20
 _LEVELS = (20, 64)
 _SYMBOL = "BTCUSDT"
@@ -43,8 +44,8 @@ def answer(rounds: int) -> list[dict[str, object]]:
                 for side in figures:
                     figures[side].append(_run(side, levels, rate))
             floor, ours = (
-                sorted(figures["floor"])[rounds // 2],
-                sorted(figures["ours"])[rounds // 2],
+                median(figures["floor"]),
+                median(figures["ours"]),
             )
             found.append(
                 {

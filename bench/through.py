@@ -3,7 +3,10 @@
 Workload: generated trades from `ticktape sim alpaca` at max speed, at 1 and at 50 per frame, into
 `ticktape record` with the demo's strategy, all on this machine. The rate is that of the slowest
 stage: all trades over the time from the first socket read to the last commit of the table. Plain
-twin: the same stream into a client that only counts (what the simulator can send).
+twin: the same stream into a client that only counts (what the simulator can send). Peer: a part of
+it into alpaca-py's `StockDataStream` as it is, in MessagePack, whose handler does nothing.
+With --rate: so many trades a second at --batch per frame (50) for --seconds (60) instead, with the
+lag of each stage, and the memory of each process (`--rate 200000 --seconds 600`).
 What would change our mind: a stage that falls behind without bound.
 """
 
@@ -13,21 +16,27 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
+from bench import options
 from bench.figures import print_table
+from bench.sustained import sustained
 
 _EVENTS = {1: 250_000, 50: 1_000_000}  # some six in ten of them are trades
+_PEER_EVENTS = {1: 100_000, 50: 400_000}
 _STAGES = ("written", "last", "decided", "stored")
 
 
 def answer(rounds: int) -> list[dict[str, object]]:
-    """Trades a second per stage; the median of the rounds."""
+    """Trades a second per stage, the median of the rounds; or lag and memory at a given rate."""
+    if "rate" in options.given():
+        return sustained(options.rate(0), options.batch(50), options.seconds(60))
     found = []
     for per_frame, events in _EVENTS.items():
-        runs = [_run(events, per_frame) for _ in range(rounds)]
-        middle = {key: sorted(run[key] for run in runs)[rounds // 2] for key in runs[0]}
+        runs = [_run(options.rows(events), per_frame) for _ in range(rounds)]
+        middle = {key: median(run[key] for run in runs) for key in runs[0]}
         found.append({"trades/frame": per_frame, **middle})
     print_table(found)
     return found
@@ -64,7 +73,42 @@ def _run(events: int, per_frame: int) -> dict[str, float]:
         counted = asyncio.run(_count(url, trades))
     finally:
         _close(venue)
-    return {"trades": trades, "sim alone/s": counted, **_recorded(events, per_frame)}
+    peer = _peer(min(events, _PEER_EVENTS[per_frame]), per_frame)
+    ours = _recorded(events, per_frame)
+    ratio = ours["stored/s"] / peer
+    alone = {"trades": trades, "sim alone/s": counted, "alpaca-py/s": peer}
+    return {**alone, **ours, "stored/alpaca-py": ratio}
+
+
+def _peer(events: int, per_frame: int) -> float:
+    """Trades a second of alpaca-py's bare handler."""
+    venue, url, trades = _venue(events, per_frame)
+    try:
+        client = [sys.executable, "-W", "ignore", "-m", "bench.through", url, str(trades)]
+        said = subprocess.run(client, stdout=subprocess.PIPE, timeout=300, check=True)
+        return float(said.stdout)
+    finally:
+        _close(venue)
+
+
+def _handle(url: str, trades: int) -> None:
+    import os
+    import time
+
+    from alpaca.data.live import StockDataStream
+
+    seen = [0, 0]
+
+    async def on_trade(_) -> None:
+        seen[1] = seen[1] or time.perf_counter_ns()
+        seen[0] += 1
+        if seen[0] == trades:
+            print(trades * 1e9 / (time.perf_counter_ns() - seen[1]), flush=True)
+            os._exit(0)
+
+    stream = StockDataStream("demo-key", "demo-secret", url_override=url)
+    stream.subscribe_trades(on_trade, "*")
+    stream.run()
 
 
 async def _count(url: str, trades: int) -> float:
@@ -131,12 +175,21 @@ def _recorded(events: int, per_frame: int) -> dict[str, float]:
         first_ns = int(np.min(index.recv_mono_ns[data][4:]))  # after the handshake
         stages = read_stages(run.stages, "sim")
         return {
-            f"{stage}/s": trades * 1e9 / (int(np.max(stages[stage]["mono_ns"][:-1])) - first_ns)
+            f"{stage}/s": trades * 1e9 / (_last_ns(stages[stage]["mono_ns"]) - first_ns)
             for stage in _STAGES
         }
+
+
+def _last_ns(mono_ns: "np.ndarray") -> int:
+    """When the last trades passed; the row behind theirs is of the session's end."""
+    return int(np.max(mono_ns[:-1] if len(mono_ns) > 1 else mono_ns))
 
 
 def _environment() -> dict[str, str]:
     import os
 
     return {**os.environ, "APCA_API_KEY_ID": "demo-key", "APCA_API_SECRET_KEY": "demo-secret"}
+
+
+if __name__ == "__main__":
+    _handle(sys.argv[1], int(sys.argv[2]))

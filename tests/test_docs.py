@@ -1,14 +1,20 @@
 """Check that the documents do not drift: what they point to is there, what they show works."""
 
 import ast
+import contextlib
+import functools
+import io
 import os
 import re
+import shlex
+import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from ticktape.cli import run
 from ticktape.cli.application import VERBS
@@ -116,6 +122,14 @@ def test_the_architecture_shows_every_room():
 # References.
 
 
+@functools.cache
+def help_of_verb(*verb):
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert run([*verb, "--help"]) == 0
+    return set(re.findall(r"--[a-z0-9][a-z0-9-]*", said.getvalue()))
+
+
 def help_of(capsys, *verb):
     capsys.readouterr()
     assert run([*verb, "--help"]) == 0
@@ -173,16 +187,86 @@ def test_the_keys_of_check_json_are_documented():
     assert own - feed.to_json().keys() == {"feeds", "decisions", "latency_us", "reasons"}
 
 
-# What can be run.
+# What can be run: blocks marked `sh`, and the lines with a prompt of those marked `console`.
+
+TUTORIAL = DOCS / "tutorial" / "first-tape.md"
+GUIDES = sorted([*(DOCS / "how-to").glob("*.md"), *(DOCS / "explanation").glob("*.md")])
+
+# What must be there before a page's first command.
+PRELUDE = {
+    "heal.md": """
+export APCA_API_KEY_ID=demo-key APCA_API_SECRET_KEY=demo-secret
+ticktape sim alpaca --tape generated --events 20000 --rest --rest-all --rest-port @REST@
+""",
+    "record-alpaca.md": """
+rm -r tape ticktape.toml
+ticktape sim alpaca --tape generated --port @VENUE@
+""",
+    "full-disk.md": "rm ticktape.toml",
+    "tls-and-proxy.md": """
+python -c 'import trustme
+made = trustme.CA().issue_cert("localhost")
+made.private_key_pem.write_to_path("server.key")
+made.cert_chain_pems[0].write_to_path("server.pem")'
+""",
+}
+
+# Pages whose commands cannot be run here, and why. May only shrink.
+NOT_RUN = {
+    "docs/how-to/record-mt5-wine.md": "wants Wine",
+    "docs/how-to/record-mt5.md": "wants Windows",
+    "docs/how-to/run-as-a-service.md": "wants root and systemd",
+    "docs/how-to/run-the-lab.md": "takes half an hour",
+}
+
+# What holds a page up goes on behind it: a server until the page's end. A simulated venue stands in
+# for Alpaca's.
+SHELL = r"""
+ticktape() {
+    [ "$BASHPID" = "$$" ] || exec "$(type -P ticktape)" "$@"  # the page has put it behind itself
+    case "$1" in
+        dashboard) serve page.log http "$@" --port @8321@ ;;
+        sim) serve sim.out ready "$@" ;;
+        init) command ticktape "$@"; sed -i "s#wss://.*markets#@ALPACA@#" *.toml ;;
+        record) command ticktape "$@" || [ $? = 1 ] ;;  # a slow machine may hear nothing so soon
+        *) command ticktape "$@" ;;
+    esac
+}
+record_until() {  # what the page does in so many seconds, which a slow machine does later
+    command ticktape record "$2" > record.log 2>&1 &
+    local recorder=$!
+    until grep -q "$1" record.log; do
+        kill -0 $recorder || { cat record.log; return 1; }
+        sleep 0.1
+    done
+    sleep 0.5
+    kill $recorder
+    wait $recorder || [ $? = 1 ]
+}
+serve() {
+    local log=$1 word=$2
+    shift 2
+    command ticktape "$@" > "$log" 2>&1 &
+    until grep -q "$word" "$log"; do kill -0 $! || { cat "$log"; return 1; }; sleep 0.1; done
+}
+trap 'jobs -p | xargs -r kill 2> /dev/null' EXIT
+"""
 
 
-def shell_of(page):
-    return re.findall(r"^```sh\n(.*?)^```", page.read_text("utf-8"), re.S | re.M)
+def commands_of(page, *, prompts=("$",)):
+    """The text of a page's `sh` blocks and the prompted lines of its `console` blocks, in order."""
+    text = page.read_text("utf-8")
+    for indent, kind, block in re.findall(r"^( *)```(sh|console)\n(.*?)^ *```", text, re.S | re.M):
+        lines = [line.removeprefix(indent) for line in block.splitlines()]
+        if kind == "console":
+            lines = [line[2:] for line in lines if line[:2] in [f"{each} " for each in prompts]]
+        yield "\n".join(lines)
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+def free_ports(count):
+    with contextlib.ExitStack() as held:
+        servers = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [str(server.getsockname()[1]) for server in servers]
 
 
 def run_shell(script, directory):
@@ -204,29 +288,109 @@ def run_shell(script, directory):
 
 @pytest.fixture(scope="session")
 def walked(tmp_path_factory):
-    """A folder in which the tutorial has been followed, and what it printed."""
-    directory = tmp_path_factory.mktemp("tutorial")
-    blocks = shell_of(DOCS / "tutorial" / "first-tape.md")
-    assert len(blocks) > 5
-    script = "\n".join(blocks).replace("18765", str(free_port()))
-    script = script.replace("demo --seconds 5", "demo --seconds 1")
-    return directory, run_shell(script, directory)
+    """A folder where the tutorial has been followed, and what it printed; once for all workers."""
+    at_work = "PYTEST_XDIST_WORKER" in os.environ
+    base = tmp_path_factory.getbasetemp()
+    directory = (base.parent if at_work else base) / "tutorial"
+    with FileLock(f"{directory}.lock"):
+        printed = directory / "printed.txt"
+        if not printed.exists():
+            directory.mkdir(exist_ok=True)
+            ports = free_ports(3)
+            script = SHELL + "\n".join(commands_of(TUTORIAL))
+            for shown, port in zip(("18765", "18766", "@8321@"), ports, strict=True):
+                script = script.replace(shown, port)
+            for shown, meant in {
+                "demo --seconds 5": "demo --seconds 1",
+                "ticktape record mine.toml --for 10s": 'record_until "gap of" mine.toml',
+                "ticktape record mine.toml --for 5s": 'record_until "subscribed" mine.toml',
+            }.items():
+                assert shown in script
+                script = script.replace(shown, meant)
+            printed.write_text(run_shell(script, directory), "utf-8")
+    return directory, printed.read_text("utf-8")
+
+
+@pytest.fixture
+def at_hand(walked, tmp_path):
+    """What the guides speak of: `runs/demo`, and `tape`, a recording with a gap."""
+    directory, _ = walked
+    shutil.copytree(directory / "runs", tmp_path / "runs")
+    shutil.copytree(directory / "mine", tmp_path / "tape")
+    for name in ("tape/run.toml", "ticktape.toml"):
+        text = (directory / "mine" / "run.toml").read_text("utf-8")
+        (tmp_path / name).write_text(text.replace(str(directory / "mine"), str(tmp_path / "tape")))
+    return tmp_path
 
 
 def test_the_tutorial_works_and_shows_what_it_says(walked):
     _, out = walked
     assert len(re.findall(r"^sip +alpaca +36,234 +36,234 +0 +0 +0$", out, re.M)) == 1
-    assert len(re.findall(r"^COMPLETE  received", out, re.M)) == 1
-    assert "INCOMPLETE  received" in out, "the venue left before the recorder did"
+    assert re.findall(r"^rest +\d+$", out, re.M), "REST told of trades that the stream lost"
+    assert re.findall(r"^COMPLETE  received .*\(healed \d\)", out, re.M)
+    assert "the same: " in out
     assert "the same as live" in out
     assert "trades of 5 symbols" in out
 
 
 def test_the_commands_of_the_readme_work_on_the_demo(walked):
     directory, _ = walked
-    shown = re.findall(r"^\$ (ticktape (?!init|doctor|probe|record|demo).*)$", README, re.M)
+    shown = re.findall(
+        r"^\$ (ticktape (?!init|doctor|probe|record|demo|dashboard).*)$", README, re.M
+    )
     assert len(shown) >= 2
     run_shell("\n".join(shown), directory)
+
+
+def test_every_page_that_is_not_run_has_commands_and_is_a_guide():
+    assert [page for page in NOT_RUN if not any(commands_of(ROOT / page, prompts="$>"))] == []
+    assert NOT_RUN.keys() <= {pages(page) for page in GUIDES}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=pages)
+def test_every_ticktape_that_a_page_shows_has_this_verb_and_these_options(page):
+    text = page.read_text("utf-8")
+    blocks = re.findall(r"^ *```(?:console|sh|text)\n(.*?)^ *```", text, re.S | re.M)
+    lines = re.findall(
+        r"^ *(?:[$>] )?(?:sudo -u \w+ )?(?:\S*/bin/)?ticktape (.*)",
+        "".join(blocks).replace("\\\n", " "),
+        re.M,
+    )
+    for line in lines:
+        words = shlex.split(line.partition("#")[0].partition(" | ")[0], comments=False)
+        assert words[0] in ALL_VERBS, line
+        verb = words[: 2 if words[0] in APPS else 1]
+        wanted = {word for word in words if word.startswith("--")} - {"--help"}
+        assert wanted <= help_of_verb(*verb), line
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("page", [page for page in GUIDES if any(commands_of(page))], ids=pages)
+def test_the_commands_of_a_guide_work(page, at_hand):
+    if pages(page) in NOT_RUN:
+        pytest.skip(NOT_RUN[pages(page)])
+    venue, metrics, tls, rest = free_ports(4)
+    script = f"{SHELL}{PRELUDE.get(page.name, '')}\n" + "\n".join(commands_of(page))
+    for shown, here in {
+        "@8321@": metrics,
+        "127.0.0.1:8321": f"127.0.0.1:{metrics}",
+        "@VENUE@": venue,
+        "@REST@": rest,
+        "@ALPACA@": f"ws://127.0.0.1:{venue}",
+        "8443": tls,
+        "=… ": "=demo-key ",
+        "=…\n": "=demo-secret\n",
+        "--for 60s": "--for 3s",
+        "--until 16:00": "--for 3s",
+        "2026-11-25": "2026-03-03",  # the day of a made-up tape
+    }.items():
+        script = script.replace(shown, here)
+    if page.name == "heal.md":
+        config = at_hand / "tape" / "run.toml"
+        config.write_text(
+            re.sub(r"http://127\.0\.0\.1:\d+", f"http://127.0.0.1:{rest}", config.read_text())
+        )
+    run_shell(script, at_hand)
 
 
 def test_the_python_that_pages_show_is_python():

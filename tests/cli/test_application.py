@@ -68,6 +68,18 @@ def test_a_directory_without_a_run_is_the_callers_mistake(said, verb, place, tmp
     assert f"{place}: no ticktape run here" in err
 
 
+def test_a_misspelt_verb_is_told_which_one_is_near(said):
+    _, _, err = said("chek", "runs/demo")
+    assert err.splitlines()[0] == 'ticktape: Unknown command "chek"; did you mean "check"?'
+    assert "did you mean" not in said("help")[2]
+
+
+def test_a_run_further_down_is_named(said, demo):
+    code, _, err = said("check", demo.parent)
+    assert code == 2
+    assert str(demo) in err
+
+
 def test_a_fault_is_json_too(said):
     code, out, err = said("check", "nowhere", "--json")
     fault = json.loads(out.splitlines()[-1])

@@ -20,6 +20,20 @@ def test_init_writes_a_config_that_loads_and_says_what_comes_next(said, tmp_path
     assert f"ticktape record {path}" in out
 
 
+def test_a_config_that_has_forgotten_a_feed_of_the_run_is_refused_before_anything_is_written(
+    said, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("APCA_API_KEY_ID", "demo-key")
+    monkeypatch.setenv("APCA_API_SECRET_KEY", "demo-secret")
+    path = tmp_path / "mine.toml"
+    assert said("init", path)[0] == 0
+    (tmp_path / "tape" / "feeds" / "old" / "journal").mkdir(parents=True)
+    code, _, err = said("record", path, "--for", "1s")
+    assert code == 2
+    assert "holds feed 'old', which this config has not" in err
+    assert not (tmp_path / "tape" / "run.toml").exists()
+
+
 @pytest.mark.parametrize("platform", ["win32", "linux"])
 def test_init_for_a_terminal_says_what_comes_next_on_this_system(
     said, tmp_path, monkeypatch, platform

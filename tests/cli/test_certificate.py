@@ -181,6 +181,14 @@ def test_a_flipped_byte_is_named_by_check_and_nothing_is_replaced(copied, capsys
     assert (copied / "certificate" / f"{the_day(copied)}.json").read_bytes() == before
 
 
+def test_a_run_that_cannot_be_written_to_is_said_with_what_to_do(copied):
+    shutil.rmtree(copied / "certificate")
+    (copied / "certificate").write_text("in the way")
+    with pytest.raises(ConfigError, match="cannot be written") as refused:
+        certify.certificate(copied)
+    assert "ticktape check" in refused.value.hint
+
+
 def test_json_is_the_whole_certificate_on_the_last_line(copied, capsys):
     assert certify.certificate(copied, json=True) == 0
     said = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -10,10 +10,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "recorder"))  # for its module, under pytest, too
 
-from heal_world import GAP, LAG_NS, START_NS, TAPE, S, World, served, trades_in, venue_of
+from heal_world import GAP, LAG_NS, START_NS, TAPE, S, World, iso, served, trades_in, venue_of
 
 from ticktape import clock
 from ticktape.cli import healing
+from ticktape.directory import LEDGER
 from ticktape.replay import bring_in
 from ticktape.replay.tail import connect_run
 
@@ -117,6 +118,36 @@ def test_a_day_is_compared_and_what_was_silently_never_sent_is_found(said, world
     assert world.events()[-2:] == ["compared", "stopped"]
 
 
+def test_what_a_gap_took_is_not_found_again_when_the_day_is_compared(said, tmp_path, rest):
+    world = World(tmp_path / "bars", url=rest, bars=["*"])
+    world.channels |= {"bars": ["*"]}
+    minute_ns = START_NS // (60 * S) * 60 * S + 60 * S
+    world.record(cut=(minute_ns, minute_ns + 2 * S))  # the first minute's bars are sent then
+    found = last_json(said("heal", world.run.root, "--json")[1])["found"]
+    assert {each["kind"] for each in found} == {"trades", "quotes", "bars"}
+    code, out, err = said("heal", world.run.root, "--day", DAY, "--json")
+
+    assert code == 0, err
+    assert last_json(out)["found"] == []
+
+
+def test_a_trade_that_was_lost_and_then_cancelled_is_found_although_no_view_shows_it(said, world):
+    lost = TAPE.tables["trades"].to_pylist()[200]
+    world.record(cut=(0, 0), without=lambda kind, row: kind == "trades" and row == lost)
+    cancel = {"T": "x", "S": lost["symbol"], "x": lost["exchange"], "i": lost["id"], "a": "C"}
+    cancel |= {"p": lost["price"], "s": int(lost["size"]), "z": "C", "t": iso(world.ended_ns)}
+    with world.writer() as writer:
+        writer.append([json.dumps([cancel]).encode()], world.ended_ns, world.ended_ns)
+    code, out, err = said("heal", world.run.root, "--day", DAY, "--json")
+
+    assert code == 0, err
+    (compared,) = [entry for entry in world.said() if entry["event"] == "compared"]
+    assert compared["to_ns"] == world.ended_ns  # the cancel is the last that was heard
+    ((kind, rows),) = [(each["kind"], each["rows"]) for each in last_json(out)["found"]]
+    assert (kind, rows) == ("trades", 1)
+    assert lost["id"] not in [row[3] for row in shown(world) if row[0] == lost["symbol"]]
+
+
 def test_a_day_of_which_nothing_is_there_is_refused(said, world):
     world.record()
     assert said("heal", world.run.root, "--day", "2025-06-16")[0] == 2
@@ -136,6 +167,51 @@ def test_a_gap_that_cannot_be_healed_is_exit_1_and_can_be_tried_again(said, worl
     assert code == 0
     assert out.startswith("healed      iex: gap")
     assert shown(world) == played()
+
+
+def test_a_suspicion_that_cannot_be_settled_is_exit_1_and_stays_a_suspicion(said, world):
+    world.channels = {"statuses": ["*"]}
+    world.record(cut=(0, 0))
+    gap = {"from_ns": START_NS + 20 * S, "to_ns": START_NS + 22 * S, "cause": "mute", "symbol": ""}
+    gap |= {"channels": "", "planned": False, "state": "suspect"}
+    with world.writer(LEDGER) as writer:
+        world.say(writer, START_NS + 22 * S, event="suspect", feed="iex", gap=gap)
+    code, out, _ = said("heal", world.run.root, "--json")
+
+    assert code == 1
+    ((told,),) = (last_json(out)["gaps"],)
+    assert told["state"] == "suspect" and "statuses cannot be asked again" in told["words"]
+    assert last_json(out)["feeds"][0]["unsettled"] == 1
+    with connect_run(world.run) as con:
+        assert con.execute("SELECT state FROM gaps WHERE NOT planned").fetchall() == [("suspect",)]
+    assert said("heal", world.run.root)[0] == 0, "it is not tried again by itself"
+
+
+def test_a_day_whose_stream_ended_within_the_usual_hours_is_compared_to_their_end(
+    said, world, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(
+        "ticktape.replay.found.session_end_ns",
+        lambda con, feed, last_ns, *_: asked.append((feed, last_ns)) or last_ns + 9 * S,
+    )
+    world.record(cut=(0, 0))
+    code, out, _ = said("heal", world.run.root, "--day", DAY)
+
+    assert code == 0
+    ((feed, last_ns),) = asked
+    assert (feed, world.said()[-2]["to_ns"]) == ("iex", last_ns + 9 * S)
+    assert f"to {iso(last_ns + 9 * S)} of the venue's time" in out
+
+
+def test_the_journals_of_the_feeds_are_only_read(said, world):
+    world.record()
+    folder = world.run.journal("iex")
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.suffix == ".seg"}
+    assert said("heal", world.run.root)[0] == 0
+
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.suffix == ".seg"} == before
+    assert not list(folder.glob("*.manifest.json")), "that is for the next writer to say"
 
 
 def test_a_rest_interface_that_is_away_leaves_the_gap_for_another_time(

@@ -20,12 +20,14 @@ from types import SimpleNamespace
 from typing import NamedTuple
 from unittest import mock
 
-from power_disk import NO_FAULT, REFUSALS, Fault
-from simulation_disk import FOR_EVER, Book, Death, Killed, SimCommit, SimDisk, Violation
+from power_disk import NO_FAULT
+from simulation_counting import CountingReader
+from simulation_disk import Book, Death, Killed, SimCommit, SimDisk, Violation
 from simulation_life import Life
 from simulation_proof import Proof
 from simulation_readers import FEED, DurableReader, HotReader, StuckReader
 from simulation_time import SECOND_NS, Clocks, SimLoop
+from simulation_trouble import Plan, Trouble
 from simulation_venue import SECRETS, Venue
 
 from ticktape import clock
@@ -34,37 +36,9 @@ from ticktape.feeds import capture as capture_module
 from ticktape.feeds import session as session_module
 from ticktape.journal import positions as positions_module
 from ticktape.journal import tail as tail_module
-from ticktape.journal.writer import WriterConfig
 
 _WELL_S = 60.0  # within so long after the last trouble everything flows again
 _SHM = Path("/dev/shm")
-
-
-class Plan(NamedTuple):
-    """What a seed decides beforehand."""
-
-    writer: WriterConfig
-    seconds: float
-    pace_s: float
-    trouble_s: float
-    stale_s: float
-    ping_s: float
-
-    @classmethod
-    def of(cls, rng):
-        return cls(
-            WriterConfig(
-                rng.choice(["group"] * 6 + ["each", "os"]),
-                rng.choice([5, 50, 200]),
-                rng.choice([5000, 20_000, 200_000]),
-                rng.choice([1500, 6000, 50_000]),
-            ),
-            rng.choice([6.0, 10.0, 20.0]),
-            rng.choice([0.05, 0.2, 0.5]),
-            rng.choice([0.3, 1.0, 2.0]),
-            rng.choice([0.0, 1.5]),
-            rng.choice([0.5, 2.0]),
-        )
 
 
 class Report(NamedTuple):
@@ -95,7 +69,17 @@ class World:
         master = random.Random(seed)
         self._streams = {
             name: random.Random(master.getrandbits(64))
-            for name in ("plan", "venue", "trouble", "life", "turns", "hot", "durable", "clumsy")
+            for name in (
+                "plan",
+                "venue",
+                "trouble",
+                "life",
+                "turns",
+                "hot",
+                "durable",
+                "clumsy",
+                "counting",
+            )
         }
         self.plan = Plan.of(self._streams["plan"])
         self.clocks = Clocks()
@@ -113,7 +97,7 @@ class World:
         self.lives = []
         self.kills = self.cuts = self.stops = self.refusals = 0
         self._trace = hashlib.sha256()
-        self._is_burying = self._is_ending = False
+        self._is_burying = self.is_ending = False
         self._postponed = []
         self._error = None
         self.readers = self._make_readers() if readers else []
@@ -121,9 +105,11 @@ class World:
 
     def _make_readers(self):
         streams = self._streams
+        self.table = DurableReader(self, streams["durable"], "table", 0.0)
         return [
             HotReader(self, streams["hot"]),
-            DurableReader(self, streams["durable"], "table", 0.0),
+            self.table,
+            CountingReader(self, streams["counting"], "ledger", 0.1),
             DurableReader(self, streams["clumsy"], "clumsy", 0.5),
             StuckReader(self),
         ]
@@ -174,7 +160,7 @@ class World:
         turns = self._streams["turns"]
         if connection is not None and turns.random() < 0.5:
             connection.deliver(early=True)
-            if turns.random() < 0.05 and not self._is_ending and self.disk.death is None:
+            if turns.random() < 0.05 and not self.is_ending and self.disk.death is None:
                 # What was written during a sync must not pass for synced: die before the next.
                 self.disk.death = Death("sync", 1, True, None)
 
@@ -189,7 +175,7 @@ class World:
         self.root.mkdir(parents=True, exist_ok=True)
         self.venue.open()
         self.later(0.0, self.start)
-        self.later(self._next_trouble_s(), self.trouble)
+        Trouble(self, self._streams["trouble"]).begin()
         for reader in self.readers:
             self._follow(reader)
         self.later(self.plan.seconds, self._begin_end)
@@ -217,8 +203,6 @@ class World:
             self.life.begin()
         except JournalError as error:
             self.say(f"the start is refused: {error.args[0].replace(str(self.root), '')}")
-            for life in self.lives:
-                life.was_failing |= life.epoch >= 0
             self._gone(0.5)
             return
         self.proof.after_start()
@@ -227,7 +211,7 @@ class World:
         """Hear that the process has ended by itself."""
         self.say(f"ended: {words}")
         self.proof.after_end(self.life)
-        if self._is_ending:
+        if self.is_ending:
             self.life = self.commit = None
             self.loop.stop()
         else:
@@ -297,87 +281,12 @@ class World:
 
         self.later(0.0, turn)
 
-    # What goes wrong.
-
-    def _next_trouble_s(self):
-        return self._streams["trouble"].expovariate(1 / self.plan.trouble_s)
-
-    def trouble(self):
-        rng = self._streams["trouble"]
-        if not self._is_ending:
-            rng.choice([self._wire_trouble, self._disk_trouble, self._clock_trouble, self._end])()
-            self.later(self._next_trouble_s(), self.trouble)
-
-    def _wire_trouble(self):
-        rng, venue, connection = self._streams["trouble"], self.venue, self.venue.connection
-        seconds = rng.choice([0.1, 1.0, 4.0])
-        until_ns = self.clocks.now_ns + int(seconds * SECOND_NS)
-        what = rng.choice(["refuse", "slow", "cut", "cut", "close", "stall", "mute"])
-        self.say(f"the wire: {what} {seconds}")
-        if what == "refuse":
-            venue.refuses_until_ns = until_ns
-        elif what == "slow":
-            venue.slow_until_ns = until_ns
-        elif connection is not None:
-            calls = {
-                "cut": connection.cut,
-                "close": connection.close_frame,
-                "stall": lambda: connection.stall(seconds),
-                "mute": connection.mute,
-            }
-            calls[what]()
-
-    def _disk_trouble(self):
-        rng = self._streams["trouble"]
-        name = rng.choice(sorted(REFUSALS))
-        kinds, error, taken = REFUSALS[name]
-        seconds = rng.choice([0.0, 0.2, 1.5, 4.0])
-        self.say(f"the disk: {name} for {seconds} s")
-        first = len(self.disk.names)
-        healed = FOR_EVER if seconds else first + rng.randint(1, 6)
-        self.disk.fault = fault = Fault(frozenset(kinds), first, healed, error, taken)
-        if seconds:
-            self.later(seconds, lambda: self._heal(fault))
-
-    def _heal(self, fault):
-        if self.disk.fault is fault:
-            self.disk.fault = NO_FAULT
-
-    def _clock_trouble(self):
-        rng = self._streams["trouble"]
-        if rng.random() < 0.5:
-            millionths = rng.uniform(-200, 200)
-            self.say(f"the wall clock drifts by {millionths:.0f} millionths")
-            self.clocks.drift(millionths)
-        else:
-            by_s = rng.choice([-3.0, -0.1, -0.002, 0.0003, 0.05, 2.0])
-            self.say(f"the wall clock steps by {by_s} s")
-            self.clocks.step(int(by_s * SECOND_NS))
-
-    def _end(self):
-        rng = self._streams["trouble"]
-        how = rng.choice(["kill", "power", "kill at a call", "power at a call", "stop", "stop"])
-        if how == "stop":
-            if self.life is not None and self.life.capture is not None:
-                self.stops += 1
-                self.say("stop")
-                if rng.random() < 0.3 and self.venue.connection is not None:
-                    self.venue.connection.mute()  # nobody knows yet that the line is dead
-                self.life.stop(rng.choice(["", "", "the recorder's supervisor died"]))
-        elif how.endswith("call"):
-            taken = rng.choice([None, 0.0, 0.3, 0.9, 1.0])
-            kind = rng.choice(["", "", "write", "sync", "sync", "create", "rename"])
-            calls = rng.randint(1, 3 if kind else 25)
-            self.disk.death = Death(kind, calls, how.startswith("power"), taken)
-        else:
-            raise Killed(power=how == "power")
-
     # The end.
 
     def _begin_end(self):
         """Let everything be well again, and stop when it is."""
         self.say("all is well from here")
-        self._is_ending = self.venue.is_calm = True
+        self.is_ending = self.venue.is_calm = True
         self.disk.fault, self.disk.death = NO_FAULT, None
         self.venue.refuses_until_ns = self.venue.slow_until_ns = 0
         self.later(4.0, self._stop_at_last)

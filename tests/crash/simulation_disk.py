@@ -14,7 +14,13 @@ from typing import NamedTuple
 import power_states
 from power_disk import PowerDisk
 
-from ticktape.journal.format import SEGMENT_HEADER_BYTES, parse_segment_name
+from ticktape.journal.blocks import Block
+from ticktape.journal.format import (
+    BLOCK_HEADER,
+    BLOCK_HEADER_BYTES,
+    SEGMENT_HEADER_BYTES,
+    parse_segment_name,
+)
 from ticktape.journal.sync import GroupCommit
 from ticktape.records import Position
 
@@ -52,6 +58,15 @@ class Written(NamedTuple):
     boot_ns: int
 
 
+def block_of(position, content):
+    """The block that the disk was given."""
+    fields = BLOCK_HEADER.unpack_from(content)
+    _, _, seq, recv_ns, mono_ns, _, count, session, _, _, _ = fields
+    end = position.offset + len(content)
+    body = content[BLOCK_HEADER_BYTES:]
+    return Block(*position, end, seq, count, recv_ns, mono_ns, session, body)
+
+
 class Book:
     """Every whole block that the system ever took of the journal, whatever became of it."""
 
@@ -60,10 +75,17 @@ class Book:
         self._segments = {}  # number of the file -> (epoch, base)
         self._ends = {}  # epoch -> where the bytes end that it ever had
 
+    def block(self, position):
+        """The block that was written there."""
+        return block_of(position, self.blocks[position].content)
+
     def made(self, number, path):
         parsed = parse_segment_name(path.name)
         if parsed is not None:
             self._segments[number] = parsed
+
+    def is_segment(self, number):
+        return number in self._segments
 
     def removed(self, path):
         """A half made segment that held no block: its place is free again."""
@@ -177,7 +199,9 @@ class SimDisk(PowerDisk):
             taken = super().write(descriptor, chunk)
         finally:
             refused = refusals != self.refused
-            if refused and self.world.actor == "capture":
+            # Of any other file the rest is written again at once, or its maker is refused.
+            is_loud = self.world.actor == "capture" and self.world.book.is_segment(number)
+            if refused and is_loud:
                 self._refused("write")
             size = os.fstat(descriptor).st_size - before
             clocks, whole = self.world.clocks, size == len(chunk)

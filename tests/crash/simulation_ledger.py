@@ -123,26 +123,21 @@ class Ledger:
     # What is missing.
 
     def _spans(self, times):
-        # Apart: frames that were dropped may begin at the very nanosecond of an outage.
-        rows, told = {kind: [] for kind in GAPS}, {}
-        before_ns = 0
+        rows, told, kinds = [], {}, {}
+        heard = [0, *(at_ns for at_ns, _ in self._heard(times))]
         for block, at_ns in zip(self.blocks, times, strict=True):
             for index, (kind, payload) in enumerate(block.entries()):
                 if kind in GAPS:
                     made = GAPS[kind](payload, FEED, block.recv_ns, block.epoch, block.seq + index)
+                    before_ns = heard[max(bisect.bisect_left(heard, at_ns) - 1, 0)]
                     for row in made:
-                        rows[kind].append(row)
-                        told.setdefault((kind, row.symbol, row.from_ns), []).append(
-                            Told(row, before_ns, at_ns)
-                        )
-            if block.entries()[0][0] <= EntryKind.BINARY:
-                before_ns = at_ns
-        spans = []
-        for kind, made in rows.items():
-            found = fold_gaps(made)
-            self.gaps += found
-            spans += [self._span(gap, told[kind, gap.symbol, gap.from_ns]) for gap in found]
-        return spans
+                        rows.append(row)
+                        key = row.symbol, row.from_ns
+                        if kinds.setdefault(key, kind) != kind:
+                            raise Violation(f"line 9: a loss and an outage pass for one: {row}")
+                        told.setdefault(key, []).append(Told(row, before_ns, at_ns))
+        self.gaps = fold_gaps(rows)
+        return [self._span(gap, told[gap.symbol, gap.from_ns]) for gap in self.gaps]
 
     def _holes(self, times):
         """Where numbers lack, or a note gives up what a failed sync left: from and to when.
@@ -166,8 +161,12 @@ class Ledger:
         from_least, from_most = gap.from_ns - max(errors), gap.from_ns - min(errors)
         to_least = to_most = _FOR_EVER
         if gap.to_ns is not None:
+            if gap.to_ns < gap.from_ns:
+                raise Violation(f"line 9: a gap that ends before it begins: {gap}")
             last = [each for each in told if each.row.to_ns is not None][-1]
-            errors = self._errors(last.before_ns, last.told_ns)
+            # One that was cut short, since the clock was set back, may end by either setting.
+            is_cut = gap.to_ns == gap.from_ns and "set back" in gap.cause
+            errors = self._errors(first.before_ns if is_cut else last.before_ns, last.told_ns)
             to_least, to_most = gap.to_ns - max(errors), gap.to_ns - min(errors)
         return Span(from_least, from_most, to_least, to_most, first.told_ns, str(gap))
 
@@ -192,7 +191,7 @@ class Ledger:
 
     def _hold_tight(self, times, spans, holes):
         """No data came within a gap, and only the last one lasts."""
-        data_ns = list(self._data_times(times))
+        data_ns = [at_ns for at_ns, is_data in self._heard(times) if is_data]
         last_ns = max((span.told_ns for span in spans), default=0)
         for span in spans:
             is_last = span.told_ns == last_ns
@@ -206,12 +205,17 @@ class Ledger:
             if bisect.bisect_left(data_ns, end_ns - _SLACK_NS) > first:
                 raise Violation(f"line 9: data came within a gap: {span.words}")
 
-    def _data_times(self, times):
-        """When data came that no gap may claim: while a session stood."""
-        is_down = True
+    def _heard(self, times):
+        """When something came while a session stood, and whether it was data.
+
+        Behind a hole nobody knows how the session stood until an entry of ours says it again.
+        """
+        is_down, next_seq = True, 0
         for block, at_ns in zip(self.blocks, times, strict=True):
+            is_down |= block.seq != next_seq
+            next_seq = block.next_seq
             for kind, payload in block.entries():
-                if kind == EntryKind.SESSION:
+                if kind in (EntryKind.SESSION, EntryKind.CLOCK):
                     is_down = msgspec.json.decode(payload).get("down_since_ns", 0) > 0
-                elif kind <= EntryKind.BINARY and not is_down and messages_in(payload):
-                    yield at_ns
+                elif kind <= EntryKind.BINARY and not is_down:
+                    yield at_ns, bool(messages_in(payload))

@@ -16,7 +16,7 @@ from ticktape.feeds.states import SessionState
 from ticktape.journal.format import BLOCK_HEADER_BYTES, WORD_BYTES
 from ticktape.journal.positions import JournalState
 from ticktape.journal.writer import Writer
-from ticktape.records import EntryKind, Position
+from ticktape.records import EntryKind
 
 _LOUD_WITHIN_NS = SECOND_NS // 2
 
@@ -83,8 +83,7 @@ class Life:
         self.boot_ns = world.clocks.boot_ns
         self.over_ns = None
         self.is_over = self.is_closed = False
-        self.was_failing = False  # a sync failed, and no entry of it is on the disk
-        self.claimed = Position(0, 0)
+        self.was_failing = False  # at its end no sync had succeeded since one failed
         self.writer = self.capture = self.task = None
         self.epoch = -1
         self.lost = 0

@@ -107,16 +107,21 @@ class Venue:
 
     def due_ns(self):
         """When what is sent now arrives; nothing overtakes."""
-        self._due_ns = max(self._due_ns + 1, self.world.clocks.now_ns + self._latency_ns)
+        # No machine reads twice within a microsecond.
+        self._due_ns = max(self._due_ns + 1000, self.world.clocks.now_ns + self._latency_ns)
         return self._due_ns
 
     def _send(self, made, *, again=False):
         connection, now_ns = self.connection, self.world.clocks.now_ns
         heard = [each for each in made if connection is not None and connection.hears(each[1])]
-        if not again:
-            for number, symbol in made:
-                if (number, symbol) not in heard:
-                    self.messages[0, number] = Message(number, symbol, now_ns, self.due_ns())
+        unheard = [each for each in made if each not in heard]
+        if unheard and not again:
+            due_ns = self.due_ns()
+            for number, symbol in unheard:
+                self.messages[0, number] = Message(number, symbol, now_ns, due_ns)
+            if connection is not None:
+                # It would have come by this wire, behind whatever holds that up.
+                connection.emit(_frame(unheard, 0), due_ns, None)
         while heard:
             count = self.rng.choice([1, 2, 5])
             part, heard = heard[:count], heard[count:]
@@ -177,7 +182,7 @@ class Connection:
         self.is_gone = False  # our end: nothing comes any more
         self.is_cut = False  # the wire: nothing goes through any more, and nobody knows
         self._symbols = frozenset()
-        self._wire = deque()  # (due ns, kind, payload)
+        self._wire = deque()  # (due ns, kind, payload); kind None: it was never sent
         self._stalled_until_ns = 0
         self._ping_ns = int(config.ping_s * SECOND_NS)
         self._pong_timeout_s = config.pong_timeout_s
@@ -266,11 +271,12 @@ class Connection:
         while self._wire and (early or self._wire[0][0] <= now_ns):
             due.append(self._wire.popleft())
             early = early and self.venue.rng.random() < 0.5
-        self._heard_ns = now_ns if due else self._heard_ns
         for _, kind, payload in due:
             self._arrive(payload, now_ns)
             if kind is WSMsgType.TEXT:
                 self.venue.delivered.append(payload)
+        due = [each for each in due if each[1] is not None]
+        self._heard_ns = now_ns if due else self._heard_ns
         for index, (_, kind, payload) in enumerate(due):
             if self.is_gone:
                 return

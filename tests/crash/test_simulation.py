@@ -5,6 +5,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
@@ -19,8 +20,11 @@ from simulation import simulate
 from simulation_disk import SimDisk, Violation
 from simulation_readers import DurableReader
 
+from ticktape.errors import Corrupt
+from ticktape.feeds import gapkeeper as gapkeeper_module
 from ticktape.feeds.capture import Capture
 from ticktape.feeds.gapkeeper import GapKeeper
+from ticktape.journal import reader as reader_module
 from ticktape.journal import tail as tail_module
 from ticktape.journal import writer as writer_module
 from ticktape.journal.held import HeldBlocks
@@ -28,6 +32,8 @@ from ticktape.journal.reader import Reader
 from ticktape.journal.sync import GroupCommit
 from ticktape.journal.tail import Tail
 from ticktape.journal.writer import Writer
+from ticktape.ledger.counting import MINUTE_NS, FeedCounter
+from ticktape.ledger.memory import Memory
 
 SEEDS = range(1, 25)
 MUTANT_SEEDS = 60  # every planted fault falls within so many
@@ -111,6 +117,33 @@ def _saves_before_it_makes():
             self._make(blocks, end)
 
     return mock.patch.object(DurableReader, "keep", keep)
+
+
+def _counts_again_what_it_wrote_down_before():
+    original = Memory.take
+
+    def take(self, entry):
+        before = dict(self.positions)
+        original(self, entry)
+        self.positions.update(before)
+
+    return mock.patch.object(Memory, "take", take)
+
+
+def _counts_what_comes_late_in_the_wrong_minute():
+    original = FeedCounter.add
+
+    def add(self, brought, dropped=None):
+        self._minute = max(self._minute, int(brought.recv_ns[0]) // MINUTE_NS)
+        brought.recv_ns[:] = max(self._minute * MINUTE_NS, int(brought.recv_ns[0]))
+        return original(self, brought, dropped)
+
+    return mock.patch.object(FeedCounter, "add", add)
+
+
+def _forgets_what_was_dropped_when_it_counts():
+    original = FeedCounter.add
+    return mock.patch.object(FeedCounter, "add", lambda self, *given: original(self, given[0]))
 
 
 def _forgets_a_gap():
@@ -223,6 +256,35 @@ def _waits_for_readers():
     return mock.patch.object(Tail, "write", write)
 
 
+def _trusts_the_sync_after_a_dead_process():
+    return mock.patch.object(writer_module, "add_doubt", lambda path, directory, found: found)
+
+
+def _believes_the_header_of_a_segment():
+    return mock.patch.object(reader_module, "read_first_block", _as_its_header_says)
+
+
+def _as_its_header_says(segment):
+    try:
+        return SimpleNamespace(seq=segment.header().first_seq)
+    except (Corrupt, FileNotFoundError):
+        return None
+
+
+def _lets_a_loss_and_an_outage_pass_for_one():
+    original = HeldBlocks.tell
+
+    def tell(self, seq):
+        said = original(self, seq)
+        return {**said, "from_ns": said["from_ns"] + 1}
+
+    return mock.patch.object(HeldBlocks, "tell", tell)
+
+
+def _ends_a_gap_before_it_begins():
+    return mock.patch.object(gapkeeper_module, "_ended", lambda gap, to_ns: gap | {"to_ns": to_ns})
+
+
 def _journals_the_login():
     original = Capture._tell
 
@@ -237,15 +299,22 @@ def _journals_the_login():
 FAULTS = {
     # fault: the line of the contract, and a seed that finds it; others do, too
     _publishes_before_the_sync: ("line 1", 3),
-    _publishes_what_came_during_the_sync: ("line 1", 82),
-    _uses_an_epoch_again: ("line 4", 1),
-    _writes_where_a_torn_block_lies: ("line 4", 3),
+    _publishes_what_came_during_the_sync: ("line 1", 28),
+    _trusts_the_sync_after_a_dead_process: ("line 1", 7),
+    _uses_an_epoch_again: ("line 4", 2),
+    _writes_where_a_torn_block_lies: ("line 4", 21),
+    _believes_the_header_of_a_segment: ("line 5", 934),
     _stops_at_damage: ("line 5", 1),
-    _trusts_a_sync_that_is_tried_again: ("line 6", 1),
+    _trusts_a_sync_that_is_tried_again: ("line 6", 4),
     _drops_uncounted: ("line 6", 3),
-    _holds_without_bound: ("line 6", 3),
+    _holds_without_bound: ("line 6", 21),
     _is_silent_about_refusals: ("line 6", 1),
-    _saves_before_it_makes: ("line 8", 1),
+    _saves_before_it_makes: ("line 8", 2),
+    _counts_again_what_it_wrote_down_before: ("line 8", 3),
+    _counts_what_comes_late_in_the_wrong_minute: ("line 8", 2),
+    _forgets_what_was_dropped_when_it_counts: ("line 8", 22),
+    _ends_a_gap_before_it_begins: ("line 9", 52),
+    _lets_a_loss_and_an_outage_pass_for_one: ("line 9", 1292),
     _forgets_a_gap: ("line 9", 1),
     _begins_a_gap_too_late: ("line 9", 1),
     _forgets_what_a_dead_process_left_open: ("line 9", 2),

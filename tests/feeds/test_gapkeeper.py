@@ -131,6 +131,35 @@ def test_kill_is_a_gap_from_the_last_block_until_data_comes_again(journal):
     assert journal.gaps() == [("", 700, 1100, False, "the recorder was killed")]
 
 
+def test_gap_never_ends_before_it_begins_when_the_clock_was_set_back(journal):
+    Run(journal, 10_000_000_000).ready(10_000_000_001).down(12_000_000_000, 11_000_000_000)
+    Run(journal, 8_000_000_000).ready(8_500_000_000).stop(9_000_000_000)
+    Run(journal, 5_000_000_000).ready(7_000_000_000)
+    back = "the clock was set back meanwhile, by"
+    assert journal.gaps() == [
+        ("", 9 * 10**9, 9 * 10**9, True, f"planned stop; {back} 2.000 s or more"),
+        ("", 11 * 10**9, 11 * 10**9, False, f"lost; {back} 2.500 s or more"),
+    ]
+
+
+def test_pause_of_which_the_clock_is_right_again_when_data_comes_ends_there(journal):
+    Run(journal, 100).ready(200).stop(900)
+    run = Run(journal, 800)
+    assert journal.gaps()[0][1:3] == (900, 900)
+    run.ready(1100)
+    assert journal.gaps() == [("", 900, 1100, True, "planned stop")]
+
+
+def test_gap_of_a_symbol_never_ends_before_it_begins_either(journal):
+    keeper = Run(journal, 100).keeper
+    first = Content("subscribed", channels={"orderbooks": ["A"]}, missing={"trades": ["A"]})
+    journal.write(keeper.ready(first, 200), 200)
+    journal.write(keeper.ready(Content("subscribed", missing={"trades": ["A"]}), 300), 300)
+    journal.write(keeper.ready(Content("subscribed", channels={"orderbooks": ["A"]}), 150), 150)
+    assert [gap[:3] for gap in journal.gaps()] == [("A", 200, 200), ("A", 300, 300)]
+    assert all("set back" in gap[4] for gap in journal.gaps())
+
+
 def test_start_tells_where_the_journal_stood(journal):
     journal.data(700)
     said = journal.write(GapKeeper().start(journal.last, 900), 900)

@@ -270,6 +270,13 @@ def test_what_was_written_again_is_not_lost_also_behind_a_loss_of_an_epoch_befor
     assert listed(block(0, 0, 9), torn, block(1, 128, 2)) == [2]
 
 
+def test_a_torn_copy_of_a_block_that_was_read_whole_is_no_loss():
+    torn = (0, 300, TrueHeader(1, 2, 10))
+    assert listed(block(0, 0, 0), block(0, 100, 1, 2), torn, block(1, 128, 3)) == [0]
+    of_another_epoch = (1, 128, TrueHeader(1, 2, 10))
+    assert listed(block(0, 0, 0), block(0, 100, 1, 2), of_another_epoch, block(1, 500, 3)) == [2]
+
+
 def test_a_hole_without_damage_is_a_part_that_has_gone():
     found = DamageList()
     for each in (block(0, 0, 0), block(0, 100, 4)):

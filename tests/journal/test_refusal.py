@@ -201,7 +201,8 @@ def test_a_loss_is_told_with_when_it_was(journal):
     assert writer.close() == 0
     [(seq, said)] = told(journal)
     assert (seq, said["frames"], said["bytes"]) == (1, 3, 141)
-    assert (said["from_ns"], said["to_ns"]) == (1000 + first, 1000 + last)
+    # An outage that begins with the first of it, as the last that was received, is another gap.
+    assert (said["from_ns"], said["to_ns"]) == (1000 + first - 1, 1000 + last)
 
 
 def test_each_time_the_bound_is_reached_is_told_once(journal):
@@ -255,6 +256,41 @@ def test_a_torn_block_that_was_written_again_is_not_counted_as_lost(journal):
     journal.clock.advance()
     journal.append(10)
     assert [damage.entries for damage in journal.read()[1].damage] == [0]
+
+
+def kill_while_a_refused_block_is_held(journal, monkeypatch, *, rolls, torn_bytes=0):
+    """The disk took all of it and said that it did not; the writer dies before it has it twice."""
+    writer = journal.open()
+    journal.append(10)
+    real = writer._tail._write
+
+    def write(descriptor, block):
+        real(descriptor, block)
+        raise OSError(EIO, "took all nevertheless")
+
+    monkeypatch.setattr(writer._tail, "_write", write)
+    journal.append(600)
+    if rolls:
+        monkeypatch.setattr(writer._tail, "_write", lambda d, b: real(d, b[:torn_bytes]))
+        journal.clock.advance()
+        writer.tick()
+    journal.kill()
+    journal.open()
+    journal.append(10)
+
+
+@pytest.mark.parametrize("files", [True, False])
+@pytest.mark.parametrize(("rolls", "torn_bytes"), [(False, 0), (True, 0), (True, 30), (True, 200)])
+def test_a_refused_block_that_is_whole_is_read_when_its_writer_died_before_the_next_copy(
+    journal, monkeypatch, files, rolls, torn_bytes
+):
+    kill_while_a_refused_block_is_held(journal, monkeypatch, rolls=rolls, torn_bytes=torn_bytes)
+
+    blocks, reader = journal.read(files=files)
+
+    assert [block.seq for block in blocks] == [0, 1, 2]
+    assert len(journal.segments()) == 2 + rolls
+    assert not any(each.entries for each in reader.damage)
 
 
 def test_a_write_that_failed_but_left_bytes_makes_no_position_twice(journal, monkeypatch):

@@ -30,6 +30,15 @@ def test_last_state_is_found_behind_data_and_notes_and_before_them(tmp_path):
     assert payload_of(heard) == b"greeting 8"
 
 
+def test_venue_that_was_polled_was_heard_also_without_news(tmp_path):
+    with start(tmp_path) as writer:
+        writer.append([b"tick"], 1, 1, kind=EntryKind.BINARY)
+        writer.append([b"polls"], 2, 2, kind=EntryKind.POLLS)
+        writer.append([b"note"], 3, 3, kind=EntryKind.NOTE)
+
+    assert payload_of(find_standing(tmp_path / "journal", 1).heard) == b"polls"
+
+
 def test_own_epoch_is_not_looked_at_and_torn_bytes_are_passed_over(tmp_path):
     with start(tmp_path) as writer:
         writer.append([b"down"], 2, 2, kind=EntryKind.SESSION)

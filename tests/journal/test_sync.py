@@ -6,7 +6,7 @@ import threading
 import msgspec
 import pytest
 
-from ticktape.errors import SyncFailed
+from ticktape.errors import JournalError, SyncFailed
 from ticktape.journal.positions import JournalState
 from ticktape.records import EntryKind
 
@@ -261,6 +261,100 @@ def test_what_a_killed_writer_left_is_synced_by_the_next_start(journal):
     created = new.index(("create", journal.segments()[-1].name))
     assert [name for event, name in new[:created] if event == "sync"][: len(old)] == old
     assert seqs(journal, synced=True) == [0, 1, 2, 3]
+
+
+# A process that ends before its note is on the disk: the next one's sync says yes, and may lie.
+
+
+def fail_and_die(journal, *, rolls=False):
+    """One block is synced, one is not; returns where they end."""
+    writer = journal.open()
+    journal.append(10)
+    writer.sync()
+    start = writer.offset
+    journal.append(20)
+    journal.disk.faults["sync"] = failing(journal.disk.counts["sync"] + 1)
+    writer._tail.sync()  # as the commit's thread does, without the writer's knowledge
+    if rolls:
+        writer.tick()  # the note is written, and not synced
+    end = writer.offset
+    journal.kill()
+    return start, end
+
+
+@pytest.mark.parametrize("rolls", [False, True])
+def test_start_notes_what_the_process_before_it_could_not(journal, rolls):
+    start, end = fail_and_die(journal, rolls=rolls)
+    before = len(journal.troubles)
+    writer = journal.open()
+    assert suspects(journal)[-1] == (0, start, end)
+    assert [type(trouble) for trouble in journal.troubles[before:]] == [SyncFailed]
+    assert "ended before it could write that down" in str(journal.troubles[-1])
+    assert writer.positions.doubt() is None
+    writer.close()
+    journal.open()
+    assert suspects(journal)[-1] == (0, start, end), "once is enough"
+    assert len(suspects(journal)) == 1 + rolls
+
+
+def test_note_that_is_on_the_disk_needs_no_other(journal):
+    writer = journal.open()
+    journal.append(10)
+    journal.disk.faults["sync"] = failing(journal.disk.counts["sync"] + 1)
+    writer.sync()
+    assert writer.positions.doubt() == (0, 128)
+    writer.sync()
+    assert writer.positions.doubt() is None
+    journal.kill()
+    journal.open()
+    assert len(suspects(journal)) == 1
+
+
+def test_doubt_begins_where_the_first_failure_in_a_row_does(journal):
+    writer = journal.open()
+    journal.append(10)
+    journal.disk.faults["sync"] = always
+    for _ in range(3):
+        journal.append(10)
+        writer.sync()
+        journal.clock.advance(100)
+    journal.kill()
+    end = int(journal.segments()[-1].stem[7:]) + journal.segments()[-1].stat().st_size
+    journal.disk.faults.clear()
+    journal.open()
+    assert suspects(journal)[-1] == (0, 128, end)
+
+
+def test_refused_start_leaves_its_doubt_to_the_next(journal):
+    journal.open(segment_bytes=150)
+    for _ in range(3):
+        journal.append(100)
+    journal.kill()
+    second, last = journal.segments()[1], journal.segments()[-1]
+    start, end = int(second.stem[7:]), int(last.stem[7:]) + last.stat().st_size
+    journal.disk.faults["sync"] = lambda _, path: always() if path == second else None
+    journal.disk.faults["create"] = always
+    for _ in range(2):
+        with pytest.raises(JournalError):
+            journal.open()
+        journal.disk.faults.pop("sync", None)
+    journal.disk.faults.clear()
+    journal.open()
+    assert suspects(journal) == [(0, start, end)]
+
+
+def test_doubt_and_what_a_start_is_refused_are_noted_without_overlap(journal):
+    start, end = fail_and_die(journal)
+    journal.disk.faults["sync"] = failing(journal.disk.counts["sync"] + 1)
+    journal.open()
+    assert sorted(suspects(journal)) == [(0, 0, start), (0, start, end)]
+
+
+def test_doubt_of_another_boot_is_not_believed(journal, monkeypatch):
+    fail_and_die(journal)
+    monkeypatch.setattr("ticktape.journal.positions.boot_id", lambda: bytes(16))
+    journal.open()
+    assert suspects(journal) == []
 
 
 def test_an_error_of_ours_in_the_commits_thread_reaches_the_writer(journal):

@@ -94,8 +94,8 @@ STANDINGS = st.lists(
 ).map(lambda found: tuple(sorted(found, key=lambda each: each.from_ns)))
 WINDOWS = st.lists(
     st.builds(
-        lambda symbol, from_ns, length: Window("trades", symbol, from_ns, from_ns + length),
-        st.sampled_from(["", "IBM"]),
+        lambda symbols, from_ns, length: Window("trades", symbols, from_ns, from_ns + length),
+        st.frozensets(st.sampled_from(["IBM", "AAPL", "MSFT"])),
         st.integers(-20, 110),
         st.integers(0, 50),
     ),
@@ -103,9 +103,10 @@ WINDOWS = st.lists(
 ).map(tuple)
 
 
-@given(STANDINGS, st.lists(gaps(), max_size=6), WINDOWS, RANDOM)
-def test_shares_add_up_to_one_whatever_happened(standings, found, windows, damage):
-    feed = FeedDay(verdict(gaps=found), standings, windows, union(damage))
+@given(STANDINGS, st.lists(gaps(), max_size=6), WINDOWS, WINDOWS, RANDOM)
+def test_shares_add_up_to_one_whatever_happened(standings, found, windows, healing, damage):
+    asked = {(each.symbol, each.from_ns): healing for each in found[::2]}
+    feed = FeedDay(verdict(gaps=found), standings, windows, asked, union(damage))
     made = certify(DAY, Verdict([feed.verdict], [], {}, []), {"sip": feed}, {}, {})
 
     part = made["feeds"]["sip"]
@@ -133,10 +134,10 @@ def gap(from_ns, to_ns, state="open", **changes):
     return GapInterval("sip", from_ns=from_ns, to_ns=to_ns, cause="down", state=state, **fields)
 
 
-def shares_of(found, *, standings=None, asked=(), damaged=()):
+def shares_of(found, *, standings=None, compared=(), asked=None, damaged=()):
     """Channel and symbol -> share -> stretches."""
     standings = standings or (Standing(0, 100, {"trades": ("IBM", "AAPL")}, {}),)
-    feed = FeedDay(verdict(gaps=found), standings, tuple(asked), tuple(damaged))
+    feed = FeedDay(verdict(gaps=found), standings, tuple(compared), asked or {}, tuple(damaged))
     return {
         (stream.channel, symbol): {
             name: spans for name, spans in stream.shares._asdict().items() if spans
@@ -147,7 +148,7 @@ def shares_of(found, *, standings=None, asked=(), damaged=()):
 
 
 def test_what_we_heard_is_unverifiable_until_rest_was_compared():
-    found = shares_of([], asked=[Window("trades", "IBM", 20, 40)])
+    found = shares_of([], compared=[Window("trades", frozenset(["IBM"]), 20, 40)])
 
     assert found["trades", "IBM"] == {
         "verified": ((20, 40),),
@@ -171,6 +172,52 @@ def test_a_gap_is_missing_until_it_is_healed():
         "unverifiable": heard,
         "healed": ((30, 50),),
     }
+
+
+STOOD = (Standing(0, 30, {"trades": ("*",)}, {}), Standing(50, 100, {"trades": ("*",)}, {}))
+
+
+def test_of_a_healed_gap_only_who_was_asked_for_is_healed():
+    """A star: of a symbol that nobody had seen nobody knows."""
+    healed = gap(30, 50, "healed", told_by="sip.rest")
+    asked = {("", 30): [Window("trades", frozenset(["IBM"]), 1_000, 2_000)]}
+
+    found = shares_of([healed], standings=STOOD, asked=asked)
+
+    assert found["trades", "IBM"]["healed"] == ((30, 50),)
+    assert found["trades", "*"] == {"unverifiable": ((0, 100),)}
+    assert shares_of([healed], standings=STOOD)["trades", "*"] == {"unverifiable": ((0, 100),)}
+
+
+def test_of_an_unhealable_gap_those_who_were_asked_for_are_healed_and_the_refused_are_missing():
+    standings = tuple(
+        each._replace(channels={"trades": ("IBM", "N-OPE"), "statuses": ("IBM",)}) for each in STOOD
+    )
+    asked = {("", 30): [Window("trades", frozenset(["IBM"]), 1_000, 2_000)]}
+
+    lost = gap(30, 50, "unhealable", told_by="sip.rest")
+    found = shares_of([lost], standings=standings, asked=asked)
+
+    assert found["trades", "IBM"]["healed"] == ((30, 50),)
+    assert found["trades", "N-OPE"]["missing"] == ((30, 50),)
+    assert found["statuses", "IBM"]["missing"] == ((30, 50),)
+
+
+def test_a_suspicion_is_verified_for_those_who_were_asked_for_alone():
+    alarm = {"suspected": True, "told_by": "sip.rest"}
+    asked = {("", 30): [Window("trades", frozenset(["IBM"]), 1_000, 2_000)]}
+
+    for state, other in (("healed", "unverifiable"), ("suspect", "suspect")):
+        found = shares_of([gap(30, 50, state, **alarm)], asked=asked)
+        assert found["trades", "IBM"]["verified"] == ((30, 50),)
+        assert (30, 50) in found["trades", "AAPL"][other] or state == "healed"
+        assert "verified" not in found["trades", "AAPL"]
+
+
+def test_what_the_terminal_gave_back_itself_is_healed_without_rest():
+    found = shares_of([gap(30, 50, "healed", told_by="sip")], standings=STOOD)
+
+    assert found["trades", "*"]["healed"] == ((30, 50),)
 
 
 def test_a_gap_that_lasts_is_missing_until_the_day_ends():

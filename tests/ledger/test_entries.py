@@ -3,6 +3,7 @@
 import pytest
 
 from ticktape.ledger.entries import (
+    Asked,
     Compared,
     Counts,
     Failed,
@@ -17,6 +18,7 @@ from ticktape.ledger.entries import (
     Stopped,
     Suspect,
     Unhealable,
+    Unsettled,
     encode_entry,
     kind_of,
     read_ledger_entry,
@@ -34,10 +36,12 @@ OF_THE_LEDGER = [
 OF_HEALING = [
     Started("run"),
     Stopped(),
-    Healing(GAP),
+    Healing(GAP, suspected=True),
     Page(Request("/v2/stocks/trades", {"symbols": "A"}), 1, 10_000),
     Healed(GAP, "2 trades"),
+    Healed(GAP, "2 trades", Asked(1, 2, {"trades": ["A"]}, of_all=True)),
     Unhealable(GAP, "no plan"),
+    Unsettled(GAP, "no history", Asked(1, 2, {})),
     Compared(1, 2, {"trades": ["A"]}),
     Failed(429, "too many"),
 ]

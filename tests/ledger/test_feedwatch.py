@@ -79,13 +79,12 @@ def test_sessions_stand_between_the_rows_between_which_they_came(heard):
             text(1.1),
             session(1.2, "down", down_since_ns=NS),
             session(1.3, "connecting", down_since_ns=NS),
-            text(1.4),
             session(1.5, "subscribed"),
             text(1.6),
         ],
     )
     assert heard.names() == [
-        *("connected", "observe", "disconnected", "observe", "connected", "observe", "advance")
+        *("connected", "observe", "disconnected", "connected", "observe", "advance")
     ]
     assert [call[1] for call in heard.calls if "connected" in call[0]] == [
         *(1 * NS, 1_200_000_000, 1_500_000_000)
@@ -93,9 +92,37 @@ def test_sessions_stand_between_the_rows_between_which_they_came(heard):
     assert heard.calls[-1] == ("advance", 1_600_000_000)
 
 
+@pytest.mark.parametrize("event", ["subscribed", "flowing"])
+def test_data_that_stands_before_its_sessions_word_makes_no_silence_of_the_time_before(event):
+    watch = FeedWatch("sip", Watchdog({"sip": Hours.ALWAYS}), SessionState())
+    give(watch, [session(1, "subscribed"), *(text(1 + step / 20) for step in range(600))])
+    alarms = give(
+        watch,
+        [
+            session(31, "down", down_since_ns=31 * NS),
+            text(91),
+            session(91, event),
+            *(text(91 + step / 20) for step in range(1, 40)),
+        ],
+    )
+    assert alarms == []
+    assert give(watch, [text(103)])[0].kind == "mute", "it is watched again"
+
+
 def test_kinds_that_have_no_rhythm_are_not_watched(heard):
     give(FeedWatch("sip", heard, SessionState()), [text(1, b'[{"T":"?"}]'), text(1, QUOTE)])
     assert [call[1] for call in heard.calls if call[0] == "observe"] == ["quotes"]
+
+
+def test_bars_of_a_day_are_no_minute_bars_that_could_fall_silent(heard):
+    daily = b'[{"T":"%s","S":"A","o":1,"h":1,"l":1,"c":1,"v":1,"t":"2026-11-20T15:00:00Z"}]'
+    kinds = (b"d", b"u", b"b")
+    give(
+        FeedWatch("sip", heard, SessionState()),
+        [text(at, daily % kind) for at, kind in enumerate(kinds, 1)],
+    )
+    seen = [(call[1], (call[4] // NS).tolist()) for call in heard.calls if call[0] == "observe"]
+    assert seen == [("bars", [3])]
 
 
 def test_rows_are_given_by_the_second_so_that_kinds_do_not_overtake_one_another(heard):
@@ -109,7 +136,7 @@ def test_rows_are_given_by_the_second_so_that_kinds_do_not_overtake_one_another(
     [
         ({"trades": ["A", "B"]}, {"trades": ["B"]}, [("trades", ["A"])]),
         ({"orderbooks": ["A"]}, {"trades": ["A"]}, [("crypto_books", ["A"])]),
-        ({"bars": ["A"], "dailyBars": ["A"]}, {"dailyBars": ["A"]}, []),
+        ({"bars": ["A"], "dailyBars": ["A"]}, {"dailyBars": ["A"]}, [("bars", ["A"])]),
         ({"trades": ["A"]}, {"trades": ["*"]}, []),
         ({"trades": ["*"]}, {"trades": ["A"]}, []),
         ({"trades": ["A"], "news": ["*"]}, {"trades": ["A"]}, []),

@@ -4,6 +4,7 @@ import pytest
 
 from ticktape.ledger.heal_answers import (
     Again,
+    Aside,
     Good,
     Never,
     Pace,
@@ -31,7 +32,7 @@ def test_a_limit_is_waited_for_until_the_venue_lifts_it():
     assert meaning(429, x_ratelimit_reset=reset, jitter=0.0).wait_ns == 20 * S
 
 
-@pytest.mark.parametrize("reset", ["", "soon", "-5", "²"])
+@pytest.mark.parametrize("reset", ["", "soon", "-5", "²", "1" * 5_000])
 def test_a_limit_without_a_time_is_waited_for_as_an_error(reset):
     assert meaning(429, x_ratelimit_reset=reset, failures=3).wait_ns == backoff_ns(3, 0.5)
 
@@ -95,15 +96,32 @@ def test_no_more_than_so_many_are_sent_in_any_minute():
 def test_the_venues_own_count_holds_requests_back_too():
     pace = Pace(100)
     used = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(NOW_NS // S + 9)}
-    pace.answered(used | {"x-ratelimit-remaining": "5"}, NOW_NS)
-    assert pace.wait_ns(NOW_NS) == 0
-    pace.answered(used, NOW_NS)
+    mono_ns = 77 * S
+    pace.answered(used | {"x-ratelimit-remaining": "5"}, NOW_NS, mono_ns)
+    assert pace.wait_ns(mono_ns) == 0
+    pace.answered(used, NOW_NS, mono_ns)
 
-    assert pace.wait_ns(NOW_NS) == 9 * S
-    assert pace.wait_ns(NOW_NS + 9 * S) == 0
+    assert pace.wait_ns(mono_ns) == 9 * S
+    assert pace.wait_ns(mono_ns + 9 * S) == 0
 
 
 def test_a_clock_that_was_set_back_holds_nothing_back():
     pace = Pace(1)
     pace.sent(NOW_NS)
     assert pace.wait_ns(NOW_NS - 3600 * S) == 0
+
+
+def test_a_gap_that_fails_again_and_again_is_put_aside_longer_each_time_up_to_a_bound():
+    aside, now_ns, waits = Aside(), NOW_NS, []
+    for _ in range(3):
+        assert not aside.failed("a", now_ns, 3600 * S)
+    for _ in range(12):
+        assert aside.failed("a", now_ns, 3600 * S)
+        waits.append(aside.until_ns("a") - now_ns)
+        assert aside.keys(now_ns) == {"a"}
+        now_ns = aside.until_ns("a")
+        assert aside.keys(now_ns) == set()
+
+    assert waits[:3] == [60 * S, 120 * S, 240 * S] and waits[-1] == 3600 * S
+    aside.forget("a")
+    assert not aside.failed("a", now_ns, 3600 * S)

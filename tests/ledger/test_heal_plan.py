@@ -108,18 +108,50 @@ def test_a_bar_is_asked_for_when_its_minute_ended_in_the_window():
 
     assert chain.query["timeframe"] == "1Min"
     assert chain.query["start"] == clock.iso_utc(NOW_NS - 60 * S)
-    assert chain.query["end"] == clock.iso_utc(NOW_NS - 50 * S)
+    assert chain.query["end"] == clock.iso_utc(NOW_NS + 10 * S), "and when it began in it"
 
 
 def test_requests_that_were_begun_stay_and_only_other_symbols_are_added():
-    window = Window(NOW_NS, NOW_NS + S)
+    window = Window(NOW_NS - S, NOW_NS + 2 * S)
     (begun,) = chains_of("trades", ["A", "B"], window, STOCKS, "iex")
     (quotes,) = chains_of("quotes", ["A"], window, STOCKS, "iex")
-    later = Window(NOW_NS - S, NOW_NS + 2 * S)
+    later = Window(NOW_NS, NOW_NS + S)
     first, second = chains_of("trades", ["A", "B", "C"], later, STOCKS, "iex", [begun, quotes])
 
     assert first is begun
     assert second.query["symbols"] == "C"
+
+
+@pytest.mark.parametrize(
+    ("window", "feed"),
+    [
+        (Window(NOW_NS - 1, NOW_NS + S), "iex"),
+        (Window(NOW_NS, NOW_NS + S + 1), "iex"),
+        (Window(NOW_NS, NOW_NS + S), "sip"),
+    ],
+)
+def test_requests_that_were_begun_for_less_or_of_another_feed_are_made_anew(window, feed):
+    (begun,) = chains_of("trades", ["A"], Window(NOW_NS, NOW_NS + S), STOCKS, "iex")
+    (made,) = chains_of("trades", ["A"], window, STOCKS, feed, [begun])
+
+    assert made is not begun and made.symbols == ["A"]
+
+
+def test_a_clock_that_is_behind_moves_the_end_of_the_window_later():
+    around = Around(NOW_NS + 30 * S - 5, -30 * S, {})
+    window = window_of(NOW_NS, NOW_NS + 9 * S, around, OVERLAP_NS)
+
+    assert window == (NOW_NS + 28 * S - 5, NOW_NS + 41 * S)
+
+
+def test_the_window_is_never_shorter_than_from_the_last_event_over_the_length_of_the_gap():
+    around = Around(NOW_NS + 50 * S, 40, {})
+    assert window_of(NOW_NS, NOW_NS + 9 * S, around, 0).to_ns == NOW_NS + 59 * S
+
+
+def test_a_lag_that_is_not_the_same_on_both_sides_makes_the_window_wider_on_both():
+    around = Around(NOW_NS, 0, {}, spread_ns=30 * S)
+    assert window_of(NOW_NS, NOW_NS + S, around, 0) == (NOW_NS - 30 * S, NOW_NS + 31 * S)
 
 
 def test_a_star_itself_is_never_asked_for():
@@ -131,7 +163,8 @@ def test_the_words_say_what_came_what_stays_lost_and_whom_a_star_stood_for():
     words = words_of({"trades": 1234}, parts, {"trades": 7})
 
     assert words == (
-        "REST has 1,234 trades in it; trades of all symbols: asked for the 7 that were seen; "
+        "REST has 1,234 trades in it; trades of all symbols: asked for the 7 that were seen, not "
+        "for one that traded in the gap alone; "
         "orderbooks stay lost: the changes of an order book have no history"
     )
     assert words_of({}, parts_of({"statuses": ["A"]}, STOCKS), {}).startswith("nothing of it")

@@ -5,6 +5,7 @@ import json
 import msgspec
 import pytest
 
+from ticktape.ledger import healing
 from ticktape.ledger.entries import (
     Compared,
     GapSaid,
@@ -14,6 +15,7 @@ from ticktape.ledger.entries import (
     Request,
     Started,
     Unhealable,
+    Unsettled,
 )
 from ticktape.ledger.healing import HealBook, in_words
 
@@ -83,7 +85,7 @@ def test_the_subscription_of_a_gap_is_what_stood_before_it():
     book.see_subscribed({"trades": ["B"]})
     book.see_gap(gap(100, 110))
 
-    assert book.next_gap(999 * S, 0).subscribed == {"trades": ["A"]}
+    assert book.subscribed_in(book.next_gap(999 * S, 0)) == {"trades": ["A"]}
 
 
 @pytest.mark.parametrize("first", ["open", "suspect"])
@@ -178,10 +180,85 @@ def test_what_was_unhealable_can_be_tried_again():
 
     book.retry()
     (found,) = book.waiting()
-    assert (found.cause, found.subscribed, found.chains) == ("down", {"trades": ["A"]}, {})
+    assert (found.cause, found.chains) == ("down", {})
+    assert book.subscribed_in(found) == {"trades": ["A"]}
     book.see_own(Healed(gap(100, 110, state="healed")))
     book.retry()
     assert book.waiting() == []
+
+
+def test_a_suspicion_that_was_not_settled_stays_one_until_the_feed_itself_tells_of_it():
+    book = HealBook()
+    told = gap(100, 110, state="suspect")
+    book.see_gap(told)
+    book.see_own(Healing(gap(100, 110, state="healing"), suspected=True))
+    assert book.waiting()[0].suspected
+    book.see_own(Unsettled(told))
+    book.see_gap(told)
+    assert book.waiting() == []
+
+    book.see_gap(gap(100, 110))
+    (found,) = book.waiting()
+    assert not found.suspected
+
+
+def test_that_it_is_a_suspicion_is_known_from_the_healers_own_journal_alone():
+    for suspected in (True, False):
+        book = HealBook()
+        book.see_own(Healing(gap(100, 110, state="healing"), suspected))
+        assert book.waiting()[0].suspected is suspected
+
+
+def test_a_suspicion_that_was_not_settled_can_be_tried_again():
+    book = HealBook()
+    book.see_gap(gap(100, 110, state="suspect"))
+    book.see_own(Unsettled(gap(100, 110, state="suspect")))
+    book.retry()
+    assert [each.suspected for each in book.waiting()] == [True]
+
+
+def test_gaps_that_are_put_aside_let_the_others_come_first():
+    book = HealBook()
+    book.see_gap(gap(100, 101))
+    book.see_gap(gap(200, 201))
+    assert book.next_gap(999 * S, 0, {book.next_gap(999 * S, 0).key}).from_ns == 100 * S
+
+
+def test_when_pages_may_be_lost_all_that_is_unfinished_is_asked_anew():
+    book = HealBook()
+    book.see_own(Healing(gap(100, 110, state="healing")))
+    book.see_own(page(0), body("one"))
+    book.see_own(page(0, symbols="B"), body(None))
+    book.ask_anew()
+    assert [(c.pages, c.token, c.done) for c in book.chains().values()] == [(0, "", False)] * 2
+
+
+def test_a_subscription_of_many_symbols_is_kept_once_for_all_gaps_that_were_in_it():
+    book = HealBook()
+    for names in ("A", "B"):
+        symbols = [f"{names}{n:05}" for n in range(2_000)]
+        book.see_subscribed({"trades": symbols, "quotes": symbols})
+        for number in range(100):
+            book.see_gap(gap(100 if names == "A" else 500, 600, symbol=symbols[number]))
+    once = len(json.dumps(book.subscribed))
+
+    assert len(json.dumps(msgspec.to_builtins(book))) < 5 * once
+    first = min(book.waiting(), key=lambda each: each.from_ns)
+    assert book.subscribed_in(first)["trades"][0] == "A00000"
+    for each in book.waiting():
+        book.see_own(Healed(each.said("healed")))
+    book.see_subscribed({"trades": ["C"]})
+    book.see_gap(gap(900))
+    assert list(book.kept.values()) == [{"trades": ["C"]}]
+
+
+def test_only_so_many_gaps_are_remembered_as_done_with(monkeypatch):
+    monkeypatch.setattr(healing, "_FINISHED_MAX", 10)
+    book = HealBook()
+    for number in range(30):
+        book.see_gap(gap(number, number + 1))
+        book.see_own(Unhealable(gap(number, number + 1, state="unhealable")))
+    assert list(book.finished) == list(book.refused) == [f"{n * S} " for n in range(20, 30)]
 
 
 def test_a_plan_without_recent_rows_moves_every_gap():

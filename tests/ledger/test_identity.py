@@ -1,5 +1,6 @@
 """A stage against the ledger's own counts: equal at the very position, or named."""
 
+import tracemalloc
 from itertools import pairwise
 
 import pyarrow as pa
@@ -107,7 +108,7 @@ def test_what_a_stage_has_passed_is_not_kept():
     for _ in range(10):
         told.read(10)
     told.says(95, 95)
-    assert len(told.sums) == 10
+    assert len(told.sums) == 6
 
 
 def test_the_place_where_a_start_begins_is_known():
@@ -119,6 +120,24 @@ def test_the_place_where_a_start_begins_is_known():
 def test_a_place_that_is_no_blocks_end_is_not_judged(place):
     told = Told().read(10)
     assert told.sums.at(place) is None
+
+
+def test_blocks_that_come_one_by_one_take_no_more_memory_than_many_at_once():
+    """A table that stands still for hours, and a feed that brings a block every millisecond."""
+    count = 5_000
+    sums, counter = SumsKept(BEGIN, {}, blocks_max=2_000), FeedCounter("sip", BEGIN, {})
+    tracemalloc.start()
+    for at in range(count):
+        brought = brought_of([["trades", "quotes"] if at % 2 else ["quotes"]], at)
+        sums.add(brought, counter.totals)
+        counter.add(brought)
+    del brought
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken < 200 * len(sums) <= 400_000
+    for at in (count - 1, count - 500, count - 901):
+        expected = {"trades": (at + 1) // 2, "quotes": at + 1}
+        assert sums.at(Position(0, 100 * (at + 1))) == expected
 
 
 def test_a_place_in_a_later_epoch_is_found_behind_an_earlier_one():

@@ -3,8 +3,10 @@
 import pytest
 
 from ticktape.ledger.alarms import Alarm
+from ticktape.ledger.counting import Hole
 from ticktape.ledger.entries import GapSaid, LateFeed, Suspect
 from ticktape.ledger.suspects import Suspects
+from ticktape.records import Position
 
 
 def alarm(channel="trades", symbol="A", since=100, until=None, kind="silence"):
@@ -65,6 +67,15 @@ def test_all_that_stand_end_when_nobody_watches_any_more(until):
 
 def test_what_a_killed_process_left_is_ended_and_its_beginning_stays_taken():
     suspects = Suspects()
-    (ended,) = suspects.end_left_over([Suspect("sip", GapSaid(101, symbol="A"))], 500)
+    left = [Suspect("sip", GapSaid(101, symbol="A"))]
+    (ended,) = suspects.end_left_over(left, {"sip": 500})
     assert (ended.gap.from_ns, ended.gap.to_ns, ended.gap.state) == (101, 500, "suspect")
     assert suspects.take(alarm()).gap.from_ns == 102
+
+
+def test_damage_begins_where_no_gap_of_the_feed_and_no_suspicion_does():
+    suspects = Suspects()
+    suspects.take(alarm(symbol="", channel=""))
+    said = suspects.damaged("sip", Hole(100, 900, Position(2, 64)))
+    assert (said.gap.from_ns, said.gap.to_ns, said.until) == (102, 900, (2, 64))
+    assert (said.gap.state, said.gap.cause) == ("open", "the journal is damaged")

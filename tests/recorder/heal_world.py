@@ -31,25 +31,28 @@ GAP = (START_NS + 10 * S, START_NS + 14 * S)  # of the venue's time
 
 
 class FakeWall:
-    """A clock that a test moves."""
+    """A clock that a test moves; `ahead_ns` is how far the system's was set meanwhile."""
 
     def __init__(self, now_ns):
         self.now_ns = now_ns
+        self.ahead_ns = 0
+        self._stepped_ns = 0
 
     def wall_ns(self):
-        return self.now_ns
+        return self.now_ns + self._stepped_ns
 
     def wall_at(self, mono_ns):
-        return mono_ns
+        return mono_ns + self._stepped_ns
 
     def monotonic_ns(self):
         return self.now_ns
 
     def drift_ns(self):
-        return 0
+        return self.ahead_ns
 
     def reanchor(self):
-        pass
+        self._stepped_ns += self.ahead_ns
+        self.ahead_ns = 0
 
 
 class FakeStream:

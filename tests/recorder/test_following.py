@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from filelock import FileLock
 
 from ticktape.directory import RunDirectory
 from ticktape.errors import SyncFailed
@@ -106,6 +107,25 @@ def test_looking_for_a_dead_writer_never_turns_a_new_one_away(directory, monkeyp
     monkeypatch.setattr("ticktape.recorder.following.is_locked", lambda _: pytest.fail("touched"))
 
     assert writer_is_gone(directory, "sip")
+
+
+def test_what_ticktape_heal_writes_is_waited_for_by_nobody_but_a_healer_of_ours_is(
+    directory, pauses
+):
+    with writer_of(directory, "sip.rest") as by_hand:
+        by_hand.append([b"1"], 1, 1)
+        by_hand.sync()
+        following = Following(
+            directory, {"sip": BEGINNING, "sip.rest": BEGINNING}, pauses, synced=True
+        )
+        with FileLock(directory.live / "heal.lock"):
+            assert payloads(following) == [("sip.rest", [b"1"])]
+            assert not following.is_drained()
+            assert not following.is_drained()
+        assert not following.is_drained()
+        assert payloads(following) == []
+        assert following.is_drained()
+        following.close()
 
 
 def test_without_positions_the_lock_tells(directory):

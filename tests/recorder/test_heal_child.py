@@ -10,9 +10,11 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # for its modules, also under pytest
+sys.path.insert(0, str(Path(__file__).parents[1] / "crash"))
 
 from heal_world import (
     GAP,
@@ -28,6 +30,7 @@ from heal_world import (
     trades_in,
     venue_of,
 )
+from power_disk import NO_FAULT, REFUSALS, Fault, PowerDisk
 
 from ticktape.config import parse_config
 from ticktape.decoders.instants import InstantParser
@@ -35,8 +38,10 @@ from ticktape.directory import LEDGER
 from ticktape.errors import Disconnected, Locked
 from ticktape.feeds.rest import Answer, RestClient
 from ticktape.journal.reader import Reader
+from ticktape.ledger.entries import GapSaid
 from ticktape.ledger.healing import UNHEALABLE
 from ticktape.ledger.paging import Chain, url_of
+from ticktape.recorder.heal_asking import paces_of
 from ticktape.recorder.heal_child import HealChild
 from ticktape.recorder.healer import Healer
 from ticktape.recorder.task import HealFeed, HealTask
@@ -49,8 +54,9 @@ DUE_NS = GAP[1] + LAG_NS + 60 * S
 class Bench:
     """A healer over a world, with a client and a clock of the test."""
 
-    def __init__(self, world, venue=None, at_ns=DUE_NS, client=None):
+    def __init__(self, world, venue=None, at_ns=DUE_NS, client=None, disk=None):
         self.world = world
+        self.disk = disk
         self.wall = FakeWall(at_ns)
         self.client = client or FakeClient(venue or venue_of(path="/v2/iex"), self.wall)
         self.news = []
@@ -67,6 +73,7 @@ class Bench:
             client=self.client,
             wall=self.wall,
             source=random.Random(1),
+            disk=self.disk,
         )
         for name, start in healer.starts().items():
             with self.reader(name, start) as reader:
@@ -92,7 +99,8 @@ class Bench:
 
     def ends(self):
         """(event, words) of what became of gaps."""
-        return [(n.event, n.words) for n in self.news if n.event in ("healed", "unhealable")]
+        ends = ("healed", "unhealable", "unsettled")
+        return [(n.event, n.words) for n in self.news if n.event in ends]
 
 
 @pytest.fixture
@@ -136,6 +144,26 @@ def test_what_was_sent_in_a_gap_comes_back_and_each_row_once(world, bench):
         "planned": False,
         "state": "healed",
     }
+    asked = world.said()[-1]["asked"]
+    symbols = sorted(TAPE.symbols)
+    assert asked["channels"] == {"trades": symbols, "quotes": symbols}
+    assert asked["of_all"] is True
+    assert asked["from_ns"] < GAP[0] and GAP[1] + 2 * S == asked["to_ns"], "the venue's time"
+    assert f"to {iso(asked['to_ns'])} of the venue's time" in at.ends()[0][1]
+
+
+@pytest.mark.parametrize("behind_s", [1, 5, 30, 7200])
+def test_a_clock_that_is_behind_the_venues_costs_none_of_a_gaps_rows(tmp_path, bench, behind_s):
+    world = World(tmp_path / "behind")
+    world.record(lag_ns=-behind_s * S)
+    at = bench(world, at_ns=GAP[1] - behind_s * S + 60 * S)
+    at.client.wall = FakeWall(GAP[1] + 60 * S)
+    at.until_idle()
+
+    ((event, words),) = at.ends()
+    assert event == "healed"
+    assert ("our clock was" in words) is (behind_s > 1)
+    assert not trades_in(TAPE, *GAP) - world.trades()
 
 
 def test_a_page_is_one_block_with_its_request_as_received_and_no_key_in_it(world, bench):
@@ -236,6 +264,7 @@ def test_a_wrong_key_makes_a_gap_unhealable_with_a_hint_until_it_is_tried_again(
     at.until_idle()
     assert [event for event, _ in at.ends()] == ["unhealable"]
     assert at.news[-1].hint.startswith("The account may not have this data")
+    assert world.said()[-1]["asked"]["channels"] == {}
 
     at.client.keys = keys
     at.until_idle()
@@ -280,7 +309,151 @@ def test_a_symbol_that_rest_refuses_costs_no_other_one(tmp_path, bench):
     assert event == "unhealable", "it is not known what of that symbol was missed"
     assert words.endswith("; REST knows no symbol N-OPE")
     assert len(at.client.asked) < 20
+    asked = world.said()[-1]["asked"]
+    assert asked["channels"] == {"trades": sorted({*world.channels["trades"]} - {"N-OPE"})}
+    assert asked["of_all"] is False
     assert not trades_in(TAPE, *GAP) - world.trades()
+
+
+def test_to_find_a_refused_symbol_is_no_failure_and_goes_on_after_a_restart(tmp_path, bench):
+    world = World(tmp_path / "many")
+    world.channels = {"trades": ["A-BAD", *(f"OK{n:03}" for n in range(200)), *TAPE.symbols]}
+    world.record()
+    at = bench(world)
+
+    def spoil(path, query):
+        if "A-BAD" in query["symbols"].split(","):
+            return Answer(400, {}, b'{"message":"invalid symbol: A-BAD"}')
+        return None
+
+    at.client.spoil = spoil
+    for _ in range(5):
+        assert at.healer.step() == 0
+    assert at.healer.failures == 0
+    whole = len(at.client.asked[0][1]["symbols"])
+    at.healer.close()
+    at.client.asked.clear()
+    at.healer = at.open()
+    at.until_idle()
+
+    assert [event for event, _ in at.ends()] == ["unhealable"]
+    assert max(len(query["symbols"]) for _, query in at.client.asked) <= whole / 2 + 1
+    assert not trades_in(TAPE, *GAP) - world.trades()
+
+
+@pytest.mark.parametrize("channels", [{"trades": ["*"], "statuses": ["*"]}, {"statuses": ["*"]}])
+def test_a_suspicion_that_rest_cannot_clear_stays_one_until_it_is_tried_again(
+    tmp_path, bench, channels
+):
+    world = World(tmp_path / "suspicion")
+    world.channels = channels
+    world.record(cut=(0, 0))
+    gap = {"from_ns": START_NS + 20 * S, "to_ns": START_NS + 22 * S, "cause": "mute", "symbol": ""}
+    gap |= {"channels": "", "planned": False, "state": "suspect"}
+    with world.writer(LEDGER) as writer:
+        world.say(writer, START_NS + 22 * S, event="suspect", feed="iex", gap=gap)
+    at = bench(world, at_ns=START_NS + 3600 * S)
+    at.until_idle()
+    assert [event for event, _ in at.ends()] == ["unsettled"]
+    said = world.said()[-1]
+    assert (said["event"], said["gap"]["state"]) == ("unsettled", "suspect")
+    assert list(said["asked"]["channels"]) == [name for name in channels if name == "trades"]
+
+    at.healer.close()
+    world.run.reader_file("heal-iex").unlink()
+    at.healer = at.open()
+    at.until_idle()
+    assert len(at.ends()) == 1, "nobody asked for it again"
+    at.healer.book.retry()
+    at.until_idle()
+    assert [event for event, _ in at.ends()] == ["unsettled", "unsettled"]
+
+
+def test_a_gap_whose_requests_always_fail_is_put_aside_and_the_others_are_healed(world, bench):
+    at = bench()
+    symbol = TAPE.symbols[0]
+    newer = GapSaid(START_NS + 20 * S, START_NS + 22 * S, "mute", symbol, "trades")
+    at.healer.book.see_gap(newer)
+    at.client.spoil = lambda _, q: Answer(500, {}, b"") if q["symbols"] == symbol else None
+    at.wall.now_ns += 100 * S
+    at.until_idle(within_ns=120 * S)
+
+    assert [event for event, _ in at.ends()] == ["healed"]
+    assert [gap.symbol for gap in at.healer.book.waiting()] == [symbol]
+    (waiting,) = at.healer.book.waiting()
+    assert at.healer.due_ns(waiting) > at.wall.now_ns
+    assert waiting.chains == {}
+    asked = len(at.client.asked)
+    at.until_idle(9_000, within_ns=3600 * S)
+    assert len(at.client.asked) - asked < 10
+    at.client.spoil = lambda *_: None
+    at.until_idle(9_000, within_ns=3700 * S)
+    assert [event for event, _ in at.ends()] == ["healed", "healed"]
+
+
+def test_a_body_that_is_no_page_is_journaled_a_few_times_and_no_more(world, bench):
+    at = bench()
+    at.client.spoil = lambda *_: Answer(200, {}, b"<html>maintenance</html>")
+    at.until_idle(9_000, within_ns=2 * 3600 * S)
+
+    assert len(at.client.asked) > 8
+    assert world.events().count("page") == 3
+    at.client.spoil = lambda *_: None
+    at.until_idle(9_000, within_ns=3700 * S)
+    assert [event for event, _ in at.ends()] == ["healed"]
+
+
+def test_what_the_venue_still_calls_too_recent_holds_up_no_other_gap(tmp_path, bench):
+    world = World(tmp_path / "recent")
+    world.record()
+    at = bench(world, at_ns=GAP[1] + 3600 * S)
+    symbol = TAPE.symbols[0]
+    newer_ns = at.wall.now_ns - 1200 * S
+    at.healer.book.see_gap(GapSaid(newer_ns - S, newer_ns, "mute", symbol, "trades"))
+    refusal = b'{"code":42210000,"message":"subscription does not permit querying recent SIP data"}'
+    at.client.spoil = lambda _, q: Answer(403, {}, refusal) if q["symbols"] == symbol else None
+    at.until_idle()
+    assert [event for event, _ in at.ends()] == ["healed"]
+
+
+@pytest.mark.parametrize("step_s", [3600, -3600])
+def test_the_healers_clock_follows_the_systems(world, bench, step_s):
+    at = bench(at_ns=DUE_NS - step_s * S)
+    at.client.wall = FakeWall(DUE_NS)
+    if step_s < 0:
+        at.client.spoil = lambda *_: Answer(500, {}, b"")
+        at.healer.step()
+        at.client.spoil = lambda *_: None
+    at.wall.ahead_ns = step_s * S
+    at.until_idle(within_ns=5 * S)
+
+    assert [event for event, _ in at.ends()] == ["healed"]
+    with at.reader("iex.rest", Position(0, 0)) as reader:
+        assert abs(reader.read()[-1].recv_ns - DUE_NS) < 10 * S
+
+
+def test_feeds_of_one_account_share_a_pace_and_others_do_not():
+    def feed(name, key, per_minute, url="http://rest"):
+        world = World.__new__(World)
+        text = f"""directory = "x"
+            [[feed]]
+            name = "{name}"
+            kind = "alpaca"
+            url = "ws://127.0.0.1:1/v2/iex"
+            trades = ["A"]
+            heal = "{url}"
+            heal_per_minute = {per_minute}"""
+        world.feed = parse_config(text, "the test's config", Path()).feed[0]
+        return HealFeed(name, world.feed, key, "secret", "")
+
+    feeds = [feed("a", "k", 100), feed("b", "k", 2), feed("c", "other", 5)]
+    paces = paces_of([*feeds, feed("d", "k", 5, "http://elsewhere")])
+    assert paces["a"] is paces["b"]
+    assert len({id(pace) for pace in paces.values()}) == 3
+    paces["a"].sent(S)
+    paces["b"].sent(S)
+    assert paces["a"].wait_ns(S) == 60 * S
+    assert paces["c"].wait_ns(S) == paces["d"].wait_ns(S) == 0
 
 
 def test_order_books_are_never_asked_for(tmp_path, bench):
@@ -312,6 +485,7 @@ def test_what_the_ledger_suspects_is_asked_for_by_symbol_and_channel(world, benc
         )
     at = bench()
     at.healer.book.gaps.pop(f"{GAP[0] + LAG_NS} ")
+    assert all(gap.suspected for gap in at.healer.book.waiting())
     at.until_idle(within_ns=60 * S)
 
     assert [event for event, _ in at.ends()] == ["healed"]
@@ -389,6 +563,82 @@ def test_a_gap_is_not_called_healed_while_the_disk_refuses(world, bench, monkeyp
     assert [event for event, _ in at.ends()] == ["healed"]
 
 
+def break_disk(disk, kind):
+    kinds, error, taken = REFUSALS[kind]
+    disk.fault = Fault(frozenset(kinds), len(disk.names), 10**9, error, taken)
+
+
+@pytest.mark.parametrize("kind", ["no room", "the disk is gone"])
+def test_nothing_is_asked_while_the_disk_refuses_and_then_all_is_there(world, bench, kind):
+    disk = PowerDisk(world.run.root)
+    at = bench(disk=disk)
+    break_disk(disk, kind)
+    at.until_idle(steps=100, within_ns=30 * S)
+    assert len(at.client.asked) <= 1
+    assert at.ends() == []
+
+    disk.fault = NO_FAULT
+    at.until_idle(within_ns=30 * S)
+    assert [event for event, _ in at.ends()] == ["healed"]
+    at.healer.close()
+    assert not trades_in(TAPE, *GAP) - world.trades()
+    assert world.said()[-2]["event"] == "healed"
+
+
+def test_pages_that_the_disk_dropped_are_asked_for_again_before_anything_is_called_healed(
+    tmp_path, bench
+):
+    world = World(tmp_path / "small")
+    world.record()
+    small = msgspec.structs.replace(world.config.journal, memory_bytes=20_000)
+    world.config = msgspec.structs.replace(world.config, journal=small)
+    disk = PowerDisk(world.run.root)
+    at = bench(world, disk=disk)
+    assert at.healer.step() == 0
+    break_disk(disk, "no room")
+    # As when it refuses between two looks: pages are dropped although it was well before each.
+    takes, at.healer._journal.takes = at.healer._journal.takes, lambda: True
+    at.healer.step()
+    at.healer.step()
+    at.healer._journal.takes = takes
+    disk.fault = NO_FAULT
+    assert at.healer._writer.dropped_frames > 0
+    at.until_idle(within_ns=60 * S)
+
+    assert [event for event, _ in at.ends()] == ["healed"]
+    at.healer.close()
+    assert not trades_in(TAPE, *GAP) - world.trades()
+    assert {path for path, *_ in world.asked()} == {"/v2/stocks/trades", "/v2/stocks/quotes"}
+
+
+def test_pages_whose_sync_failed_are_asked_for_again(world, bench):
+    disk = PowerDisk(world.run.root)
+    at = bench(disk=disk)
+    assert at.healer.step() == 0
+    break_disk(disk, "a sync fails")
+    at.healer._writer.sync()
+    disk.fault = NO_FAULT
+    at.until_idle(within_ns=30 * S)
+
+    assert [event for event, _ in at.ends()] == ["healed"]
+    assert max(world.asked().values()) == 2, "what is suspect is asked anew"
+
+
+def test_an_end_that_the_disk_lost_is_said_again(world, bench):
+    disk = PowerDisk(world.run.root)
+    at = bench(disk=disk)
+    while not at.ends():
+        at.healer.step()
+    break_disk(disk, "a sync fails")
+    at.healer._writer.sync()
+    disk.fault = NO_FAULT
+    at.until_idle(within_ns=30 * S)
+    at.healer.close()
+
+    assert world.events().count("healed") == 2
+    assert len(at.ends()) == 1
+
+
 def test_there_is_one_healer_at_a_time(world, bench):
     bench()
     with pytest.raises(Locked):
@@ -411,6 +661,38 @@ def test_a_window_is_compared_though_no_gap_is_there(tmp_path, bench):
     assert not trades_in(TAPE, START_NS, START_NS + 30 * S) - world.trades()
 
 
+def test_a_comparison_says_nothing_of_symbols_that_rest_refused(tmp_path, bench):
+    world = World(tmp_path / "refused")
+    world.record(cut=(0, 0))
+    at = bench(world)
+
+    def spoil(path, query):
+        if "N-OPE" in query["symbols"].split(","):
+            return Answer(400, {}, b'{"message":"invalid symbol: N-OPE"}')
+        return None
+
+    at.client.spoil = spoil
+    at.healer.compare(START_NS, START_NS + 30 * S, {"trades": [*TAPE.symbols, "N-OPE"]})
+    at.until_idle()
+    assert world.said()[-1]["event"] == "compared"
+    assert world.said()[-1]["channels"] == {"trades": sorted(TAPE.symbols)}
+    assert at.news[-1].words.endswith("REST knows no symbol N-OPE")
+
+
+def test_a_healed_gap_has_been_asked_for_every_bar_that_begins_in_what_it_claims(tmp_path, bench):
+    world = World(tmp_path / "bars", bars=["*"])
+    world.channels = {"bars": ["*"]}
+    world.record()
+    at = bench(world, at_ns=DUE_NS + 2 * S)
+    at.until_idle()
+
+    asked = world.said()[-1]["asked"]
+    assert list(asked["channels"]) == ["bars"]
+    ((_, query),) = at.client.asked
+    assert query["start"] == iso(asked["from_ns"] - 60 * S)
+    assert query["end"] == iso(asked["to_ns"])
+
+
 def test_a_compared_window_has_been_asked_for_every_bar_that_begins_in_it(tmp_path, bench):
     world = World(tmp_path / "whole", bars=["*"])
     world.record(cut=(0, 0))
@@ -423,7 +705,7 @@ def test_a_compared_window_has_been_asked_for_every_bar_that_begins_in_it(tmp_pa
     assert world.said()[-1]["event"] == "compared"
     (query,) = [query for path, query in at.client.asked if path.endswith("/bars")]
     assert query["end"] == iso(last_ns)
-    assert query["start"] <= iso(START_NS)
+    assert query["start"] <= iso(START_NS - 60 * S)
 
 
 RUN = """
@@ -541,7 +823,8 @@ def test_on_the_word_to_leave_it_ends_and_the_next_start_goes_on(tmp_path, rest,
     assert second.run() == 0
     second.report()
     ((_, content),) = [each for each in parent.heard if each[0] == "healed"]
-    assert content["feed"] == "iex" and "REST has" in content["words"]
+    assert content["feed"] == "iex"
+    assert "REST has" in content["words"] and "in and around it" in content["words"]
     figures = parent.heard[-1][1]["feeds"]["iex"]
     assert (figures["healed"], figures["waiting"]) == (1, 0)
     assert set(world.asked().values()) == {1}
@@ -557,6 +840,23 @@ def test_a_feed_that_ticktape_heal_is_at_work_on_is_waited_for(tmp_path, rest, c
 
     assert healing.run() == 0
     assert "healed" in world.events()
+
+
+def test_a_feed_that_another_process_heals_holds_up_no_other_feed(tmp_path, rest):
+    world = World(tmp_path / "run", url=rest)
+    world.record()
+    other = msgspec.structs.replace(world.feed, name="other")
+    by_hand = world.writer("other.rest")
+    parent = FakeParent()
+    parent._does["healed"] = parent.leave.set
+    feeds = [HealFeed(f.name, f, "demo-key", "demo-secret", "") for f in (other, world.feed)]
+    child = HealChild(HealTask("run", str(world.run.root), feeds, world.config.journal), parent)
+    try:
+        assert child.run() == 0
+        assert "healed" in world.events()
+    finally:
+        child.close()
+        by_hand.close()
 
 
 def test_a_feed_whose_proxy_cannot_be_used_is_named_and_the_run_goes_on(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -22,7 +23,15 @@ from ticktape.journal.position_file import load_positions, save_positions
 from ticktape.journal.positions import JournalState
 from ticktape.journal.reader import Reader
 from ticktape.ledger.counting import MINUTE_NS
-from ticktape.ledger.entries import Counts, GapSaid, Identity, Suspect, encode_entry, kind_of
+from ticktape.ledger.entries import (
+    Counts,
+    Damaged,
+    GapSaid,
+    Identity,
+    Suspect,
+    encode_entry,
+    kind_of,
+)
 from ticktape.ledger.entries import read_ledger_entry as read_entry
 from ticktape.ledger.memory import load_memory
 from ticktape.recorder import ledger_child
@@ -226,7 +235,9 @@ def test_a_muted_symbol_of_thirty_is_suspect_from_then_until_it_comes_again(dire
     assert began.gap.to_ns is None
     assert ended.gap.to_ns == pytest.approx(BEGAN + 140 * NS, abs=3 * NS)
     assert "S7" in began.gap.cause
-    assert [alarm["open"] for alarm in parent.all("alarm")] == [True, False]
+    alarms = parent.all("alarm")
+    assert [alarm["open"] for alarm in alarms] == [True, False]
+    assert alarms[1]["words"].startswith("sip trades S7: alarm over: data comes again, after ")
 
     with Reader(directory.journal(LEDGER), None) as reader:
         rows = LedgerTables().tables(reader.read())["gaps"].to_pylist()
@@ -259,18 +270,97 @@ def test_a_silence_behind_a_disconnect_is_no_alarm(directory, task, feed):
     assert parent.all("alarm") == []
 
 
-def test_a_suspicion_that_a_killed_ledger_left_is_ended_at_the_next_start(directory, task, feed):
+def test_a_suspicion_that_a_killed_ledger_left_ends_with_what_the_feed_last_brought(
+    directory, task, feed
+):
+    """And not at the next start, which may be days later."""
+    minutes(feed, 1)
+    feed.sync()
+    child = ledger_child.LedgerChild(task, FakeParent())
+    while child._read():
+        pass
+    child._save()
+    child.close()  # killed: it says no last word
     left = Suspect("sip", GapSaid(BEGAN, None, "silent", "A", "trades", False, "suspect"))
     with Writer(directory.journal(LEDGER), directory.positions(LEDGER)) as own:
         own.append([encode_entry(left)], 1, 1, kind=kind_of(left))
     feed.close()
     ledger_child.main(task, FakeParent())
     _, ended = [entry for entry in entries(directory) if isinstance(entry, Suspect)]
-    assert ended.gap.from_ns == BEGAN
-    assert ended.gap.to_ns > BEGAN
+    assert (ended.gap.from_ns, ended.gap.to_ns) == (BEGAN, BEGAN + 9 * NS)
 
     ledger_child.main(task, FakeParent())
     assert len([entry for entry in entries(directory) if isinstance(entry, Suspect)]) == 2
+
+
+def flip(directory, number):
+    """Damage one byte of the block that begins with this entry; the stamps around it."""
+    with Reader(directory.journal("sip"), None) as reader:
+        blocks = reader.read()
+    index = next(n for n, block in enumerate(blocks) if block.seq == number)
+    (segment,) = directory.journal("sip").glob("*.seg")
+    content = bytearray(segment.read_bytes())
+    content[blocks[index].end_offset - 10] ^= 0xFF
+    segment.write_bytes(content)
+    return blocks[index - 1].recv_ns, blocks[index + 1].recv_ns
+
+
+def damage(directory):
+    return [entry for entry in entries(directory) if isinstance(entry, Damaged)]
+
+
+def test_a_damaged_block_is_a_gap_that_is_told_once(directory, task, feed):
+    minutes(feed, 3)
+    feed.close()
+    before_ns, after_ns = flip(directory, 15)
+
+    ledger_child.main(task, FakeParent())
+    (said,) = damage(directory)
+    assert (said.gap.from_ns, said.gap.to_ns) == (before_ns + 1, after_ns)
+    assert (said.gap.state, said.gap.cause) == ("open", "the journal is damaged")
+    with Reader(directory.journal(LEDGER), None) as reader:
+        (row,) = LedgerTables().tables(reader.read())["gaps"].to_pylist()
+    assert (row["feed"], row["from_ns"], row["state"]) == ("ledger:sip", before_ns + 1, "open")
+
+    # Once more from its saved position, and from the beginning, by what its journal says.
+    ledger_child.main(task, FakeParent())
+    directory.reader_file("ledger").unlink()
+    ledger_child.main(task, FakeParent())
+    assert damage(directory) == [said]
+
+
+def test_what_is_damaged_while_the_ledger_is_away_is_found_where_it_goes_on(directory, task, feed):
+    minutes(feed, 1)
+    feed.close()
+    ledger_child.main(task, FakeParent())
+    with Writer(directory.journal("sip"), directory.positions("sip")) as again:
+        minutes(again, 1, first=1)
+    segment = max(directory.journal("sip").glob("*.seg"))
+    content = bytearray(segment.read_bytes())
+    content[200] ^= 0xFF  # of its first block
+    segment.write_bytes(content)
+
+    ledger_child.main(task, FakeParent())
+    (said,) = damage(directory)
+    assert said.gap.from_ns == BEGAN + 9 * NS + 1
+    assert said.gap.to_ns == BEGAN + MINUTE_NS + NS
+
+
+def test_the_ledgers_own_clock_follows_the_systems(child, monkeypatch):
+    """What it writes has the time of the clock that was set."""
+    anchored = []
+    monkeypatch.setattr(
+        child,
+        "_wall",
+        SimpleNamespace(
+            drift_ns=lambda: 3600 * NS,
+            reanchor=lambda: anchored.append(1),
+            wall_at=child._wall.wall_at,
+            wall_ns=child._wall.wall_ns,
+        ),
+    )
+    child._between(False)
+    assert anchored
 
 
 class Wall:

@@ -46,7 +46,7 @@ def run(run_folder, venue):
         stderr=subprocess.PIPE,
         env=environment,
     )
-    directory = RunDirectory(run_folder / "tape")
+    directory = RunDirectory(run_folder / "tape-test")
     try:
         wait_until(lambda: recorded(directory) >= {"FAKEPACA"}, process)
         process.send_signal(signal.SIGTERM)

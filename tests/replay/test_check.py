@@ -2,15 +2,26 @@
 
 import re
 import shutil
+import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 from filelock import FileLock
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "recorder"))  # for its modules
+
+from heal_world import GAP, LAG_NS, START_NS, TAPE, S, World, trades_in
+from test_heal_child import Bench
+
 from ticktape.errors import ConfigError
+from ticktape.feeds.rest import Answer
 from ticktape.journal import Writer
 from ticktape.records import EntryKind, Position
+from ticktape.replay.bring_in import bring_in
+from ticktape.replay.certify import certificates
+from ticktape.replay.check import check, examine
 from ticktape.table.store import TableStore, Tally
 
 AT = "2025-11-20 15:00"
@@ -334,3 +345,84 @@ def test_an_empty_run_is_complete_and_empty(empty):
         pass
 
     assert empty.check().totals()["received"] == 0
+
+
+# What the healer asked for, by its own entries.
+
+
+class Stood(World):
+    """A run that says how long its subscription stood."""
+
+    def say(self, writer, at_ns, **content):
+        if content["event"] == "stopped":
+            content |= {"down_since_ns": at_ns}
+        super().say(writer, at_ns, **content)
+
+
+def bench_at(world, lag_ns):
+    return Bench(world, at_ns=GAP[1] + lag_ns + 60 * S)
+
+
+def judged(world, tmp_path):
+    """The verdict of the feed, and its part of the day's certificate."""
+    bring_in(world.run)
+    verdict = check(world.run, tmp_path / "one", lambda *_: None)
+    found = examine(world.run, tmp_path / "two", lambda *_: None, hashed=True)
+    part = certificates(found, found.days()[:1])[0]["feeds"]["iex"]
+    return next(each for each in verdict.feeds if each.name == "iex"), part
+
+
+def spans_of(part, symbol, share, channel="trades"):
+    (stream,) = (
+        each for each in part["streams"] if each["channel"] == channel and symbol in each["symbols"]
+    )
+    return [tuple(span) for span in stream["spans"].get(share, ())]
+
+
+@pytest.mark.parametrize("lag_ns", [LAG_NS, 15 * S, 900 * S], ids=["live", "15 s", "15 min"])
+def test_a_healed_gap_is_told_by_the_times_of_the_venue_however_late_the_feed_is(tmp_path, lag_ns):
+    world = Stood(tmp_path / "run")
+    world.record(lag_ns=lag_ns)
+    bench = bench_at(world, lag_ns)
+    bench.until_idle()
+    bench.healer.close()
+
+    feed, part = judged(world, tmp_path)
+
+    lost = sum(trades_in(TAPE, *GAP).values())
+    assert sum(each.number for each in feed.lacking if each.kind == "trades") == lost
+    assert all(each.in_gap for each in feed.lacking)
+    assert feed.only_streamed == {}
+    # All symbols were subscribed: those that were seen are healed, of the others nobody knows.
+    gap = (GAP[0] + lag_ns, GAP[1] + lag_ns)
+    assert all(spans_of(part, symbol, "healed") == [gap] for symbol in TAPE.symbols)
+    assert spans_of(part, "*", "healed") == []
+    assert gap[0] < spans_of(part, "*", "unverifiable")[0][1]
+
+
+@pytest.mark.parametrize("lag_ns", [LAG_NS, 900 * S], ids=["live", "15 min"])
+def test_what_was_compared_is_verified_but_not_the_symbols_that_rest_refused(tmp_path, lag_ns):
+    world = Stood(tmp_path / "run", bars=["*"])
+    world.channels = {"trades": [*TAPE.symbols, "N-OPE"], "bars": ["*"]}
+    refused = TAPE.symbols[0]
+    world.record(cut=(0, 0), lag_ns=lag_ns)
+    bench = bench_at(world, lag_ns)
+
+    def spoil(path, query):
+        if refused in query["symbols"].split(","):
+            return Answer(400, {}, b'{"message":"invalid symbol: %s"}' % refused.encode())
+        return None
+
+    bench.client.spoil = spoil
+    symbols = sorted(TAPE.symbols)
+    bench.healer.compare(START_NS, START_NS + 25 * S, {"trades": symbols, "bars": symbols})
+    bench.until_idle()
+    bench.healer.close()
+
+    feed, part = judged(world, tmp_path)
+
+    assert (feed.lacking, feed.only_streamed) == ((), {})
+    other = TAPE.symbols[1]
+    ((_, to_ns),) = spans_of(part, other, "verified")
+    assert abs(to_ns - (START_NS + 25 * S + lag_ns)) < S
+    assert spans_of(part, refused, "verified") == []

@@ -203,6 +203,27 @@ def test_where_our_clock_stepped_back_the_order_of_the_journal_counts(ask):
     assert not ask([*first, lost, *after], 30).is_valid, "of which the beginning seems later"
 
 
+def damaged(from_ns, to_ns):
+    """As the ledger tells of it, in a journal of its own, long after."""
+    told = gap(900, from_ns, to_ns)
+    told = msgspec.structs.replace(told, feed="ledger:crypto", cause="the journal is damaged")
+    return msgspec.structs.replace(told, epoch=7, seq=3)
+
+
+def test_across_damage_of_the_journal_there_is_no_book_until_a_whole_one_comes(ask):
+    lost = damaged(31, 50)
+    records = [whole(1), change(3, [(9.0, 1.0)]), change(5, [(8.0, 1.0)]), whole(7), lost]
+    assert ask(records, 30).is_valid
+    assert not ask(records, 40).is_valid
+    assert not ask(records, 50).is_valid
+    assert not ask(records, 69).is_valid
+    assert ask(records, 70).is_valid
+    # A suspicion of the ledger's is no loss, and damage of another feed is not of this one.
+    other = msgspec.structs.replace(lost, cause="no change for 9 s", state="suspect")
+    assert ask([*records[:-1], other], 50).is_valid
+    assert ask([*records[:-1], msgspec.structs.replace(lost, feed="ledger:sip")], 50).is_valid
+
+
 def test_without_a_feed_it_is_the_one_that_changed_last(ask):
     records = [whole(1), change(2, [(20.0, 1.0)], reset=True, feed="other"), change(3)]
     assert ask(records, 20).feed == "other"

@@ -24,6 +24,7 @@ import pytest
 from ticktape import clock
 from ticktape.clock import NS_PER_S
 from ticktape.directory import LEDGER, RunDirectory
+from ticktape.ledger.series import TICK_NS
 from ticktape.records import EntryKind
 from ticktape.replay.tail import connect_run
 from ticktape.sim import Tape, generate_tape, parse_faults
@@ -43,8 +44,10 @@ TRICKS = [
 TOP, NEXT = "AAPL", "MSFT"
 SYMBOLS = (TOP, NEXT, *(f"S{number:02}" for number in range(28)))
 # A rhythm is learned in some twenty seconds; of the next one nothing comes again.
-MUTES = [f"mute_symbol@22s={TOP}/8", f"mute_symbol@30s={NEXT}"]
+MUTED_S = 10
+MUTES = [f"mute_symbol@22s={TOP}/{MUTED_S}", f"mute_symbol@29s={NEXT}"]
 NOTICED_WITHIN_S = 5
+EVEN_S = 0.04  # between two moments of the top symbols, on a machine that has time for it
 FEEDS = ("cut", "mute", "repeat", "drop")
 CONTENT = ("symbol", "event_ns", "exchange", "id", "price", "size", "conditions", "tape")
 
@@ -73,7 +76,7 @@ def tapes():
     return {
         "cut": generate_tape(seed=3, events=8_500, **shape).only(kinds),
         "mute": generate_tape(
-            seed=4, symbols=names, events=16_000, events_per_s=400.0, start_ns=now_ns
+            seed=4, symbols=names, events=17_000, events_per_s=400.0, start_ns=now_ns
         ).only({"trades"}),
         "repeat": short,
         "drop": short,
@@ -90,8 +93,8 @@ FAULTS = {
 PLAYED = {
     "cut": {"rate": 0.0, "speed": float(SPEED), "reap_s": CUT_S / SPEED},
     "mute": {"rate": 0.0, "speed": 1.0},
-    "repeat": {"rate": 140.0, "hold": True},
-    "drop": {"rate": 140.0},
+    "repeat": {"rate": 112.0, "hold": True},
+    "drop": {"rate": 112.0},
 }
 WANTED = {name: {"trades": ["*"], "quotes": [], "bars": []} for name in FEEDS}
 WANTED["cut"] = {"trades": ["*"], "quotes": ["*"], "bars": ["*"]}
@@ -163,7 +166,8 @@ def run(wire, loop, tmp_path_factory):
             recorder.close()
         prove(ended, wire, clock.iso_utc(int(feeds["cut"].tape.due_ns[0]))[:10])
     ended.truth = {name: Truth(feed) for name, feed in feeds.items()}
-    return ended
+    with connect_run(RunDirectory(ended.directory)) as ended.con:
+        yield ended
 
 
 def prove(ended, wire, day):
@@ -197,21 +201,23 @@ class Truth:
         self.told = [content(row) for row in amended.table.to_pylist()]
         self.standing = [row for number, row in enumerate(self.told) if number not in void]
         self.sent = [row for row in feed.venue.sent() if row["kind"] != "unknown"]
-        of_kind = {kind: table.to_pylist() for kind, table in tape.tables.items()}
-        self.changes = [
-            (row["symbol"], row["exchange"], row[name])
-            for kind, names in CHANGED.items()
-            for row in of_kind.get(kind, ())
-            for name in names
-        ]
-        self.replaced = {
-            (row["symbol"], row["exchange"], row["corrected_id"])
-            for row in (
-                of_kind["corrections"][sent["kind_row"]]
-                for sent in self.sent
-                if sent["kind"] == "corrections"
-            )
+        corrections = self._rows("corrections")
+        named = [_named(row, "original_id") for row in corrections]
+        named += [_named(row, "id") for row in self._rows("cancels")]
+        self.twice = {trade for trade, number in Counter(named).items() if number > 1}
+        self.twice |= {
+            _named(row, "corrected_id")
+            for row in corrections
+            if _named(row, "original_id") in self.twice
         }
+        self.replaced = {
+            _named(corrections[row["kind_row"]], "corrected_id")
+            for row in self.sent
+            if row["kind"] == "corrections"
+        }
+
+    def _rows(self, kind):
+        return self.tape.tables[kind].to_pylist() if kind in self.tape.tables else []
 
     def count_sent(self, kind, fault=None):
         return sum(row["kind"] == kind and fault in (None, row["fault"]) for row in self.sent)
@@ -227,9 +233,7 @@ class Truth:
                 content(row) for row in self.sent if row["kind"] == kind
             )
         else:
-            table = self.tape.tables.get(kind)
-            rows = [] if table is None else table.to_pylist()
-            rows = [row for row in rows if row.get("span", "minute") == "minute"]
+            rows = [row for row in self._rows(kind) if row.get("span", "minute") == "minute"]
             missed = Counter((row["symbol"], row["event_ns"]) for row in rows) - Counter(
                 (row["symbol"], row["event_ns"]) for row in self.sent if row["kind"] == kind
             )
@@ -239,7 +243,8 @@ class Truth:
         return found
 
 
-CHANGED = {"corrections": ("original_id", "corrected_id"), "cancels": ("id",)}
+def _named(row, column):
+    return row["symbol"], row["exchange"], row[column]
 
 
 def content(row):
@@ -247,10 +252,8 @@ def content(row):
 
 
 def shown(run, name, kind, columns):
-    with connect_run(RunDirectory(run.directory)) as con:
-        return con.execute(
-            f"SELECT {', '.join(columns)} FROM {kind} WHERE feed = $feed", {"feed": name}
-        ).fetchall()
+    text = f"SELECT {', '.join(columns)} FROM {kind} WHERE feed = $feed"
+    return run.con.execute(text, {"feed": name}).fetchall()
 
 
 def feed_of(run, name):
@@ -271,17 +274,16 @@ def gaps_of(run, name, *, suspected):
 @pytest.mark.parametrize("name", FEEDS)
 def test_the_view_has_every_trade_that_rest_has_exactly_once(run, name):
     truth = run.truth[name]
-    # Of a trade that is changed twice the venue and we may say the replacement's time otherwise.
-    twice = {key for key, number in Counter(truth.changes).items() if number > 1}
 
     def known(row):
-        return (row[0], 0, *row[2:]) if (row[0], row[2], row[3]) in twice else row
+        # Of a trade that was changed twice the venue and we may give the new one another time.
+        return (row[0], 0, *row[2:]) if (row[0], row[2], row[3]) in truth.twice else row
 
     expected = Counter(known(row) for row in truth.standing)
     found = Counter(known(row) for row in shown(run, name, "trades", CONTENT))
     assert found - expected == Counter(), "more than REST has"
     assert expected - found == Counter(), "less than REST has"
-    assert sum(found.values()) > 3_000 and len(twice) < 40
+    assert sum(found.values()) > 3_000 and len(truth.twice) < 60
 
 
 def test_quotes_and_bars_of_the_cut_come_back_as_well(run):
@@ -302,8 +304,9 @@ def test_the_cut_is_a_gap_that_is_healed_and_was_as_long_as_asked(run):
     assert gap["cause"] == "connection lost without a close frame"
     assert "trades" in gap["words"] and "quotes" in gap["words"]
     assert gap["to_ns"] - gap["from_ns"] >= CUT_S / SPEED * NS_PER_S
-    heard = np.unique([row["event_ns"] for row in run.truth["cut"].sent])
-    assert np.diff(heard).max() >= 0.8 * CUT_S * NS_PER_S  # but for what came late
+    truth = run.truth["cut"]
+    due_ns = truth.tape.due_ns[[row["row"] for row in truth.sent]]
+    assert np.diff(due_ns).max() >= (CUT_S - 1) * NS_PER_S
 
 
 @pytest.mark.parametrize("name", FEEDS)
@@ -326,12 +329,13 @@ def test_what_the_stream_had_not_is_named_with_stage_minute_symbol_and_count(run
 
 def test_what_was_silently_never_sent_was_lost_at_the_venue(run):
     found = Counter()
-    for each in run.compared[1]["found"]:
+    # A tape that ended may have been suspected to be mute; its last minutes are healed as well.
+    for each in (*run.healed[1]["found"], *run.compared[1]["found"]):
+        assert (each["kind"], each["stage"]) == ("trades", "venue")
         if each["feed"] == "drop":
-            assert each["stage"] == "venue"
             found[each["symbol"], each["minute_ns"]] += each["rows"]
-    assert not run.truth["drop"].lacking("trades") - found
-    assert not any(place["in_gap"] for place in run.checked[1]["feeds"]["drop"]["lacking"])
+    assert {each["feed"] for each in run.compared[1]["found"]} == {"drop"}
+    assert found == run.truth["drop"].lacking("trades")
 
 
 def test_what_came_again_is_counted_and_no_other_trade_is_taken_for_it(run):
@@ -345,7 +349,7 @@ def test_what_came_again_is_counted_and_no_other_trade_is_taken_for_it(run):
     assert feed_of(run, "repeat")["conflicts"] > 100  # the pairs on exchange D
 
 
-@pytest.mark.parametrize("kind", CHANGED)
+@pytest.mark.parametrize("kind", ["corrections", "cancels"])
 def test_corrections_and_cancels_are_counted(run, kind):
     for name in ("cut", "repeat", "drop"):
         sent = run.truth[name].count_sent(kind)
@@ -369,19 +373,25 @@ def suspicions(run, feed):
     return [(at, each["gap"]) for at, each in said if each["feed"] == feed]
 
 
+def longest_pause_ns(run, name):
+    """How long nothing at all of a feed came, at most: some milliseconds, and more under load."""
+    return int(np.diff([at for at, _, _ in run.raw(name)]).max())
+
+
 @pytest.mark.parametrize("symbol", [TOP, NEXT])
 def test_a_muted_top_symbol_is_noticed_within_five_seconds(run, symbol):
-    of_symbol = [each for each in suspicions(run, "mute") if each[1]["symbol"] == symbol]
-    noticed_ns, gap = of_symbol[0]
+    said = [each for each in suspicions(run, "mute") if each[1]["symbol"] == symbol]
+    noticed_ns, gap = said[0]
     assert gap["to_ns"] is None and gap["channels"] == "trades"
 
-    stamps = np.array([at for at, _, _ in run.raw("mute")])
-    of_symbol = shown(run, "mute", "trades_raw", ("recv_ns", "symbol"))
-    last_ns = max(ns for ns, whose in of_symbol if whose == symbol and ns < noticed_ns)
+    rows = shown(run, "mute", "trades_raw", ("recv_ns", "symbol"))
+    before = np.sort([ns for ns, whose in rows if whose == symbol and ns < noticed_ns])
+    last_ns = int(before[-1])
     assert gap["from_ns"] == last_ns + 1
-    # A machine that stands still now and then has no even rhythm, and is given more time.
-    stall_ns = max(0, int(np.diff(stamps[stamps < last_ns]).max()) - NS_PER_S // 5)
-    assert noticed_ns - last_ns <= NOTICED_WITHIN_S * NS_PER_S + 10 * stall_ns
+    # What is usual is learned: where a busy machine receives unevenly, more time is needed.
+    new = np.flatnonzero(np.diff(before // TICK_NS))
+    uneven = max(1.0, float(np.diff(before)[new].mean()) / NS_PER_S / EVEN_S)
+    assert noticed_ns - last_ns <= NOTICED_WITHIN_S * NS_PER_S * uneven
 
 
 def test_only_what_was_muted_was_suspected_while_the_tapes_played(run):
@@ -392,14 +402,17 @@ def test_only_what_was_muted_was_suspected_while_the_tapes_played(run):
         for _, gap in suspicions(run, name)
         if gap["from_ns"] < ends[name]
     }
-    assert suspected == {("mute", TOP), ("mute", NEXT)}
+    muted = {("mute", TOP), ("mute", NEXT)}
+    assert suspected >= muted
+    for name, _ in suspected - muted:
+        assert longest_pause_ns(run, name) > NS_PER_S, suspected  # it did stand still
 
 
 def test_a_muted_symbol_is_suspected_and_healed_when_it_speaks_again_or_by_hand(run):
     gaps = {gap["symbol"]: gap for gap in gaps_of(run, "mute", suspected=True)}
     assert {gaps[symbol]["state"] for symbol in (TOP, NEXT)} == {"healed"}
     seconds = (gaps[TOP]["to_ns"] - gaps[TOP]["from_ns"]) / NS_PER_S
-    assert 7.5 < seconds < 12
+    assert MUTED_S - 1 < seconds < MUTED_S + 5
     by_hand = {(gap["feed"], gap["symbol"], gap["state"]) for gap in run.healed[1]["gaps"]}
     assert ("mute", NEXT, "healed") in by_hand and ("mute", TOP, "healed") not in by_hand
     assert run.healed[1]["left"] == []

@@ -5,7 +5,7 @@ Nothing heavy may be imported here: `ticktape` alone answers at once.
 
 import sys
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnknownCommandError
 
 from ticktape import __version__
 from ticktape.cli.terminal import errors, help_console
@@ -63,7 +63,15 @@ def _help() -> str:
 
 def _fault(error: CycloptsError) -> str:
     verb = " ".join(error.command_chain or ())
-    return f"ticktape: {error}\n  → Run: ticktape {verb + ' ' if verb else ''}--help"
+    words = str(error)
+    token = (error.unused_tokens or [""])[0] if isinstance(error, UnknownCommandError) else ""
+    if not verb and token not in ("", "help"):
+        # cyclopts compares only with commands that its own help lists.
+        from ticktape.config.reading import did_you_mean
+
+        known = [each for verbs in VERBS.values() for each in verbs]
+        words = words.removesuffix(".") + did_you_mean(token, known)
+    return f"ticktape: {words}\n  → Run: ticktape {verb + ' ' if verb else ''}--help"
 
 
 app = App(

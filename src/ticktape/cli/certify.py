@@ -54,7 +54,13 @@ def _write(run: "RunDirectory", day: str | None, *, json: bool) -> int:
 
     found = examine_with_progress(run, hashed=True)
     made = certify.certificates(found, _days(found, day))
-    different = [words for each in made for words in certify.keep(run, each, page(each), found)]
+    try:
+        different = [words for each in made for words in certify.keep(run, each, page(each), found)]
+    except OSError as error:
+        raise ConfigError(
+            [f"{run.certificates}: cannot be written ({error.strerror})"],
+            hint="`ticktape check DIR` proves the run and writes nothing; so does --check here.",
+        ) from error
     newest = made[-1]
     if json:
         print_json({**newest, "differences": [str(words) for words in different]})
@@ -114,7 +120,7 @@ def _check(run: "RunDirectory", day: str | None, *, json: bool) -> int:
     else:
         print_line(
             f"the same: {len(segments):,} segments are what the certificates of "
-            f"{len(days):,} days say"
+            f"{len(days):,} day{'' if len(days) == 1 else 's'} say"
         )
     return EXIT_INCOMPLETE if different else EXIT_COMPLETE
 

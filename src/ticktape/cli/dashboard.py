@@ -1,5 +1,6 @@
 """`ticktape dashboard`: the page of a run."""
 
+import errno
 import secrets
 import socket
 import webbrowser
@@ -102,8 +103,11 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
+        words = str(error)
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            words = "something listens there already"
         raise ConfigError(
-            [f"cannot listen at {host} port {port}: {error}"],
+            [f"cannot listen at {host} port {port}: {words}"],
             hint="Is another page open there? Say --port 0 for a free one.",
         ) from error
 

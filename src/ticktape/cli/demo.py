@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,13 +46,15 @@ file = {strategy!r}
 name = "bursts"
 """
 _HINTS = """\
-Try  ticktape sql {run} "select symbol, count(*) from trades group by 1"
+     ticktape dashboard {run}
+     ticktape sql {run} "select symbol, count(*) from trades group by 1"
      ticktape sql {run} "select * from levels order by seq desc, side, level limit 10"
      ticktape last {run}
      ticktape trace {run} IBM 349
      ticktape latency {run} --worst 3
      ticktape replay {run}
      ticktape check {run}
+     ticktape certificate {run}
 """
 
 
@@ -117,9 +121,21 @@ def _record(seconds: float, directory: Path, *, json: bool) -> int:
     if json:
         print_json({**finished.verdict.to_json(), "missed_truth": truth})
     else:
-        hints = _HINTS.format(run=os.path.relpath(directory)).splitlines()
-        print_verdict(finished.verdict, hints if finished.verdict.complete else (), truth)
+        print_verdict(
+            finished.verdict, _hints(directory) if finished.verdict.complete else (), truth
+        )
     return finished.exit_code
+
+
+def _hints(directory: Path) -> list[str]:
+    """What to try next; first how `ticktape` is found, where the shell would not find it."""
+    lines = _HINTS.format(run=os.path.relpath(directory)).splitlines()
+    activate = Path(sys.executable).with_name("activate")
+    if shutil.which("ticktape") or not activate.is_file():
+        return ["Try  " + lines[0].lstrip(), *lines[1:]]
+    near = os.path.relpath(activate)
+    place = activate if near.startswith("..") else near
+    return [f"Try  source {place}    puts ticktape on your path; then", *lines]
 
 
 def _missed(directory: Path, verdict: "Verdict", terminal: SimulatedTerminal) -> dict[str, int]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ticktape import clock
 from ticktape.cli.figures import printable
 from ticktape.cli.terminal import print_json, print_line, print_rows
-from ticktape.config import Config, heal_base, load_config
+from ticktape.config import Config, heal_base, hours_of, load_config
 from ticktape.config.reading import did_you_mean
 from ticktape.directory import RunDirectory
 from ticktape.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigError, Locked
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _LINES_MAX = 40
 _STAR = "*"
+# What became of a gap -> its state then.
+_STATES = {"healed": "healed", "unhealable": "unhealable", "unsettled": "suspect"}
 
 
 def heal(
@@ -50,7 +52,7 @@ def heal(
     day
         Compare all trades and minute bars of this day (UTC, the venue's time) with REST.
     again
-        Also ask once more for gaps that were found unhealable.
+        Also ask once more for gaps that were found unhealable, and for suspicions that stayed.
     json
         Print one JSON object instead.
     """
@@ -88,7 +90,7 @@ def heal(
         _print(healing, left, found, stored, why)
     if interrupted:
         return _INTERRUPTED
-    bad = [news for news in healing.news if news.event in ("unhealable", "refused")]
+    bad = [news for news in healing.news if news.event in ("unhealable", "unsettled", "refused")]
     unfinished = bool(left) if on is None else not _has_compared(healing, names)
     return EXIT_INCOMPLETE if bad or unfinished else EXIT_COMPLETE
 
@@ -130,13 +132,25 @@ def _day(text: str | None) -> Date | None:
 
 def _compare(run: RunDirectory, config: Config, healing: "Healing", day: Date) -> None:
     """Ask for all of a day, feed by feed."""
-    from ticktape.replay.found import seen_on
+    from ticktape.ledger.sessions import Hours
+    from ticktape.replay.found import seen_on, session_end_ns
     from ticktape.replay.tail import connect_run
 
     with connect_run(run) as con:
         spans = {
             healer.feed.name: seen_on(con, healer.feed.name, day.isoformat())
             for healer in healing.healers
+        }
+        ends = {
+            healer.feed.name: session_end_ns(
+                con,
+                healer.feed.name,
+                seen.to_ns,
+                Hours(hours_of(healer.feed)),
+                clock.wall_now_ns(),
+            )
+            for healer in healing.healers
+            if (seen := spans[healer.feed.name]) is not None
         }
     for healer in list(healing.healers):
         feed, seen = healer.feed, spans[healer.feed.name]
@@ -150,7 +164,7 @@ def _compare(run: RunDirectory, config: Config, healing: "Healing", day: Date) -
             for name, listed in feed.channels().items()
             if name in ("trades", "bars")
         }
-        healer.compare(seen.from_ns, seen.to_ns, channels)
+        healer.compare(seen.from_ns, ends[feed.name], channels)
     healing.work()
 
 
@@ -184,11 +198,11 @@ def _gaps(healing: "Healing") -> list[dict[str, Any]]:
             "from_ns": news.gap.from_ns,
             "to_ns": news.gap.to_ns,
             "cause": news.gap.cause,
-            "state": news.event,
+            "state": _STATES[news.event],
             "words": news.words,
         }
         for news in healing.news
-        if news.gap is not None and news.event in ("healed", "unhealable")
+        if news.gap is not None and news.event in _STATES
     ]
 
 
@@ -196,7 +210,7 @@ def _print(
     healing: "Healing", left: list[str], found: "list[Found]", stored: int, why: str
 ) -> None:
     for news in healing.news:
-        if news.event in ("healed", "unhealable", "compared", "refused"):
+        if news.event in (*_STATES, "compared", "refused"):
             print_line(printable(f"{news.event:10}  {news.feed}: {news.words}"))
     for words in left:
         print_line(printable(f"not healed  {words}"))

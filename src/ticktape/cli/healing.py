@@ -14,12 +14,13 @@ from ticktape.cli.terminal import errors
 from ticktape.config import Config, JournalConfig
 from ticktape.directory import RunDirectory
 from ticktape.errors import Locked
-from ticktape.journal.disk import Disk
 from ticktape.journal.reader import Reader
-from ticktape.journal.recovery import find_journal_end, settle
+from ticktape.ledger.heal_answers import Pace
 from ticktape.ledger.healing import in_words
-from ticktape.recorder.following import writer_is_gone
-from ticktape.recorder.healer import Healer, HealNews
+from ticktape.recorder.following import sync_all, writer_is_gone
+from ticktape.recorder.heal_asking import paces_of
+from ticktape.recorder.heal_news import HealNews
+from ticktape.recorder.healer import Healer
 from ticktape.recorder.task import HealFeed
 from ticktape.records import Position
 
@@ -49,15 +50,18 @@ class Healing:
         chosen = Config(directory=config.directory, feed=feeds)
         try:
             keys, proxies = keys_of(chosen), proxies_of(chosen)
+            asked = []
             for feed in feeds:
                 own = keys[feed.name]
-                healed = HealFeed(feed.name, feed, own.key, own.secret, proxies[feed.name])
-                self.healers.append(self._open(healed, config.journal))
+                asked.append(HealFeed(feed.name, feed, own.key, own.secret, proxies[feed.name]))
+            paces = paces_of(asked)
+            for healed in asked:
+                self.healers.append(self._open(healed, config.journal, paces[healed.name]))
         except BaseException:
             self.close()
             raise
 
-    def _open(self, healed: HealFeed, journal: JournalConfig) -> Healer:
+    def _open(self, healed: HealFeed, journal: JournalConfig, pace: Pace) -> Healer:
         try:
             return Healer(
                 healed,
@@ -66,7 +70,9 @@ class Healing:
                 journal,
                 self._reader,
                 self._hear,
+                pace=pace,
                 source=random.Random(os.urandom(8)),
+                is_leaving=lambda: self.interrupted,
             )
         except Locked as error:
             raise Locked(
@@ -80,8 +86,9 @@ class Healing:
         if name not in self._readers:
             is_over = writer_is_gone(self._run, name)
             if is_over:
-                # A writer that was killed leaves what is not yet on the disk.
-                settle(Disk(), journal, find_journal_end(journal))
+                # A writer that was killed leaves what is not yet on the disk. What else there is
+                # to do is for the next one, which may be starting now.
+                sync_all(self._run, name)
             self._readers[name] = is_over
         return Reader(journal, None if self._readers[name] else positions, start, synced=True)
 

@@ -35,7 +35,8 @@ def init(
         )
     try:
         with open(config, "x", encoding="utf-8") as target:
-            target.write(default_toml(test=test, mt5=mt5))
+            directory = "tape-test" if test else "tape"  # a run keeps the feeds that it began with
+            target.write(default_toml(directory=directory, test=test, mt5=mt5))
     except FileExistsError as error:
         raise ConfigError(
             [f"{config} exists; it is left alone"], hint="Name another: ticktape init other.toml"

@@ -35,7 +35,6 @@ def sql(
     statuses, lulds, imbalances, crypto_books, news, books, levels, ticks, gaps, decisions, unknown;
     trades_raw, quotes_raw, bars_raw, books_raw, ticks_raw and gaps_raw show what is stored. Times
     are nanoseconds UTC; `ts(event_ns)` makes a timestamp.
-    timestamp.
 
     Example: `ticktape sql runs/demo "select symbol, count(*) from trades group by 1"`
 

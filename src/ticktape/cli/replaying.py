@@ -101,6 +101,8 @@ def _again(run: RunDirectory, pace: Pace) -> list[Rerun]:
 
 
 def _other(run: RunDirectory, file: Path, class_name: str, pace: Pace) -> Rerun:
+    if not file.is_file():
+        raise ConfigError([f"{file}: no such strategy file"], hint="Name a file: --decide FILE.py")
     runner = new_runner(run, file, file.stem, class_name, "stop")
     log: InputLog | None = None
     for name in run.decisions():
@@ -114,10 +116,12 @@ def _print(result: Rerun, *, compare: bool) -> None:
     if compare:
         words += ", the same as live" if not result.difference else ", NOT the same as live"
     if result.failures:
-        words += f", {result.failures} errors"
+        words += f", {result.failures} error{'s' if result.failures > 1 else ''}"
     if result.run.partition("-")[0].isdigit():
         words += f" (run of {clock.iso_utc(int(result.run.partition('-')[0]))[:19]}Z)"
     style = "green" if not (compare and result.difference) else "bold red"
     console.print(words, style=style, markup=False)
     if compare and result.difference:
         print_line(f"  first difference: {printable(result.difference)}")
+    if result.error:
+        print_line(f"  {printable(result.error)}", style="red")

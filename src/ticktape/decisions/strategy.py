@@ -164,10 +164,13 @@ def _class_of(module: Any, path: Path, name: str, class_name: str) -> type:  # n
     if class_name:
         return found[class_name]
     if len(found) != 1:
+        one = "One class needs a callback: " + ", ".join((*CALLBACKS.values(), _TIMER)) + "."
         raise DecisionError(
             f"{path}: {len(found)} strategy classes found ({names}), one is needed",
             decision=name,
-            hint='Write one class with on_trade(self, trade, last), or say class_name = "…".',
+            hint='Say which one: class_name = "…" in the config, or --class-name.'
+            if found
+            else one,
         )
     return next(iter(found.values()))
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ticktape import clock
 from ticktape.feeds.alpaca_wire import OUR_WORDS
 from ticktape.feeds.protocol import Channels, shortened
 from ticktape.journal.blocks import Block
@@ -89,10 +90,11 @@ class GapKeeper:
             self._take_up(last, standing, killed or _KILLED)
             if self.planned:
                 # The pause was planned up to this start; what follows must stand for itself.
-                content.gap = self._pause = self._gap(now_ns)
+                self._pause = self._gap()
+                content.gap = _ended(self._pause, now_ns)
                 self.down_since_ns, self.cause = now_ns, _STARTING
             else:
-                content.gap = self._gap(None)
+                content.gap = self._gap()
             content.previous = {
                 "epoch": last.epoch,
                 "last_seq": last.seq + last.count - 1,
@@ -125,12 +127,12 @@ class GapKeeper:
         if not self.down_since_ns:
             self.down_since_ns, self.planned = last_recv_ns, False
             self.cause = content.words
-            content.gap = self._gap(None)
+            content.gap = self._gap()
         elif self.planned:
             # A planned pause that does not end as planned is no longer planned.
             self.planned = False
             self.cause = content.words
-            content.gap = self._gap(None)
+            content.gap = self._gap()
         return self._stamped(content)
 
     def ready(
@@ -143,10 +145,10 @@ class GapKeeper:
         gaps = []
         if self.down_since_ns:
             if self.cause != _STARTING:
-                gaps.append(self._gap(now_ns))
+                gaps.append(_ended(self._gap(), now_ns))
             elif self._pause is not None:
                 # Until now nobody listened, and nothing failed: the planned pause was that long.
-                gaps.append(self._pause | {"to_ns": now_ns})
+                gaps.append(_ended(self._pause, now_ns))
             self._pause = None
             self.down_since_ns, self.cause, self.planned = 0, "", False
         gaps += self._symbols(content, now_ns, since_ns or {})
@@ -174,11 +176,12 @@ class GapKeeper:
             from_ns = now_ns if symbol in ended else since_ns.get(symbol, now_ns)
             gap = _SymbolGap(from_ns, causes[symbol], ",".join(missing[symbol]))
             self._symbol_gaps[symbol] = gap
-            gaps.append(_symbol_gap(symbol, gap, None))
+            gaps.append(_symbol_gap(symbol, gap))
         return gaps
 
     def _close_symbols(self, symbols: list[str], now_ns: int) -> list[dict[str, Any]]:
-        return [_symbol_gap(s, self._symbol_gaps.pop(s), now_ns) for s in sorted(symbols)]
+        found = [_symbol_gap(s, self._symbol_gaps.pop(s)) for s in sorted(symbols)]
+        return [_ended(gap, now_ns) for gap in found]
 
     def _order_books(self, content: Content, now_ns: int) -> list[dict[str, Any]]:
         """Planned gaps of order books that stood and do not any more, until they stand again.
@@ -195,12 +198,13 @@ class GapKeeper:
             # A symbol's gaps are told apart by where they begin.
             from_ns = now_ns + (other is not None and other.from_ns == now_ns)
             self._ended_books[symbol] = from_ns
-            gaps.append(_book_gap(symbol, from_ns, None))
+            gaps.append(_book_gap(symbol, from_ns))
         self._books = stands
         return gaps
 
     def _close_books(self, symbols: list[str], now_ns: int) -> list[dict[str, Any]]:
-        return [_book_gap(s, self._ended_books.pop(s), now_ns) for s in sorted(symbols)]
+        found = [_book_gap(s, self._ended_books.pop(s)) for s in sorted(symbols)]
+        return [_ended(gap, now_ns) for gap in found]
 
     def stop(
         self, content: Content, now_ns: int, cause: str = "", *, refused: bool = False
@@ -212,15 +216,15 @@ class GapKeeper:
             if not self.down_since_ns or self.cause == _STARTING:
                 self.down_since_ns = self.down_since_ns or now_ns
                 self.cause, self.planned = cause, False
-                content.gap = self._gap(None)
+                content.gap = self._gap()
         elif not refused:
             if self.down_since_ns:
                 # What we missed while we ran ends here: the pause that begins now is planned.
                 if self.cause == _STARTING:
                     self.cause, self.planned = "stopped before any session stood", False
-                gaps.append(self._gap(now_ns))
+                gaps.append(_ended(self._gap(), now_ns))
             self.down_since_ns, self.cause, self.planned = now_ns, "planned stop", True
-            content.gap = self._gap(None)
+            content.gap = self._gap()
         content.gaps = gaps or None
         return self._stamped(content)
 
@@ -234,10 +238,10 @@ class GapKeeper:
         content.planned = self.planned
         return content
 
-    def _gap(self, to_ns: int | None) -> dict[str, Any]:
+    def _gap(self) -> dict[str, Any]:
         return {
             "from_ns": self.down_since_ns,
-            "to_ns": to_ns,
+            "to_ns": None,
             "cause": self.cause,
             "planned": self.planned,
             "symbol": "",
@@ -245,10 +249,22 @@ class GapKeeper:
         }
 
 
-def _symbol_gap(symbol: str, gap: _SymbolGap, to_ns: int | None) -> dict[str, Any]:
-    return gap._asdict() | {"to_ns": to_ns, "symbol": symbol}
+def _symbol_gap(symbol: str, gap: _SymbolGap) -> dict[str, Any]:
+    return gap._asdict() | {"to_ns": None, "symbol": symbol}
 
 
-def _book_gap(symbol: str, from_ns: int, to_ns: int | None) -> dict[str, Any]:
+def _book_gap(symbol: str, from_ns: int) -> dict[str, Any]:
     gap = _SymbolGap(from_ns, _UNSUBSCRIBED, _BOOKS)
-    return _symbol_gap(symbol, gap, to_ns) | {"planned": True}
+    return _symbol_gap(symbol, gap) | {"planned": True}
+
+
+def _ended(gap: dict[str, Any], to_ns: int) -> dict[str, Any]:
+    """The gap with its end, which never lies before its beginning.
+
+    Where the clock was set back meanwhile nobody knows how long it was; its cause says so.
+    """
+    back_ns = gap["from_ns"] - to_ns
+    if back_ns <= 0:
+        return gap | {"to_ns": to_ns}
+    words = f"the clock was set back meanwhile, by {back_ns / clock.NS_PER_S:.3f} s or more"
+    return gap | {"to_ns": gap["from_ns"], "cause": f"{gap['cause']}; {words}"}

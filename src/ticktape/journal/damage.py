@@ -36,11 +36,12 @@ class Damage(NamedTuple):
 class DamageList:
     """The damage that one reader met, in its order; counts are corrected as it reads on."""
 
-    __slots__ = ("_next_seq", "_recent", "found")
+    __slots__ = ("_epoch", "_next_seq", "_recent", "found")
 
     def __init__(self) -> None:
         self.found: list[Damage] = []
         self._next_seq: int | None = None
+        self._epoch = -1  # of the last whole block
         self._recent = 0  # index of the first damage since the last whole block
 
     def forget_seq(self) -> None:
@@ -55,8 +56,10 @@ class DamageList:
         if header is None:
             self.found.append(Damage(epoch, offset, count_bytes, None, torn))
             return
-        self._settle(epoch, offset, header.seq)
-        self.found.append(Damage(epoch, offset, count_bytes, header.entries, torn))
+        # A writer that died as it wrote a refused block again left one copy whole and one torn.
+        is_read = self._settle(epoch, offset, header.seq) == header.entries
+        entries = 0 if is_read else header.entries
+        self.found.append(Damage(epoch, offset, count_bytes, entries, torn))
         self._next_seq = header.seq + header.entries
 
     def miss(self, epoch: int, offset: int, count_bytes: int) -> None:
@@ -76,10 +79,15 @@ class DamageList:
             self._settle(first.epoch, first.offset, first.seq)
         self._recent = len(self.found)
         self._next_seq = next_seq
+        self._epoch = first.epoch
 
-    def _settle(self, epoch: int, offset: int, seq: int) -> None:
+    def _settle(self, epoch: int, offset: int, seq: int) -> int:
+        """Correct the latest counts by the number that comes next.
+
+        Returns how many from there on were read before, of this epoch.
+        """
         if self._next_seq is None:
-            return
+            return 0
         lost = seq - self._next_seq
         recent = range(self._recent, len(self.found))
         unknown = [index for index in recent if self.found[index].entries is None]
@@ -89,21 +97,27 @@ class DamageList:
             unknown = [index for index in unknown if self.found[index].epoch == epoch]
         if lost < 0:
             mine = [index for index in recent if self.found[index].epoch == epoch]
-            self._written_again(mine, -lost)
+            again = self._written_again(mine, -lost)
+            return again if self._epoch == epoch else 0
         elif unknown:
             self._set_entries(unknown[0], lost)
             for index in unknown[1:]:
                 self._set_entries(index, 0)
         elif lost > 0:
             self.found.append(Damage(epoch, offset, 0, lost, torn=False))
+        return 0
 
-    def _written_again(self, torn: list[int], count: int) -> None:
-        """What a refusing disk tore was held in memory, and stands whole in the next segment."""
+    def _written_again(self, torn: list[int], count: int) -> int:
+        """What a refusing disk tore was held in memory, and stands whole in the next segment.
+
+        Returns what is left of `count`.
+        """
         for index in reversed(torn):
             entries = self.found[index].entries or 0
             again = min(entries, count)
             self._set_entries(index, entries - again)
             count -= again
+        return count
 
     def _set_entries(self, index: int, entries: int) -> None:
         self.found[index] = self.found[index]._replace(entries=entries)

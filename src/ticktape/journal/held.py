@@ -106,7 +106,7 @@ class HeldBlocks:
     def tell(self, seq: int) -> dict[str, int]:
         """What was dropped since it was last told, for the entry that gets the number `seq`.
 
-        With our clock's times at which the first and the last of it was received.
+        With our clock's times: just before the first of it was received, and when the last was.
         """
         frames, count_bytes = self.untold_frames, self.dropped_bytes - self._told_bytes
         self._telling[seq] = frames
@@ -114,6 +114,8 @@ class HeldBlocks:
         return {
             "frames": frames,
             "bytes": count_bytes,
-            "from_ns": self._untold_from_ns,
+            # A gap is known by where it begins, and an outage begins with what was received last:
+            # if that is what was dropped, the two must not pass for one.
+            "from_ns": self._untold_from_ns - 1,
             "to_ns": self._untold_to_ns,
         }

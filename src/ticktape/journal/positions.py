@@ -8,10 +8,11 @@ stored through `memoryview.cast("Q")`, because `struct.pack_into` lets readers s
      0 magic · 1 version · 2-3 boot id · 4 epoch · 5 writer's pid · 6 state
      7 accepted_seq · 8 written · 9 written_seq · 10 synced · 11 synced_seq · 12 segment_base
     13 held_bytes · 14 dropped_frames · 15 dropped_bytes · 16 suspect_bytes · 17 sleepers
-    18 slots_used · 32… waiter slots of 4: pid · asleep · UDP port · spare
+    18 slots_used · 19 doubt · 32… waiter slots of 4: pid · asleep · UDP port · spare
 
 `accepted_seq` is stored only while the disk refuses; `sleepers` is 1 when a slot may be asleep, so
-that a writer whom nobody waits for looks at one word.
+that a writer whom nobody waits for looks at one word. `doubt` is 1 more than the offset from where
+on a sync was refused, until a note of it is on the disk; a start believes it, never its absence.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from typing import NamedTuple
 
 from ticktape import failpoints
 from ticktape.clock import boot_id
+from ticktape.records import Position
 
 FILE_BYTES = 4096
 MAGIC = int.from_bytes(b"TTPOS001", "little")
@@ -31,7 +33,7 @@ SLOT_COUNT = 32
 _EPOCH, _PID, _STATE, _ACCEPTED_SEQ = 4, 5, 6, 7
 _WRITTEN, _WRITTEN_SEQ, _SYNCED, _SYNCED_SEQ, _BASE = 8, 9, 10, 11, 12
 _HELD, _DROPPED_FRAMES, _DROPPED_BYTES, _SUSPECT = 13, 14, 15, 16
-_SLEEPERS, _SLOTS_USED = 17, 18
+_SLEEPERS, _SLOTS_USED, _DOUBT = 17, 18, 19
 _SLOTS, _SLOT_WORDS = 32, 4
 
 
@@ -94,7 +96,7 @@ class Positions:
         boot = boot_id()
         for index in (_WRITTEN, _WRITTEN_SEQ, _SYNCED, _SYNCED_SEQ, _BASE, _HELD):
             words[index] = 0
-        for index in (_DROPPED_FRAMES, _DROPPED_BYTES, _SUSPECT, _ACCEPTED_SEQ):
+        for index in (_DROPPED_FRAMES, _DROPPED_BYTES, _SUSPECT, _ACCEPTED_SEQ, _DOUBT):
             words[index] = 0
         words[0], words[1] = MAGIC, VERSION
         words[2] = int.from_bytes(boot[:8], "little")
@@ -174,6 +176,25 @@ class Positions:
     def add_suspect(self, count_bytes: int) -> None:
         """So many bytes lay between synced and written when a sync failed."""
         self.words[_SUSPECT] += count_bytes
+
+    def publish_doubt(self, offset: int) -> None:
+        """A sync was refused: all from `offset` on may be lost, whatever a later one says."""
+        before = self.words[_DOUBT]
+        self.words[_DOUBT] = offset + 1 if not before else min(before, offset + 1)
+
+    def clear_doubt(self) -> None:
+        """What a refused sync left open is written down, and that is on the disk."""
+        self.words[_DOUBT] = 0
+
+    # What the next start asks.
+
+    def doubt(self) -> Position | None:
+        """From where on the epoch's bytes may be lost and no note says so; None: nothing is known.
+
+        Who comes later and syncs again may be told yes: the system has dropped the bytes by then.
+        """
+        after = self.words[_DOUBT]
+        return Position(self.words[_EPOCH], after - 1) if after else None
 
     # What a reader asks.
 

@@ -8,13 +8,17 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ticktape.errors import Corrupt
 from ticktape.journal.blocks import BadBlock, Block, TrueHeader, parse_blocks, resync
 from ticktape.journal.damage import Damage, DamageList
 from ticktape.journal.disk import read_at
 from ticktape.journal.format import BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES
 from ticktape.journal.positions import Positions
-from ticktape.journal.segments import Segment, list_segments, read_opening
+from ticktape.journal.segments import (
+    Segment,
+    list_segments,
+    read_first_block,
+    read_opening,
+)
 from ticktape.journal.wakeup import Sleeper
 from ticktape.records import Position
 
@@ -167,10 +171,10 @@ class Reader:
             return False  # after a refusal nothing more was written there
         for each in list_segments(self.directory):
             if each.epoch == segment.epoch and each.base > segment.base:
-                try:
-                    return each.header().first_seq <= block.seq
-                except (Corrupt, FileNotFoundError):
-                    continue  # half made: the one behind it tells
+                # Its header does not tell: the writer may have died before it wrote the block.
+                first = read_first_block(each)
+                if first is not None:
+                    return first.seq <= block.seq
         return False
 
     def _may_grow(self, segment: Segment, bad: BadBlock) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 from ticktape.journal.blocks import Block, TrueHeader, parse_blocks, parse_header
 from ticktape.journal.disk import Disk
 from ticktape.journal.format import BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES
+from ticktape.journal.positions import Positions
 from ticktape.journal.segments import Segment, find_next_epoch, list_segments, read_opening
 
 # What a sync answers when bytes are lost; all else is a file that cannot be opened.
@@ -118,15 +119,21 @@ def find_journal_end(directory: Path) -> JournalEnd:
 
 
 class Unsynced(NamedTuple):
-    """A segment that the disk would not make durable: all of it is suspect.
+    """What the disk would not make durable: [from_offset, end_offset) of an epoch, to `segment`.
 
-    What of it was synced before, nothing on the disk tells. A sync that is asked again may say yes
-    of bytes that the system has dropped, so that this is known once, or never.
+    What of a segment was synced before, nothing on the disk tells. A sync that is asked again may
+    say yes of bytes that the system has dropped, so that this is known once, or never.
     """
 
     segment: Segment
+    from_offset: int
     end_offset: int
     error: OSError
+
+    def note(self) -> bytes:
+        """What an entry says of it."""
+        place = {"from_offset": self.from_offset, "to_offset": self.end_offset}
+        return msgspec.json.encode({"suspect": {"epoch": self.segment.epoch, **place}})
 
 
 def make_durable(disk: Disk, directory: Path, found: JournalEnd) -> list[Unsynced]:
@@ -142,19 +149,54 @@ def make_durable(disk: Disk, directory: Path, found: JournalEnd) -> list[Unsynce
     if last is None:
         return []
     epoch = [each for each in list_segments(directory) if each.epoch == last.epoch]
-    refused = {}
+    refused: dict[Segment, OSError] = {}
     for each in epoch:
         try:
             disk.sync_file(each.path)
         except OSError as error:
-            if error.errno not in _SYNC_ERRORS:
+            # Once one was refused the rest is not worth what is known of that.
+            if error.errno not in _SYNC_ERRORS and not refused:
                 raise
             refused[each] = error
     try:
         disk.sync_directory(directory)
     except OSError as error:
         refused = {each: refused.get(each, error) for each in epoch}
-    return [Unsynced(each, each.base + each.size_bytes(), error) for each, error in refused.items()]
+    return [
+        Unsynced(each, each.base, each.base + each.size_bytes(), error)
+        for each, error in refused.items()
+    ]
+
+
+def add_doubt(positions_path: Path, directory: Path, unsynced: list[Unsynced]) -> list[Unsynced]:
+    """All that is to be noted as suspect: `unsynced`, and what earlier processes could not note.
+
+    Those left it in the mapped positions, where `unsynced` is left, too: this start may come to
+    nothing. After a boot they are not believed, and need not be: no sync can confirm then what is
+    only in memory, for what is read was read from the disk.
+    """
+    positions = Positions.for_reader(positions_path)
+    if positions is None:
+        return unsynced
+    try:
+        doubt, epoch = positions.doubt(), positions.statistics().epoch
+        mine = [each.from_offset for each in unsynced if each.segment.epoch == epoch]
+        if mine:
+            positions.publish_doubt(min(mine))
+    finally:
+        positions.close()
+    segments = [each for each in list_segments(directory) if each.epoch == epoch]
+    if doubt is None or not segments:
+        return unsynced
+    last = segments[-1]
+    error = OSError(errno.EIO, "to a process that ended before it could write that down")
+    found = [Unsynced(last, doubt.offset, last.base + last.size_bytes(), error)]
+    for each in unsynced:
+        if each.segment.epoch != epoch:
+            found.append(each)
+        elif each.from_offset < doubt.offset:
+            found.append(each._replace(end_offset=min(each.end_offset, doubt.offset)))
+    return found
 
 
 def settle(disk: Disk, directory: Path, found: JournalEnd) -> None:

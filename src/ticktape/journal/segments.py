@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ticktape.errors import Corrupt
-from ticktape.journal.blocks import resync
+from ticktape.journal.blocks import Block, parse_blocks, parse_header, resync
 from ticktape.journal.format import (
+    BLOCK_HEADER_BYTES,
     NONCE_BYTES,
     SEGMENT_HEADER_BYTES,
     SegmentHeader,
@@ -104,6 +105,24 @@ def read_opening(segment: Segment) -> Opening:
             if found is not None:
                 return Opening(None, nonce)
     return Opening(None, None)
+
+
+def read_first_block(segment: Segment) -> Block | None:
+    """The block that a segment begins with; None when that is not whole, or the file is gone."""
+    try:
+        nonce = read_opening(segment).nonce or b""
+        with open(segment.path, "rb") as source:
+            source.seek(SEGMENT_HEADER_BYTES)
+            head = source.read(BLOCK_HEADER_BYTES)
+            offset = segment.base + SEGMENT_HEADER_BYTES
+            header = parse_header(head, 0, offset, nonce)
+            if header is None:
+                return None
+            chunk = head + source.read(min(header.body_bytes, segment.size_bytes()))
+    except FileNotFoundError:
+        return None
+    blocks, _ = parse_blocks(chunk, segment.epoch, offset, nonce)
+    return blocks[0] if blocks else None
 
 
 def _is_whole(head: bytes) -> bool:

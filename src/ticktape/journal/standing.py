@@ -15,6 +15,8 @@ from ticktape.records import EntryKind
 
 _LOOK_BYTES = 4 << 20  # of more than that no login consists: what is further back is data
 _STANDING = (EntryKind.SESSION, EntryKind.CLOCK)
+# A polled venue that has nothing new is heard as well: it was asked, and it answered.
+_HEARD = (EntryKind.TEXT, EntryKind.BINARY, EntryKind.POLLS)
 
 
 class Standing(NamedTuple):
@@ -57,7 +59,7 @@ def _last_standing(segment: Segment, most: int) -> tuple[Standing, int]:
             kind = block.entries()[-1][0]
             if kind in _STANDING:
                 said = block
-            elif kind <= EntryKind.BINARY:
+            elif kind in _HEARD:
                 heard = block
         at = (blocks[-1].end_offset if blocks else offset + 1) - segment.base - start
         at = resync(chunk, at, segment.base + start, nonce)

@@ -188,6 +188,8 @@ class GroupCommit:
             failpoints.pass_by("journal.after-sync")
         except OSError as error:
             file.failed = self.failing = True
+            # At once: the process may end before its writer can write a note.
+            self._positions.publish_doubt(self._synced)
             self._note_seq = _UNTOLD
             failure = sync_error(error, str(self._directory))
             self._failures.append(Failure(self._synced, file, failure))
@@ -195,8 +197,10 @@ class GroupCommit:
         if next_seq < self._note_seq:
             return
         self._note_seq = 0
-        self.failing = False
         start, self._synced = max(self._synced, self._suspect_end), end
         self._positions.publish_synced(end, next_seq)
+        if self.failing:
+            self.failing = False
+            self._positions.clear_doubt()
         if self._on_synced is not None:
             self._on_synced(start, end, clock.monotonic_ns())

@@ -21,7 +21,7 @@ from ticktape.journal.lock import lock_journal
 from ticktape.journal.positions import JournalState
 from ticktape.journal.recovery import (
     JournalEnd,
-    Unsynced,
+    add_doubt,
     find_journal_end,
     make_durable,
     write_manifest,
@@ -108,6 +108,7 @@ class Writer:
             # The folders' own names, before there is anything in them that could be lost.
             disk.sync_parents(directory)
         unsynced = make_durable(disk, directory, self.recovered)
+        unsynced = add_doubt(positions_path, directory, unsynced)
         write_manifest(disk, self.recovered)
         self.epoch = self.recovered.next_epoch
         self.next_seq = self.recovered.next_seq
@@ -115,7 +116,7 @@ class Writer:
         self._tail = Tail(
             disk, directory, self.epoch, self.journal_id, self._clock, self.config.segment_bytes
         )
-        suspects, last = [_suspect(each) for each in unsynced], self.recovered.last
+        suspects, last = [each.note() for each in unsynced], self.recovered.last
         now_ns = self._clock.wall_at(self._clock.monotonic_ns())
         for each in unsynced:
             self._tell(sync_error(each.error, str(each.segment.path)))
@@ -386,10 +387,3 @@ class Writer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _suspect(unsynced: Unsynced) -> bytes:
-    """The note of what an earlier epoch lost, or may have."""
-    segment = unsynced.segment
-    place = {"from_offset": segment.base, "to_offset": unsynced.end_offset}
-    return msgspec.json.encode({"suspect": {"epoch": segment.epoch, **place}})

@@ -4,10 +4,11 @@ Everything comes from the verdict of that day and from what the journals tell of
 nothing here reads a file. A day is one of receive time, in UTC.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from ticktape.config import REST
 from ticktape.ledger import certificate_spans as spans
 from ticktape.ledger.certificate_spans import Shares, Spans
 from ticktape.ledger.gaps import GapInterval
@@ -45,14 +46,16 @@ class Day(NamedTuple):
 class FeedDay(NamedTuple):
     """What is known of one feed on one day.
 
-    `standings` may begin before it: the last before a gap says who was to be heard in it. `asked`
-    is what REST was asked to its end; `damaged` are stretches in which the journal lacks entries;
-    `words` say by (symbol, from_ns) of a gap what its healing found.
+    `standings` may begin before it: the last before a gap says who was to be heard in it.
+    `compared` is what REST was asked to its end though no gap was there, as times of our clock;
+    `asked` what it was asked for a gap, by (symbol, from_ns) of it, and `words` say by the same
+    what was found. `damaged` are stretches in which the journal lacks entries.
     """
 
     verdict: FeedVerdict
     standings: tuple[Standing, ...] = ()
-    asked: tuple[Window, ...] = ()
+    compared: tuple[Window, ...] = ()
+    asked: Mapping[tuple[str, int], Sequence[Window]] = {}
     damaged: Spans = ()
     words: Mapping[tuple[str, int], str] = {}
     symbols: Mapping[str, Mapping[str, int]] = {}
@@ -206,11 +209,15 @@ class _Streams:
             for pair in _pairs(each.channels):
                 self._covered.setdefault(pair, []).append(span)
         self._gaps = [gap for gap in feed.verdict.gaps if not gap.planned]
+        self._compared = feed.compared
         self._asked = feed.asked
         self._damaged = spans.overlap(spans.union(feed.damaged), self._day)
 
     def pairs(self) -> set[Pair]:
-        """All that was acknowledged or missing, and what a gap names beneath a star."""
+        """All that was acknowledged or missing, and beneath a star what is told apart from it.
+
+        That is what a gap names, and what REST was asked for: of the others nobody knows.
+        """
         found: set[Pair] = set(self._covered)
         for each in self._standings:
             found |= _pairs(each.missing)
@@ -219,26 +226,42 @@ class _Streams:
             if gap.symbol:
                 named = set(gap.channels.split(",")) if gap.channels else stars
                 found |= {(channel, gap.symbol) for channel in named & stars}
+        for window in (*self._compared, *(each for gap in self._gaps for each in self._of(gap))):
+            if window.channel in stars:
+                found |= {(window.channel, symbol) for symbol in window.symbols}
         return found or {("", "")}
+
+    def _of(self, gap: GapInterval) -> Sequence[Window]:
+        return self._asked.get((gap.symbol, gap.from_ns), ())
+
+    def _is_told(self, gap: GapInterval, pair: Pair) -> bool:
+        """Whether what a gap took of this is there again: REST says so by whom it was asked for."""
+        windows = self._of(gap)
+        if windows or gap.told_by.endswith(REST):
+            return any(each.channel == pair[0] and pair[1] in each.symbols for each in windows)
+        return gap.state == "healed"
 
     def fare(self, channel: str, symbol: str) -> tuple[Spans, Shares]:
         """When it was covered, and which share each instant of the asked time belongs to."""
         found = [*self._covered.get((channel, symbol), ())]
         if symbol != "*":
             found += self._covered.get((channel, "*"), ())
-        gaps = [gap for gap in self._gaps if gap.concerns(channel, symbol)]
-        healed = [gap for gap in gaps if gap.state == "healed"]
-        asked = [
+        told: dict[bool, list[GapInterval]] = {True: [], False: []}
+        for gap in self._gaps:
+            if gap.concerns(channel, symbol):
+                told[self._is_told(gap, (channel, symbol))].append(gap)
+        compared = [
             (window.from_ns, window.to_ns)
-            for window in self._asked
-            if window.channel == channel and window.symbol in ("", symbol)
+            for window in self._compared
+            if window.channel == channel and symbol in window.symbols
         ]
         return _fare(
             tuple(found),
-            self._spans_of(gap for gap in gaps if gap.stands_open),
-            self._spans_of(gap for gap in healed if not gap.suspected),
-            self._spans_of(gap for gap in gaps if gap.is_suspicion) + self._damaged,
-            self._spans_of(gap for gap in healed if gap.suspected) + tuple(asked),
+            self._spans_of(gap for gap in told[False] if not gap.suspected and not gap.stands_open),
+            self._spans_of(gap for gap in told[False] if gap.stands_open),
+            self._spans_of(gap for gap in told[True] if not gap.suspected),
+            self._spans_of(gap for gap in told[False] if gap.is_suspicion) + self._damaged,
+            self._spans_of(gap for gap in told[True] if gap.suspected) + tuple(compared),
             self._day,
         )
 
@@ -252,10 +275,11 @@ class _Streams:
 def _fare(*parts: tuple[tuple[int, int], ...]) -> tuple[Spans, Shares]:
     """Thousands of symbols fare alike: it is worked out once."""
     *parts_, day = parts
-    covered, missing, healed, suspect, asked = (
+    covered, unknown, missing, healed, suspect, asked = (
         spans.overlap(spans.union(part), day) for part in parts_
     )
-    return covered, spans.share_out(covered, missing, healed, suspect, asked)
+    known_of = spans.union(covered, unknown)
+    return covered, spans.share_out(known_of, missing, healed, suspect, asked)
 
 
 def _is_last(feed: FeedDay, number: int, day: Day) -> bool:

@@ -6,7 +6,7 @@ whoever begins there again counts each row once. Nothing here may look at rows o
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,37 @@ def spans(stamps: Ends, length_ns: int, cuts: Iterable[int] = ()) -> list[tuple[
     return list(pairwise(edges))
 
 
+class End(NamedTuple):
+    """Where reading stood: the number that the next entry has, and when the last block came."""
+
+    next_seq: int
+    recv_ns: int
+
+
+class Hole(NamedTuple):
+    """Entries that are not there any more, between blocks received at these two moments."""
+
+    from_ns: int
+    to_ns: int
+    until: Position
+
+
+def find_holes(blocks: Sequence[Block], before: End | None) -> list[Hole]:
+    """Where the numbers of entries do not go on; `before` is the end of what stands before them.
+
+    Numbers that are given again are no loss: a refusing disk had not taken them.
+    """
+    seqs = np.array([block.seq for block in blocks], np.int64)
+    expected = np.array([block.next_seq for block in blocks[:-1]], np.int64)
+    found = []
+    if before is not None and blocks[0].seq > before.next_seq:
+        found.append(Hole(before.recv_ns, blocks[0].recv_ns, blocks[0].position))
+    for index in np.flatnonzero(seqs[1:] > expected).tolist():
+        here = blocks[index + 1]
+        found.append(Hole(blocks[index].recv_ns, here.recv_ns, here.position))
+    return found
+
+
 class FeedCounter:
     """Counts one feed's rows.
 
@@ -60,13 +91,18 @@ class FeedCounter:
         feed: its name.
         start: where the first block that is added begins, or before it.
         totals: kind -> rows before `start`, since the journal's beginning.
+        end: of what stands before `start`; None when that is not known.
     """
 
-    def __init__(self, feed: str, start: Position, totals: Mapping[str, int]) -> None:
+    def __init__(
+        self, feed: str, start: Position, totals: Mapping[str, int], end: End | None = None
+    ) -> None:
         self._feed = feed
         self._at = start
         self._totals = dict(totals)
         self._settled = (start, dict(totals))
+        self._settled_end = end
+        self.end = end
         self._minute = -1
         self._kinds: Kinds = {}
         self._dropped = 0
@@ -90,6 +126,11 @@ class FeedCounter:
             return self._at, dict(self._totals)
         return self._settled
 
+    @property
+    def settled_end(self) -> End | None:
+        """The end of what stands before the position of `settled`."""
+        return self._settled_end if self._kinds or self._dropped else self.end
+
     def add(self, brought: Brought, dropped: Mapping[int, int] | None = None) -> list[Counts]:
         """Take the next blocks; entries of the minutes that are over.
 
@@ -107,6 +148,7 @@ class FeedCounter:
             self._dropped += lost
             self.dropped += lost
             self._at = brought.blocks[end - 1].end
+            self.end = End(brought.blocks[end - 1].next_seq, brought.blocks[end - 1].recv_ns)
         return found
 
     def _count(self, kind: str, rows: pa.Table) -> None:
@@ -131,7 +173,7 @@ class FeedCounter:
             self._feed, self._minute * MINUTE_NS, self._kinds, place_of(self._at), self._dropped
         )
         self._kinds, self._dropped = {}, 0
-        self._settled = (self._at, dict(self._totals))
+        self._settled, self._settled_end = (self._at, dict(self._totals)), self.end
         return [entry]
 
 

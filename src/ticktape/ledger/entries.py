@@ -4,9 +4,10 @@ One grammar for who writes these entries and for all who read them: the ledger's
 healer write, `check`, the certificate and the healer read. What is not known here is no fault: an
 entry of a later version reads as None.
 
-    ledger/journal              Suspect (SESSION), Counts, Identity, LateFeed (NOTE)
-    feeds/<feed>.rest/journal   Started, Stopped, Healing, Page, Healed, Unhealable, Compared,
-                                Failed (all SESSION); a Page is followed by its body (TEXT)
+    ledger/journal              Suspect, Damaged (SESSION), Counts, Identity, LateFeed (NOTE)
+    feeds/<feed>.rest/journal   Started, Stopped, Healing, Page, Healed, Unhealable, Unsettled,
+                                Compared, Failed (all SESSION); a Page is followed by its body
+                                (TEXT)
 """
 
 from typing import Annotated, TypeAlias, TypeVar
@@ -51,6 +52,17 @@ class Suspect(msgspec.Struct, frozen=True, tag_field="event", tag="suspect"):
     gap: GapSaid
 
 
+class Damaged(msgspec.Struct, frozen=True, tag_field="event", tag="damaged"):
+    """Entries of a feed's journal are not there any more: what they held is missing like in a gap.
+
+    `until` is where the first block behind them stands: each place is told once.
+    """
+
+    feed: str
+    gap: GapSaid
+    until: Place
+
+
 class Counts(msgspec.Struct, frozen=True, tag_field="event", tag="counts"):
     """What a feed's journal brought in a minute of receive time, as rows decoded.
 
@@ -89,7 +101,7 @@ class LateFeed(msgspec.Struct, frozen=True, tag_field="event", tag="lag"):
     words: str
 
 
-LedgerEntry: TypeAlias = Suspect | Counts | Identity | LateFeed
+LedgerEntry: TypeAlias = Suspect | Damaged | Counts | Identity | LateFeed
 
 
 class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started"):
@@ -103,9 +115,10 @@ class Stopped(msgspec.Struct, frozen=True, tag_field="event", tag="stopped"):
 
 
 class Healing(msgspec.Struct, frozen=True, tag_field="event", tag="healing"):
-    """Work on a gap begins."""
+    """Work on a gap begins; `suspected` when nobody knows that something is missing in it."""
 
     gap: GapSaid
+    suspected: bool = False
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -126,11 +139,26 @@ class Page(msgspec.Struct, frozen=True, tag_field="event", tag="page"):
     rows_asked: int = 0
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """What REST was asked for a gap, all pages to the end: times of the venue, both inclusive.
+
+    `channels` has the symbols by channel, those of bars by the beginnings of their minutes; who was
+    refused is not in it. `of_all` says that all symbols were subscribed: those that nobody had seen
+    are not in it either.
+    """
+
+    from_ns: Int64
+    to_ns: Int64
+    channels: dict[str, list[str]]
+    of_all: bool = False
+
+
 class Healed(msgspec.Struct, frozen=True, tag_field="event", tag="healed"):
     """All that REST has of a gap is journaled; `words` say what was found."""
 
     gap: GapSaid
     words: str = ""
+    asked: Asked | None = None
 
 
 class Unhealable(msgspec.Struct, frozen=True, tag_field="event", tag="unhealable"):
@@ -138,10 +166,19 @@ class Unhealable(msgspec.Struct, frozen=True, tag_field="event", tag="unhealable
 
     gap: GapSaid
     words: str = ""
+    asked: Asked | None = None
+
+
+class Unsettled(msgspec.Struct, frozen=True, tag_field="event", tag="unsettled"):
+    """REST cannot say whether a suspicion is right: the gap's state stays `suspect`."""
+
+    gap: GapSaid
+    words: str = ""
+    asked: Asked | None = None
 
 
 class Compared(msgspec.Struct, frozen=True, tag_field="event", tag="compared"):
-    """REST was asked of [from_ns, to_ns) though no gap was there, and all pages are journaled."""
+    """REST was asked for a window though no gap was there; the fields are those of `Asked`."""
 
     from_ns: Int64
     to_ns: Int64
@@ -155,7 +192,9 @@ class Failed(msgspec.Struct, frozen=True, tag_field="event", tag="failed"):
     words: str = ""
 
 
-RestEntry: TypeAlias = Started | Stopped | Healing | Page | Healed | Unhealable | Compared | Failed
+End: TypeAlias = Healed | Unhealable | Unsettled
+"""How the work on a gap ends."""
+RestEntry: TypeAlias = Started | Stopped | Healing | Page | End | Compared | Failed
 
 encode_entry = msgspec.json.Encoder().encode
 """The JSON of an entry; its kind of entry is that of `kind_of`."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ticktape.journal.blocks import Block
 from ticktape.journal.format import KIND_SHIFT, WORD_BYTES
@@ -21,15 +23,10 @@ from ticktape.records import EntryKind
 WATCHED = ("trades", "quotes", "bars", "books", "ticks", "crypto_books")
 """Kinds that have a rhythm; a halt, a correction or an article has none."""
 
-# The names of channels, as feeds acknowledge them, to the kind of rows that they bring. A bar of
-# any span is a sign of life of its symbol.
-_KINDS = {each: each for each in WATCHED} | {
-    "orderbooks": "crypto_books",
-    "updatedBars": "bars",
-    "dailyBars": "bars",
-    "updated_bars": "bars",
-    "daily_bars": "bars",
-}
+# The names of channels, as feeds acknowledge them, to the kind of rows that they bring. Bars of no
+# minute have no rhythm of their own: a silence of them must not have minute bars asked for.
+_KINDS = {each: each for each in WATCHED} | {"orderbooks": "crypto_books"}
+_RHYTHMIC_SPANS = pa.array(["minute"])
 _EVERY = "*"
 
 
@@ -119,14 +116,33 @@ class FeedWatch:
         for begin, end in spans(brought.recv_ns, NS_PER_S, by_block):
             for entry in by_block.get(begin, ()):
                 changes += self._hear(entry, int(brought.recv_ns[begin]))
-            for kind in WATCHED:
-                if kind in brought.tables:
-                    changes += self._observe(kind, brought.rows(kind, begin, end))
+            found = {
+                kind: brought.rows(kind, begin, end) for kind in WATCHED if kind in brought.tables
+            }
+            if "bars" in found:
+                bars = found["bars"]
+                found["bars"] = bars.filter(
+                    pc.is_in(bars.column("span"), value_set=_RHYTHMIC_SPANS)
+                )
+            if any(rows.num_rows for rows in found.values()):
+                changes += self._come_up(int(brought.recv_ns[begin]))
+            for kind, rows in found.items():
+                changes += self._observe(kind, rows)
         return changes + self._dog.advance(self._feed, int(brought.recv_ns.max()))
 
     def pass_time(self, now_ns: int) -> list[Alarm]:
         """All that came before `now_ns` was taken."""
         return self._begin(now_ns) + self._dog.advance(self._feed, now_ns)
+
+    def _come_up(self, ns: int) -> list[Alarm]:
+        """Data comes: what one read brought with the venue's word stands before the session's.
+
+        Without this the time that it was down would be taken for a silence.
+        """
+        if self.state.is_up:
+            return []
+        self.state.is_up = True
+        return self._dog.connected(self._feed, ns)
 
     def _observe(self, kind: str, rows: Any) -> list[Alarm]:  # noqa: ANN401 - an Arrow table
         if not rows.num_rows:

@@ -16,8 +16,10 @@ MINUTE_NS = 60 * clock.NS_PER_S
 RECENT_NS = 15 * MINUTE_NS  # how old SIP rows must be on a plan without recent ones
 _NOT_RECENT = 42_210_000
 _RESET_WAIT_NS_MAX = 2 * MINUTE_NS  # a limit is per minute; a clock may be wrong
+_RESET_DIGITS_MAX = 12  # of seconds; Python does not even read a number of some thousand
 _BACKOFF_S_MAX = 60.0
 _WORDS_MAX = 200
+_TRIES = 4  # of one gap, until the others come first
 
 
 class Good(NamedTuple):
@@ -121,11 +123,16 @@ def _until_reset_ns(headers: Mapping[str, str], failures: int, now_ns: int, jitt
 def read_reset_ns(headers: Mapping[str, str]) -> int | None:
     """When the venue's limit is lifted, as it says itself."""
     text = headers.get("x-ratelimit-reset", "")
-    return int(text) * clock.NS_PER_S if text.isascii() and text.isdigit() else None
+    is_number = text.isascii() and text.isdigit() and len(text) <= _RESET_DIGITS_MAX
+    return int(text) * clock.NS_PER_S if is_number else None
 
 
 class Pace:
-    """When the next request may be sent: so many in any minute, and no more than the venue says."""
+    """When the next request may be sent: so many in any minute, and no more than the venue says.
+
+    One for all that ask with one key, for the venue counts by account. Its times are of the
+    monotonic clock.
+    """
 
     def __init__(self, per_minute: int) -> None:
         self._per_minute = per_minute
@@ -145,8 +152,45 @@ class Pace:
         """Count a request."""
         self._sent_ns.append(now_ns)
 
-    def answered(self, headers: Mapping[str, str], now_ns: int) -> None:
-        """Take the venue's own count; names in lower case."""
+    def answered(self, headers: Mapping[str, str], wall_ns: int, now_ns: int) -> None:
+        """Take the venue's own count; names in lower case, `wall_ns` is our wall clock."""
         reset_ns = read_reset_ns(headers)
         if headers.get("x-ratelimit-remaining") == "0" and reset_ns is not None:
-            self._closed_until_ns = min(reset_ns, now_ns + _RESET_WAIT_NS_MAX)
+            self._closed_until_ns = now_ns + min(reset_ns - wall_ns, _RESET_WAIT_NS_MAX)
+
+
+class Aside:
+    """Gaps whose requests fail again and again: put aside for a while, so that others are healed.
+
+    A gap is named by its key. The times are of the monotonic clock.
+    """
+
+    def __init__(self) -> None:
+        self._failures: dict[str, int] = {}
+        self._until_ns: dict[str, int] = {}
+
+    def failed(self, key: str, now_ns: int, longest_ns: int) -> bool:
+        """Count a request in vain; whether the gap is put aside now, longer each time."""
+        failures = self._failures.get(key, 0) + 1
+        self._failures[key] = failures
+        if failures < _TRIES:
+            return False
+        self.put(key, now_ns + min(MINUTE_NS << min(failures - _TRIES, 16), longest_ns))
+        return True
+
+    def put(self, key: str, until_ns: int) -> None:
+        """Leave the gap alone until then."""
+        self._until_ns[key] = until_ns
+
+    def forget(self, key: str) -> None:
+        """A request for it was answered, or it is done with."""
+        self._failures.pop(key, None)
+        self._until_ns.pop(key, None)
+
+    def until_ns(self, key: str) -> int:
+        """Until when it is left alone; 0 when it is not."""
+        return self._until_ns.get(key, 0)
+
+    def keys(self, now_ns: int) -> set[str]:
+        """Those that are left alone now."""
+        return {key for key, until_ns in self._until_ns.items() if until_ns > now_ns}

@@ -20,6 +20,8 @@ Channels = dict[str, list[str]]
 OVERLAP_NS = 2 * clock.NS_PER_S
 # Off-exchange trades reach SIP up to 10 s late by the rule (FINRA 6380A), and later by mistake.
 SIP_OVERLAP_NS = 15 * clock.NS_PER_S
+_STRANGE_NS = 2 * clock.NS_PER_S  # so far the rows of one feed are usually not apart
+_TOLD_NS = clock.NS_PER_S  # a lag below that is no news
 _MINUTE_NS = 60 * clock.NS_PER_S
 STAR = "*"
 
@@ -93,12 +95,31 @@ class Around(NamedTuple):
 
     `event_ns` is the newest time of the venue that came before it, None when nothing did. `lag_ns`
     is how far our clock was ahead of the venue's at least: some milliseconds live, years when a
-    tape is played. `symbols` are those seen, by channel.
+    tape is played, less than nothing when our clock is behind. `spread_ns` is how much more it
+    usually was. `symbols` are those seen, by channel.
     """
 
     event_ns: int | None
     lag_ns: int
     symbols: Channels
+    spread_ns: int = 0
+
+    def words(self) -> str:
+        """What is strange about the lag; "" when nothing is."""
+        lag_s, most_s = (
+            self.lag_ns / clock.NS_PER_S,
+            (self.lag_ns + self.spread_ns) / clock.NS_PER_S,
+        )
+        if self.spread_ns > _STRANGE_NS:
+            return (
+                f"what came around it was {lag_s:,.1f} to {most_s:,.1f} s late by our clock, so"
+                " that more was asked for on both sides"
+            )
+        if self.lag_ns < -_TOLD_NS:
+            return f"our clock was {-lag_s:,.1f} s behind the venue's"
+        if self.lag_ns > _TOLD_NS:
+            return f"what came was {lag_s:,.1f} s late by our clock"
+        return ""
 
 
 class Window(NamedTuple):
@@ -112,18 +133,17 @@ def window_of(from_ns: int, to_ns: int, around: Around, overlap_ns: int) -> Wind
     """Which times of the venue a gap may have taken, with the overlap.
 
     Whatever was lost was sent before the gap ended; by the venue's clock that is our time less the
-    smallest lag.
+    smallest lag. Where the lag is not the same on both sides a clock may have been set meanwhile,
+    and no side is believed alone.
     """
-    start_ns = from_ns - around.lag_ns
+    start_ns = from_ns - around.lag_ns - around.spread_ns
+    end_ns = to_ns - around.lag_ns
+    if around.spread_ns > _STRANGE_NS:
+        end_ns += around.spread_ns
     if around.event_ns is not None:
         start_ns = min(start_ns, around.event_ns)
-    end_ns = max(to_ns - around.lag_ns, start_ns)
-    return Window(start_ns - overlap_ns, end_ns + overlap_ns)
-
-
-def window_of_bars(window: Window) -> Window:
-    """The window whose requests for bars have all that begin in `window`, by their own time."""
-    return Window(window.from_ns, window.to_ns + _MINUTE_NS)
+        end_ns = max(end_ns, around.event_ns + to_ns - from_ns)
+    return Window(start_ns - overlap_ns, max(end_ns, start_ns) + overlap_ns)
 
 
 def chains_of(
@@ -134,25 +154,36 @@ def chains_of(
     feed: str,
     begun: Iterable[Chain] = (),
 ) -> list[Chain]:
-    """The requests for one channel; those that were `begun` stay, with their own window.
+    """The requests for one channel; those that were `begun` and ask for all of it stay.
 
     Without this a restart, which has seen other symbols by then, would ask all of it again.
     """
     path = f"{family.path}/{channel}"
-    found = [chain for chain in begun if chain.path == path]
+    wanted = _query(channel, window, family, feed)
+    found = [chain for chain in begun if chain.path == path and _has(chain.query, wanted)]
     covered = {symbol for chain in found for symbol in chain.symbols}
     for group in grouped(set(symbols) - covered - {STAR}):
-        query = {"symbols": ",".join(group)} | _query(channel, window, family, feed)
-        found.append(Chain(path, query))
+        found.append(Chain(path, {"symbols": ",".join(group)} | wanted))
     return found
 
 
+def _has(query: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    """Whether a request asks for all that is wanted of its symbols."""
+    same = all(query.get(name) == wanted[name] for name in wanted.keys() - _TIMES)
+    # Our own times all have nine digits, so that they compare as texts.
+    return same and query["start"] <= wanted["start"] and query["end"] >= wanted["end"]
+
+
+_TIMES = {"start", "end"}
+
+
 def _query(channel: str, window: Window, family: Family, feed: str) -> dict[str, str]:
-    # A bar is sent when its minute is over: lost is the one whose minute ended in the window.
+    # A bar is sent when its minute is over: lost are those whose minutes ended in the window. And
+    # those that began in it are asked for, too: that is what a window says of bars.
     back_ns = _MINUTE_NS if channel == "bars" else 0
     query = {
         "start": clock.iso_utc(window.from_ns - back_ns),
-        "end": clock.iso_utc(window.to_ns - back_ns),
+        "end": clock.iso_utc(window.to_ns),
         "limit": str(ROWS_ASKED),
         "sort": "asc",
     }
@@ -165,13 +196,21 @@ def _query(channel: str, window: Window, family: Family, feed: str) -> dict[str,
     return query
 
 
-def words_of(rows: Mapping[str, int], parts: Parts, seen: Mapping[str, int]) -> str:
-    """What was found, for people: rows by channel, what stays lost, whom a star stood for."""
+def words_of(
+    rows: Mapping[str, int], parts: Parts, seen: Mapping[str, int], where: str = "in it"
+) -> str:
+    """What was found, for people: rows by channel, what stays lost, whom a star stood for.
+
+    `where` names the times of which so many came: with the overlap they are more than were lost.
+    """
     said = [f"{count:,} {channel}" for channel, count in rows.items()]
-    words = f"REST has {', '.join(said)} in it" if said else "nothing of it can be asked again"
+    words = f"REST has {', '.join(said)} {where}" if said else "nothing of it can be asked again"
     if seen:
         most = max(seen.values())
-        words += f"; {', '.join(seen)} of all symbols: asked for the {most:,} that were seen"
+        words += (
+            f"; {', '.join(seen)} of all symbols: asked for the {most:,} that were seen, not for"
+            " one that traded in the gap alone"
+        )
     for channel, reason in parts.lost.items():
         words += f"; {channel} stay lost: {reason}"
     return words

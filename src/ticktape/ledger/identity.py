@@ -15,9 +15,10 @@ from ticktape.ledger.counting import Brought, Ends
 from ticktape.ledger.entries import Identity, place_of
 from ticktape.records import Position
 
-# Some 100 bytes each: with a table that stands still, memory ends here, and what it says is
-# compared again once it has caught up.
-BLOCKS_MAX = 200_000
+# 8 bytes each and 8 for each kind: with a table that stands still, memory ends here, and what it
+# says is compared again once it has caught up.
+BLOCKS_MAX = 100_000
+_CHUNK_BLOCKS = 1_024  # blocks that come one by one are kept together: a chunk takes 1 kB by itself
 
 
 class _Sums(NamedTuple):
@@ -31,6 +32,22 @@ class _Sums(NamedTuple):
     @property
     def last(self) -> Position:
         return Position(self.epoch, int(self.ends[-1]))
+
+    def takes(self, chunk: "_Sums") -> bool:
+        """Whether the blocks behind these are better kept with them."""
+        count, more = len(self.ends), len(chunk.ends)
+        return self.epoch == chunk.epoch and count <= 2 * more and count + more <= _CHUNK_BLOCKS
+
+    def joined(self, chunk: "_Sums") -> "_Sums":
+        """These blocks and those behind them."""
+        grown = {}
+        for kind in self.grown.keys() | chunk.grown.keys():
+            first = self.grown.get(kind, np.zeros(len(self.ends), np.int64))
+            # What other kinds have at a place is known of this one, too: it did not grow.
+            grew = chunk.before.get(kind, 0) - self.before.get(kind, 0)
+            second = chunk.grown.get(kind, np.zeros(len(chunk.ends), np.int64))
+            grown[kind] = np.concatenate([first, second + grew])
+        return _Sums(self.epoch, np.concatenate([self.ends, chunk.ends]), self.before, grown)
 
 
 class SumsKept:
@@ -51,8 +68,12 @@ class SumsKept:
         """Keep the sums of these blocks; `before` are the totals where they begin."""
         ends = np.array([block.end_offset for block in brought.blocks], np.int64)
         epoch = brought.blocks[0].epoch
-        self._chunks.append(_Sums(epoch, ends, dict(before), dict(brought.ends)))
+        chunk = _Sums(epoch, ends, dict(before), dict(brought.ends))
         self._blocks += len(ends)
+        # As often doubled as a number has digits, so that no block is copied again and again.
+        while self._chunks and self._chunks[-1].takes(chunk):
+            chunk = self._chunks.pop().joined(chunk)
+        self._chunks.append(chunk)
         while self._blocks > self._blocks_max and len(self._chunks) > 1:
             self._drop_first()
 
@@ -78,6 +99,12 @@ class SumsKept:
         """Keep nothing that lies before this position."""
         while self._chunks and self._chunks[0].last < position:
             self._drop_first()
+        if self._chunks and self._chunks[0].epoch == position.epoch:
+            first = self._chunks[0]
+            passed = int(np.searchsorted(first.ends, position.offset))
+            grown = {kind: rows[passed:] for kind, rows in first.grown.items()}
+            self._chunks[0] = first._replace(ends=first.ends[passed:], grown=grown)
+            self._blocks -= passed
 
 
 class StageIdentity:

@@ -14,8 +14,15 @@ import msgspec
 from ticktape.directory import LEDGER
 from ticktape.journal.position_file import load_positions, save_positions
 from ticktape.journal.reader import Reader
-from ticktape.ledger.counting import plus
-from ticktape.ledger.entries import Counts, LedgerEntry, Suspect, read_ledger_entry
+from ticktape.ledger.counting import End, plus
+from ticktape.ledger.entries import (
+    Counts,
+    Damaged,
+    LedgerEntry,
+    Place,
+    Suspect,
+    read_ledger_entry,
+)
 from ticktape.ledger.feedwatch import SessionState
 from ticktape.records import Position
 
@@ -28,6 +35,8 @@ class Memory(msgspec.Struct):
 
     `positions` and `totals` (kind -> rows since the journal's beginning) are by feed; `own` is the
     end of the ledger's journal as it was then; `suspects` are the suspicions without an end.
+    `ends` say of each feed's position which entry is the next, and when the last one came;
+    `last_ns` when the newest came that was seen, `damaged` behind which places damage was told of.
     """
 
     positions: dict[str, Position] = {}
@@ -35,12 +44,19 @@ class Memory(msgspec.Struct):
     totals: dict[str, dict[str, int]] = {}
     suspects: list[Suspect] = []
     sessions: dict[str, SessionState] = {}
+    ends: dict[str, End] = {}
+    last_ns: dict[str, int] = {}
+    damaged: dict[str, Place] = {}
 
     def take(self, entry: LedgerEntry) -> None:
         """Go on by what an entry of the ledger's journal says."""
         if isinstance(entry, Counts):
             self.positions[entry.feed] = Position(*entry.until)
+            self.ends.pop(entry.feed, None)  # of another place
+            self.last_ns[entry.feed] = max(self.last_ns.get(entry.feed, 0), entry.minute_ns)
             self.totals[entry.feed] = plus(self.totals.get(entry.feed, {}), entry.kinds)
+        elif isinstance(entry, Damaged):
+            self.damaged[entry.feed] = max(self.damaged.get(entry.feed, (0, 0)), entry.until)
         elif isinstance(entry, Suspect):
             key = _key(entry)
             self.suspects = [each for each in self.suspects if _key(each) != key]
@@ -57,6 +73,9 @@ class Memory(msgspec.Struct):
             "totals": self.totals,
             "suspects": msgspec.to_builtins(self.suspects),
             "sessions": msgspec.to_builtins(self.sessions),
+            "ends": msgspec.to_builtins(self.ends),
+            "last_ns": self.last_ns,
+            "damaged": self.damaged,
         }
         save_positions(path, self.positions | {LEDGER: self.own}, counts)
 

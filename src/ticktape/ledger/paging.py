@@ -35,6 +35,11 @@ class Chain(msgspec.Struct):
         return key_of(self.path, self.query)
 
     @property
+    def channel(self) -> str:
+        """Whose rows it asks for."""
+        return self.path.rpartition("/")[2]
+
+    @property
     def symbols(self) -> list[str]:
         """What it asks for."""
         return self.query["symbols"].split(",")
@@ -60,8 +65,18 @@ class Chain(msgspec.Struct):
         self.token = token
         self.done = not token
 
+    def halves(self) -> "list[Chain]":
+        """Two requests for its symbols, or none when it has but one: somebody is refused."""
+        symbols = self.symbols
+        middle = len(symbols) // 2
+        return [
+            Chain(self.path, self.query | {"symbols": ",".join(half)})
+            for half in (symbols[:middle], symbols[middle:])
+            if len(symbols) > 1
+        ]
+
     def restart(self) -> None:
-        """Begin anew: the venue does not know the token any more."""
+        """Begin anew: the venue does not know the token any more, or pages were lost."""
         self.pages = self.rows = 0
         self.token, self.done = "", False
 

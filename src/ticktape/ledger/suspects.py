@@ -9,10 +9,12 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ticktape.ledger.alarms import Alarm
-from ticktape.ledger.entries import GapSaid, LateFeed, Suspect
+from ticktape.ledger.counting import Hole
+from ticktape.ledger.entries import Damaged, GapSaid, LateFeed, Suspect, place_of
 
 # Kinds of rows whose channel has another name in the config.
 _CHANNELS = {"crypto_books": "orderbooks"}
+DAMAGED = "the journal is damaged"
 _ENDED_MAX = 4_096  # beginnings that are remembered, so that none is used twice
 
 
@@ -45,7 +47,7 @@ class Suspects:
             began = self._by_alarm.pop(known, None)
             return None if began is None else _ended(began, alarm.until_ns)
         gap = GapSaid(
-            from_ns=self._beginning(alarm),
+            from_ns=self._beginning(alarm.feed, alarm.symbol, alarm.since_ns),
             cause=alarm.words,
             symbol=alarm.symbol,
             channels=_CHANNELS.get(alarm.channel, alarm.channel),
@@ -54,11 +56,17 @@ class Suspects:
         self._by_alarm[known] = Suspect(alarm.feed, gap)
         return self._by_alarm[known]
 
-    def _beginning(self, alarm: Alarm) -> int:
-        from_ns = alarm.since_ns + 1
-        while _Key(alarm.feed, alarm.symbol, from_ns) in self._used:
+    def damaged(self, feed: str, hole: Hole) -> Damaged:
+        """The entry of what is not in a feed's journal any more: that is no suspicion."""
+        from_ns = self._beginning(feed, "", hole.from_ns)
+        gap = GapSaid(from_ns, max(hole.to_ns, from_ns + 1), DAMAGED)
+        return Damaged(feed, gap, place_of(hole.until))
+
+    def _beginning(self, feed: str, symbol: str, since_ns: int) -> int:
+        from_ns = since_ns + 1
+        while _Key(feed, symbol, from_ns) in self._used:
             from_ns += 1
-        self._remember(_Key(alarm.feed, alarm.symbol, from_ns))
+        self._remember(_Key(feed, symbol, from_ns))
         return from_ns
 
     def _remember(self, key: _Key) -> None:
@@ -72,15 +80,18 @@ class Suspects:
         self._by_alarm.clear()
         return ended
 
-    def end_left_over(self, left_over: Iterable[Suspect], until_ns: int) -> list[Suspect]:
+    def end_left_over(
+        self, left_over: Iterable[Suspect], until_ns: Mapping[str, int]
+    ) -> list[Suspect]:
         """The ends of what stood when the process before this one was killed.
 
-        What is still wrong is noticed anew, with a beginning of its own.
+        `until_ns` is by feed when it last brought something: what came while nobody watched is
+        looked through anew, and what is still wrong then has a beginning of its own.
         """
         found = []
         for each in left_over:
             self._remember(_Key(each.feed, each.gap.symbol, each.gap.from_ns))
-            found.append(_ended(each, until_ns))
+            found.append(_ended(each, until_ns.get(each.feed, 0)))
         return found
 
 

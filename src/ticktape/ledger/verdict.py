@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ticktape.clock import iso_utc
+from ticktape.config import REST
 from ticktape.ledger.gaps import GapInterval
 from ticktape.ledger.proof import PLACES_MAX, KindCount, Place
 from ticktape.ledger.witnesses import Lacking
@@ -104,14 +105,27 @@ class FeedVerdict(NamedTuple):
         }
 
     def lacking_words(self) -> list[str]:
-        """What the stream had not and REST had, in words, and how many places more there are."""
-        shown = [
+        """What the stream had not and REST had, in words; of gaps the sum, else place by place."""
+        shown = []
+        numbers: dict[str, int] = {}
+        for each in self.lacking:
+            if each.in_gap:
+                numbers[each.kind] = numbers.get(each.kind, 0) + each.number
+        if numbers:
+            symbols = len({each.symbol for each in self.lacking if each.in_gap})
+            sums = ", ".join(_number(number, kind) for kind, number in numbers.items())
+            shown.append(
+                f"{self.name}: {sums} of {symbols:,} symbol{'s' * (symbols > 1)} came from REST in "
+                "its gaps"
+            )
+        outside = [each for each in self.lacking if not each.in_gap]
+        shown += [
             f"{self.name}: {_number(each.number, each.kind)} of {each.symbol} at "
             f"{_minute(each.minute_ns)} came from REST and not in the stream "
-            + ("(in a gap)" if each.in_gap else "(stage venue: outside of any known gap)")
-            for each in self.lacking[:PLACES_MAX]
+            "(stage venue: outside of any known gap)"
+            for each in outside[:PLACES_MAX]
         ]
-        return shown + _more(self.name, self.lacking[PLACES_MAX:])
+        return shown + _more(self.name, outside[PLACES_MAX:])
 
 
 class Verdict(NamedTuple):
@@ -148,11 +162,12 @@ class Verdict(NamedTuple):
         return not self.reasons()
 
     def totals(self) -> dict[str, int]:
-        """The sums that stand on the last line."""
-        parts = [feed.to_json() for feed in self.feeds]
+        """The sums that stand on the last line; what healed a feed is not received once more."""
+        parts = [(feed.name.endswith(REST), feed.to_json()) for feed in self.feeds]
         keys = ["received", "stored", "duplicates", "dropped"]
-        keys += ["gaps", "gaps_healed", "suspects", "torn"]
-        return {key: sum(part[key] for part in parts) for key in keys}
+        sums = {key: sum(part[key] for is_rest, part in parts if not is_rest) for key in keys}
+        keys = ["gaps", "gaps_healed", "suspects", "torn"]
+        return sums | {key: sum(part[key] for _, part in parts) for key in keys}
 
     def to_json(self) -> dict[str, Any]:
         """The one JSON object of `check --json` (DESIGN §8)."""

@@ -8,12 +8,13 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from ticktape import clock
+from ticktape.config import REST
 from ticktape.directory import RunDirectory
 from ticktape.journal.blocks import Block
 from ticktape.journal.disk import Disk, sync_error
 from ticktape.journal.positions import JournalState, Positions
 from ticktape.journal.reader import Reader, wait_any
-from ticktape.journal.recovery import find_journal_end, make_durable
+from ticktape.journal.recovery import add_doubt, find_journal_end, make_durable
 from ticktape.journal.wakeup import SLEEP_S_MAX, Sleeper
 from ticktape.latency import PauseLog
 from ticktape.recorder.turn import is_locked
@@ -61,6 +62,8 @@ def sync_all(directory: RunDirectory, name: str) -> None:
     journal = directory.journal(name)
     try:
         refused = make_durable(Disk(), journal, find_journal_end(journal))
+        # A sync that failed before is not trusted because it says yes now.
+        refused = add_doubt(directory.positions(name), journal, refused)
     except OSError as error:
         raise sync_error(error, str(journal)) from error
     for each in refused:
@@ -142,23 +145,31 @@ class Following:
 
         While a writer is still there, it waits a moment and says no. When all are gone, the readers
         go over to the files themselves, so that the last word is what is on the disk. Feeds in
-        `over` are read to the end, whoever writes them now.
+        `over` are read to the end, whoever writes them now. What `ticktape heal` writes meanwhile
+        is waited for by nobody: of that only what is there already is read.
         """
         if not self._settled:
             waiting = [feed for feed in self.readers if feed not in over]
-            if not all(writer_is_gone(self.directory, feed) for feed in waiting):
+            writing = {feed for feed in waiting if not writer_is_gone(self.directory, feed)}
+            if not all(self._is_foreign(feed) for feed in writing):
                 clock.sleep_s(_DRAIN_CHECK_S)
                 return False
             # Its slots lie in the mappings that the readers are about to close.
             self._sleeper.close()
             self._sleeper = Sleeper()
             for feed, reader in self.readers.items():
+                if feed in writing:
+                    continue
                 if self._synced:
                     sync_all(self.directory, feed)
                 reader.read_files()
             self._settled = True
             return False
         return True
+
+    def _is_foreign(self, feed: str) -> bool:
+        """Whether no process of a recorder writes this: its healer holds a lock while it works."""
+        return feed.endswith(REST) and not is_locked(self.directory.live / "heal.lock")
 
     def behind_bytes(self) -> dict[str, int]:
         """Feed -> bytes between its reader and what it may read."""

@@ -4,17 +4,21 @@ Nothing waits for it, and it makes nothing wait: on the word to leave it stops b
 each of which has a bound, and what is unfinished is taken up by the next start.
 """
 
+import contextlib
 import os
 import random
 from pathlib import Path
+from typing import NamedTuple
 
 from ticktape import clock
-from ticktape.directory import LEDGER, RunDirectory
+from ticktape.directory import RunDirectory
 from ticktape.errors import EXIT_COMPLETE, ConfigError, Locked
 from ticktape.journal.reader import Reader
 from ticktape.latency import PauseLog, RunId
 from ticktape.recorder.following import Following
-from ticktape.recorder.healer import IDLE_NS, Healer, HealNews
+from ticktape.recorder.heal_asking import paces_of
+from ticktape.recorder.heal_news import HealNews
+from ticktape.recorder.healer import IDLE_NS, Healer
 from ticktape.recorder.parent import Parent
 from ticktape.recorder.priority import TABLE, take_place
 from ticktape.recorder.task import HealFeed, HealTask
@@ -24,56 +28,75 @@ from ticktape.records import Position
 _READ_BYTES = 4 << 20
 _POLL_NS = clock.NS_PER_S // 4  # it looks by itself and is never woken, like the table
 _REPORT_NS = 300_000_000
-_LOCK_S = 0.5  # how often the journal of a feed that `ticktape heal` has is tried again
+_LOCK_NS = (
+    clock.NS_PER_S // 2
+)  # how often the journal of a feed that `ticktape heal` has is tried again
+
+
+class _Healed(NamedTuple):
+    """A feed that is healed here, and its own look at the journals that tell of it."""
+
+    healer: Healer
+    following: Following
 
 
 class HealChild:
     """The healers of all feeds in one loop."""
 
     def __init__(self, task: HealTask, parent: Parent) -> None:
+        self._task = task
         self._parent = parent
         self._directory = RunDirectory(Path(task.directory))
-        self._healers: list[Healer] = []
-        for healed in task.feeds:
-            healer = self._open(task, healed)
-            if healer is not None:
-                self._healers.append(healer)
-        starts: dict[str, Position] = {}
-        for healer in self._healers:
-            for name, start in healer.starts().items():
-                # Of one journal for several healers, from where the first of them stands: to see
-                # an entry twice is harmless.
-                starts[name] = min(start, starts.get(name, start))
         process = RunId(clock.boot_id(), clock.monotonic_ns(), os.getpid())
         self._pauses = PauseLog(self._directory.pauses, "heal", process)
-        self._following = Following(self._directory, starts, self._pauses, synced=True)
+        self._paces = paces_of(task.feeds)
+        self._healed: list[_Healed] = []
+        self._locked: list[HealFeed] = []
+        self._look_at_ns = clock.monotonic_ns() + _LOCK_NS
         self._report_at_ns = 0
-
-    def _open(self, task: HealTask, healed: HealFeed) -> Healer | None:
-        """The healer of a feed; None when it cannot be, or it is time to leave."""
-        is_told = False
-        while not self._parent.leave.is_set():
+        for feed in task.feeds:
             try:
-                return Healer(
-                    healed,
-                    self._directory,
-                    task.run,
-                    task.journal,
-                    self._reader,
-                    self._hear,
-                    source=random.Random(os.urandom(8)),
-                )
-            except ConfigError as error:
-                words = f"{healed.name} is not healed: {error.args[0]}"
-                self._parent.tell("trouble", words=words, hint=error.hint)
-                return None
+                self._open(feed)
             except Locked:
-                if not is_told:
-                    words = f"{healed.name}: waits for `ticktape heal`, which is at work on it"
-                    self._parent.tell("state", words=words)
-                is_told = True
-                clock.sleep_s(_LOCK_S)
-        return None
+                self._locked.append(feed)
+                words = f"{feed.name}: waits for `ticktape heal`, which is at work on it"
+                self._parent.tell("state", words=words)
+
+    def _open(self, feed: HealFeed) -> None:
+        """Begin to heal a feed, if it can be.
+
+        Raises:
+            Locked: another process heals it now.
+        """
+        try:
+            healer = Healer(
+                feed,
+                self._directory,
+                self._task.run,
+                self._task.journal,
+                self._reader,
+                self._hear,
+                pace=self._paces[feed.name],
+                source=random.Random(os.urandom(8)),
+                is_leaving=self._parent.leave.is_set,
+            )
+        except ConfigError as error:
+            words = f"{feed.name} is not healed: {error.args[0]}"
+            self._parent.tell("trouble", words=words, hint=error.hint)
+            return
+        following = Following(self._directory, healer.starts(), self._pauses, synced=True)
+        self._healed.append(_Healed(healer, following))
+
+    def _open_sometimes(self) -> None:
+        """Look whether feeds that another process healed are free now."""
+        now_ns = clock.monotonic_ns()
+        if not self._locked or now_ns < self._look_at_ns:
+            return
+        self._look_at_ns = now_ns + _LOCK_NS
+        for feed in list(self._locked):
+            with contextlib.suppress(Locked):
+                self._open(feed)
+                self._locked.remove(feed)
 
     def _reader(self, name: str, start: Position) -> Reader:
         journal, positions = self._directory.journal(name), self._directory.positions(name)
@@ -86,6 +109,7 @@ class HealChild:
     def run(self) -> int:
         """Heal until the parent says leave."""
         while not self._parent.leave.is_set():
+            self._open_sometimes()
             found = self._read()
             wait_ns = self._step()
             self._report_sometimes()
@@ -96,17 +120,16 @@ class HealChild:
     def _read(self) -> bool:
         """Take what is new; whether there was something."""
         found = False
-        for name, blocks in self._following.read(_READ_BYTES):
-            found = True
-            for healer in self._healers:
-                if name in (healer.feed.name, LEDGER):
-                    healer.see(name, blocks)
+        for healer, following in self._healed:
+            for name, blocks in following.read(_READ_BYTES):
+                found = True
+                healer.see(name, blocks)
         return found
 
     def _step(self) -> int:
         """One step of every feed, unless it is time to leave; how long there is nothing to do."""
         wait_ns = IDLE_NS
-        for healer in self._healers:
+        for healer, _ in self._healed:
             if self._parent.leave.is_set():
                 return 0
             wait_ns = min(wait_ns, healer.step())
@@ -120,15 +143,18 @@ class HealChild:
 
     def report(self) -> None:
         """Tell the parent the counters."""
-        feeds = {healer.feed.name: healer.statistics()._asdict() for healer in self._healers}
-        behind = self._following.behind_bytes()
+        feeds = {each.healer.feed.name: each.healer.statistics()._asdict() for each in self._healed}
+        behind: dict[str, int] = {}
+        for _, following in self._healed:
+            for name, count_bytes in following.behind_bytes().items():
+                behind[name] = max(count_bytes, behind.get(name, 0))
         self._parent.tell("statistics", behind_bytes=behind, feeds=feeds)
 
     def close(self) -> None:
         """End the healers' journals, close the readers; may be called twice."""
-        for healer in self._healers:
+        for healer, following in self._healed:
             healer.close()
-        self._following.close()
+            following.close()
         self._pauses.close()
 
 

@@ -3,12 +3,13 @@
 A job that was begun before keeps its requests; only what they do not cover is planned anew.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ticktape import clock
 from ticktape.config import FeedConfig
 from ticktape.journal.reader import Reader
+from ticktape.ledger.entries import Asked, End, Healed, Unhealable, Unsettled
 from ticktape.ledger.heal_plan import (
     OVERLAP_NS,
     SIP_OVERLAP_NS,
@@ -22,10 +23,9 @@ from ticktape.ledger.heal_plan import (
     family_of,
     parts_of,
     window_of,
-    window_of_bars,
     words_of,
 )
-from ticktape.ledger.healing import HealBook, HealGap
+from ticktape.ledger.healing import HEALED, SUSPECT, UNHEALABLE, HealBook, HealGap
 from ticktape.ledger.paging import Chain
 from ticktape.recorder.around import look_around
 from ticktape.records import Position
@@ -41,8 +41,9 @@ _SYMBOLS_OF = ("trades", "quotes", "bars")  # other kinds may hold what is no sy
 class Job:
     """The requests for a gap, or, when `gap` is None, for a window that is compared.
 
-    `seen` says of channels of all symbols how many were known. `refusal` is why the venue gives
-    nothing, `unknown` why nothing could be asked, `refused_symbols` what it knows no symbol by.
+    `seen` says of channels of all symbols how many were known, `strange` what was odd around the
+    gap. `refusal` is why the venue gives nothing, `unknown` why nothing could be asked,
+    `refused_symbols` what it knows no symbol by.
     """
 
     def __init__(
@@ -52,12 +53,14 @@ class Job:
         window: Window,
         chains: list[Chain],
         seen: dict[str, int],
+        strange: str = "",
     ) -> None:
         self.gap = gap
         self.parts = parts
         self.window = window
         self.chains = chains
         self.seen = seen
+        self.strange = strange
         self.refusal: Never | None = None
         self.unknown = ""
         self.refused_symbols: set[str] = set()
@@ -68,24 +71,30 @@ class Job:
 
     def without(self, chain: Chain) -> None:
         """The venue refuses a symbol of this request: ask for its halves, to find out which."""
-        symbols = chain.symbols
+        halves = chain.halves()
+        if not halves:
+            self.refused_symbols.update(chain.symbols)
         at = self.chains.index(chain)
-        if len(symbols) == 1:
-            self.refused_symbols.update(symbols)
-            del self.chains[at]
-            return
-        middle = len(symbols) // 2
-        self.chains[at : at + 1] = [
-            Chain(chain.path, chain.query | {"symbols": ",".join(half)})
-            for half in (symbols[:middle], symbols[middle:])
-        ]
+        self.chains[at : at + 1] = halves
+
+    def asked(self) -> Asked:
+        """What was asked for and answered to the end."""
+        channels: dict[str, set[str]] = {}
+        for chain in self.chains:
+            if chain.done:
+                channels.setdefault(chain.channel, set()).update(chain.symbols)
+        return Asked(
+            self.window.from_ns,
+            self.window.to_ns,
+            {channel: sorted(symbols) for channel, symbols in channels.items()},
+            of_all=any(STAR in symbols for symbols in self.parts.healable.values()),
+        )
 
     def rows(self) -> dict[str, int]:
         """Channel -> rows that came."""
         found: dict[str, int] = {}
         for chain in self.chains:
-            channel = chain.path.rpartition("/")[2]
-            found[channel] = found.get(channel, 0) + chain.rows
+            found[chain.channel] = found.get(chain.channel, 0) + chain.rows
         return found
 
     def is_whole(self) -> bool:
@@ -99,10 +108,30 @@ class Job:
             return self.refusal.words
         if self.unknown:
             return self.unknown
-        said = words_of(self.rows(), self.parts, self.seen)
+        times = " to ".join(map(clock.iso_utc, self.window))
+        where = f"from {times}" if self.gap is None else f"in and around it, from {times}"
+        said = words_of(self.rows(), self.parts, self.seen, f"{where} of the venue's time")
+        if self.strange:
+            said += f"; {self.strange}"
         if self.refused_symbols:
             said += f"; REST knows no symbol {', '.join(sorted(self.refused_symbols))}"
         return said
+
+
+# What became of a gap: event and counter, the gap's state, the entry.
+_ENDINGS: dict[str, tuple[str, str, type[End]]] = {
+    HEALED: ("healed", HEALED, Healed),
+    UNHEALABLE: ("unhealable", UNHEALABLE, Unhealable),
+    SUSPECT: ("unsettled", SUSPECT, Unsettled),
+}
+
+
+def ending_of(job: Job, gap: HealGap) -> tuple[str, str, type[End]]:
+    """How the work on a gap ended: the event, the gap's state then, and the entry that says so."""
+    if job.is_whole():
+        return _ENDINGS[HEALED]
+    # That nobody can tell is no proof that something is missing.
+    return _ENDINGS[SUSPECT if gap.suspected else UNHEALABLE]
 
 
 class Jobs:
@@ -114,18 +143,29 @@ class Jobs:
         rest_feed: str,
         book: HealBook,
         open_at: Callable[[Position], Reader],
+        is_leaving: Callable[[], bool],
     ) -> None:
         self._feed = feed
         self._rest_feed = rest_feed
         self._book = book
         self._open_at = open_at
+        self._is_leaving = is_leaving
         self._family = family_of(feed.url)
         self._overlap_ns = SIP_OVERLAP_NS if rest_feed == "sip" else OVERLAP_NS
 
-    def of_gap(self, gap: HealGap) -> Job:
-        """The requests for a gap that has ended."""
+    @property
+    def delay_ns(self) -> int:
+        """How long after its end a gap is asked for."""
+        delay_ns = int(self._feed.heal_delay_s * clock.NS_PER_S)
+        # Minutes that begin in the overlap are asked for, too, and have to be over by then.
+        return delay_ns + (self._overlap_ns if self._feed.channels().get("bars") else 0)
+
+    def of_gap(self, gap: HealGap) -> Job | None:
+        """The requests for a gap that has ended; None when it is time to leave."""
         assert gap.to_ns is not None, "a gap that lasts cannot be asked for"
-        subscribed = gap.subscribed or {c: list(s) for c, s in self._feed.channels().items()}
+        subscribed = self._book.subscribed_in(gap) or {
+            channel: list(symbols) for channel, symbols in self._feed.channels().items()
+        }
         parts = parts_of(concerned(subscribed, gap.symbol, gap.channels), self._family)
         if not parts.healable:
             job = Job(gap, parts, Window(gap.from_ns, gap.to_ns), [], {})
@@ -140,10 +180,13 @@ class Jobs:
             gap.from_ns,
             gap.to_ns,
             _SEEN_BYTES if has_star else _NEAR_BYTES,
+            self._is_leaving,
         )
+        if around is None:
+            return None
         window = window_of(gap.from_ns, gap.to_ns, around, self._overlap_ns)
         job = self._job(gap, parts, window, gap.chains, around)
-        gap.chains = {chain.key: chain for chain in job.chains}
+        self.keep(job)
         return job
 
     def of_window(self, from_ns: int, to_ns: int, channels: Channels) -> Job:
@@ -152,8 +195,16 @@ class Jobs:
         window = Window(from_ns, to_ns)
         self._book.in_hand = ""
         job = self._job(None, parts, window, self._book.pages, Around(None, 0, {}))
-        self._book.pages.update({chain.key: chain for chain in job.chains})
+        self.keep(job)
         return job
+
+    def keep(self, job: Job) -> None:
+        """Have the book remember the requests as they are now, for the next start."""
+        chains = {chain.key: chain for chain in job.chains}
+        if job.gap is None:
+            self._book.pages = chains
+        else:
+            job.gap.chains = chains
 
     def _job(
         self,
@@ -171,12 +222,9 @@ class Jobs:
             if STAR in symbols:
                 asked |= all_seen
                 seen[channel] = len(asked)
-            old = self._begun(begun.values(), window, is_gap=gap is not None)
-            # What was compared is said by the times of the rows, those of bars as well.
-            of_bars = gap is None and channel == "bars"
-            times = window_of_bars(window) if of_bars else window
-            chains += chains_of(channel, asked, times, self._family, self._rest_feed, old)
-        job = Job(gap, parts, window, chains, seen)
+            old = begun.values()
+            chains += chains_of(channel, asked, window, self._family, self._rest_feed, old)
+        job = Job(gap, parts, window, chains, seen, around.words())
         if not chains:
             job.unknown = "all symbols were subscribed, and none was seen yet"
         return job
@@ -186,10 +234,3 @@ class Jobs:
         for kind in _SYMBOLS_OF:
             found.update(around.symbols.get(kind, ()), self._book.seen.get(kind, ()))
         return found
-
-    def _begun(self, chains: Iterable[Chain], window: Window, *, is_gap: bool) -> list[Chain]:
-        """Those that go on: a gap's all, of a comparison those of the same window."""
-        end = clock.iso_utc(window.to_ns)
-        minute_ns = 60 * clock.NS_PER_S
-        ends = (end, clock.iso_utc(window.to_ns - minute_ns))
-        return [chain for chain in chains if is_gap or chain.query["end"] in ends]

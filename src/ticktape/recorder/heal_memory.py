@@ -19,6 +19,7 @@ from ticktape.journal.reader import Reader
 from ticktape.journal.segments import list_segments
 from ticktape.ledger.entries import (
     Counts,
+    Damaged,
     GapSaid,
     Suspect,
     read_ledger_entry,
@@ -126,7 +127,7 @@ class HealMemory:
 
     def _see_ledger(self, kind: int, payload: bytes) -> None:
         said = read_ledger_entry(kind, payload)
-        if isinstance(said, Suspect) and said.feed == self._feed:
+        if isinstance(said, Suspect | Damaged) and said.feed == self._feed:
             self.book.see_gap(said.gap)
         elif isinstance(said, Counts) and said.feed == self._feed:
             self.book.see_counts(said.kinds)

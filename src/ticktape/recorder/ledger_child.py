@@ -13,7 +13,6 @@ from pathlib import Path
 import msgspec
 
 from ticktape import clock
-from ticktape.decoders import decoder_for
 from ticktape.directory import LEDGER, RunDirectory
 from ticktape.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, JournalError
 from ticktape.failpoints import from_environment
@@ -25,18 +24,17 @@ from ticktape.journal.reader import Reader
 from ticktape.journal.writer import Writer, WriterConfig
 from ticktape.latency import PauseLog, RunId
 from ticktape.ledger.alarms import Alarm
-from ticktape.ledger.counting import Brought, FeedCounter
 from ticktape.ledger.entries import LedgerEntry, encode_entry, kind_of
-from ticktape.ledger.feedwatch import FeedWatch, SessionState, own_entries
-from ticktape.ledger.identity import StageIdentity, SumsKept, identity_words
-from ticktape.ledger.memory import BEGINNING, Memory, load_memory
+from ticktape.ledger.identity import identity_words
+from ticktape.ledger.memory import Memory, load_memory
 from ticktape.ledger.sessions import Hours
 from ticktape.ledger.suspects import Suspects
 from ticktape.ledger.watchdog import Watchdog
 from ticktape.recorder.following import Following
+from ticktape.recorder.ledger_feed import LedgerFeed
 from ticktape.recorder.parent import Parent
 from ticktape.recorder.priority import TABLE, take_place
-from ticktape.recorder.task import LedgerTask, WatchedFeed
+from ticktape.recorder.task import LedgerTask
 from ticktape.recorder.turn import has_successor, turn
 from ticktape.records import Position
 
@@ -50,43 +48,9 @@ _LEARNED_NS = 60 * clock.NS_PER_S  # what is learned and lost costs minutes of w
 _ON_ITS_WAY_NS = 250_000_000
 _FAREWELL_TRIES = 10  # of a disk that refuses, when it is time to leave
 _RETRY_S = 0.5
+_DRIFT_NS = 1_000_000  # the clock was set: what the ledger writes has the new one's time
 _READER = "ledger"
 _TABLE = "table"
-_STAGE = "stored"
-
-
-class _Feed:
-    """All that the ledger knows of one feed."""
-
-    def __init__(self, feed: WatchedFeed, memory: Memory, watchdog: Watchdog) -> None:
-        name = feed.name
-        start, totals = memory.positions.get(name, BEGINNING), memory.totals.get(name, {})
-        sums = SumsKept(start, totals)
-        self.name = name
-        self.decoder = decoder_for(feed.kind, name)
-        self.counter = FeedCounter(name, start, totals)
-        self.sums = sums
-        self.stored = StageIdentity(name, _STAGE, sums)
-        self.watch = FeedWatch(name, watchdog, memory.sessions.get(name, SessionState()))
-        # Its own: a step of the clock is in each journal where that feed's stamps took it.
-        self.wall = clock.WallClock()
-        self.last_ns = 0
-
-    def take(self, blocks: Sequence[Block]) -> tuple[list[LedgerEntry], list[Alarm]]:
-        """Count and watch blocks of one epoch."""
-        brought = Brought(blocks, self.decoder.tables(blocks))
-        own = own_entries(blocks)
-        steps = self.watch.steps
-        self.sums.add(brought, self.counter.totals)
-        dropped: dict[int, int] = {}
-        for entry in own:
-            dropped[entry.index] = dropped.get(entry.index, 0) + entry.dropped
-        counts = self.counter.add(brought, dropped)
-        alarms = self.watch.take(brought, own)
-        self.last_ns = blocks[-1].recv_ns
-        if self.watch.steps != steps:
-            self.wall.reanchor()
-        return [*counts], alarms
 
 
 class LedgerChild:
@@ -114,7 +78,10 @@ class LedgerChild:
         self._learned = self._directory.live / "watchdog.json"
         self._watchdog = _watchdog(task, self._learned)
         self._suspects = Suspects()
-        self._feeds = {each.name: _Feed(each, self._memory, self._watchdog) for each in task.feeds}
+        self._feeds = {
+            each.name: LedgerFeed(each, self._memory, self._watchdog, self._suspects)
+            for each in task.feeds
+        }
         self._following = Following(
             self._directory,
             {name: feed.counter.position for name, feed in self._feeds.items()},
@@ -122,7 +89,7 @@ class LedgerChild:
             synced=True,
         )
         left_over, self._memory.suspects = self._memory.suspects, []
-        self._write(self._suspects.end_left_over(left_over, self._wall.wall_ns()))
+        self._write(self._suspects.end_left_over(left_over, self._memory.last_ns))
         self._saved: bytes = b""
         self._report_at_ns = self._compare_at_ns = 0
         self._learned_at_ns = clock.monotonic_ns() + _LEARNED_NS
@@ -187,11 +154,13 @@ class LedgerChild:
         if now_ns > self._learned_at_ns:
             self._learned_at_ns = now_ns + _LEARNED_NS
             self._save_learned()
+        if min(abs(self._wall.drift_ns()) for _ in range(3)) > _DRIFT_NS:
+            self._wall.reanchor()
         if now_ns > self._report_at_ns:
             self._report_at_ns = now_ns + _REPORT_NS
             self.report()
 
-    def _pass_time(self, feed: _Feed) -> None:
+    def _pass_time(self, feed: LedgerFeed) -> None:
         """Let time pass for a feed of which everything is read; else its own blocks are the time.
 
         Asked is what the writer has written, not what is synced: a slow disk is no silent feed.
@@ -278,6 +247,9 @@ class LedgerChild:
             {name: totals for name, (_, totals) in settled.items()},
             self._suspects.standing(),
             {name: feed.watch.state for name, feed in self._feeds.items()},
+            {n: end for n, f in self._feeds.items() if (end := f.counter.settled_end) is not None},
+            self._memory.last_ns | {name: feed.last_ns for name, feed in self._feeds.items()},
+            self._memory.damaged | {n: f.damaged for n, f in self._feeds.items() if f.damaged},
         )
         # Feeds that are not watched any more keep their places.
         memory.positions = self._memory.positions | memory.positions
@@ -360,7 +332,7 @@ def _words(alarm: Alarm) -> str:
     if alarm.until_ns is None or alarm.kind == "lag":
         return f"{alarm.feed}: {alarm.words}"
     what = " ".join(each for each in (alarm.feed, alarm.channel, alarm.symbol) if each)
-    return f"{what}: {alarm.words}"
+    return f"{what}: alarm over: {alarm.words}"
 
 
 def _by_epoch(blocks: list[Block]) -> list[list[Block]]:

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from ticktape import clock
 from ticktape.config import REST, Config, FeedConfig, Keys, dump, heal_base, hours_of
 from ticktape.directory import DECISION, RunDirectory
-from ticktape.errors import EXIT_BUG, EXIT_COMPLETE, Full, Locked
+from ticktape.errors import EXIT_BUG, EXIT_COMPLETE, ConfigError, Full, Locked
 from ticktape.journal.disk import Disk, write_error
 from ticktape.journal.segments import list_segments
 from ticktape.recorder.alerts import Alerts, alert_text
@@ -123,6 +123,7 @@ class Supervisor:
         try:
             root.mkdir(parents=True, exist_ok=True)
             lock.acquire()
+            self._refuse_forgotten(lock)
             self.directory.log.mkdir(exist_ok=True)
             # As a whole or not at all: a full disk must not cost the config of what is recorded.
             Disk().replace(self.directory.config, dump(self.config).encode())
@@ -138,6 +139,18 @@ class Supervisor:
                 failure.hint = "Choose one that you may write to: directory = … in the config."
             raise failure from error
         return lock
+
+    def _refuse_forgotten(self, lock: FileLock) -> None:
+        """Nobody could read a run whose config has forgotten one of its feeds."""
+        journals = [name for feed in self.config.feed for name in feed.journals()]
+        known = {*journals, *(name + REST for name in journals)}
+        if forgotten := [name for name in self.directory.feeds() if name not in known]:
+            lock.release()
+            root = self.directory.root
+            raise ConfigError(
+                [f"{root} holds feed {name!r}, which this config has not" for name in forgotten],
+                hint="Give this config another directory = …, or put the feed back into it.",
+            )
 
     # Starting.
 

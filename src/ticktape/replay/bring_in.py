@@ -1,7 +1,8 @@
 """Brings into the tables what the journals have and they have not, while no recorder is at work.
 
 As the table's process does it, by the same builder and with the same saved position, so that the
-next recorder goes on where this ended.
+next recorder goes on where this ended. A recorder that starts meanwhile is never turned away: its
+table's process waits until this is over, and its writers are not disturbed.
 """
 
 import contextlib
@@ -13,9 +14,10 @@ from filelock import FileLock, Timeout
 from ticktape import clock
 from ticktape.directory import RunDirectory
 from ticktape.errors import Locked
-from ticktape.journal.disk import Disk, write_error
+from ticktape.journal.disk import Disk, sync_error, write_error
 from ticktape.journal.position_file import load_positions, save_positions
-from ticktape.journal.recovery import find_journal_end, settle
+from ticktape.journal.recovery import find_journal_end, make_durable
+from ticktape.records import Position
 from ticktape.replay.places import decoders_of, reader_of
 from ticktape.table.builder import TableBuilder
 from ticktape.table.store import TableStore
@@ -51,11 +53,9 @@ def bring_in(directory: RunDirectory) -> int:
             for name in decoders
         }
         for name in decoders:
-            # Rows are made of synced entries alone: a writer that was killed leaves others.
-            journal = directory.journal(name)
-            settle(Disk(), journal, find_journal_end(journal))
+            end = _durable_end(directory, name)
             with reader_of(directory, name, starts[name], live=False) as reader:
-                while blocks := reader.read(_READ_BYTES):
+                while blocks := reader.read_until(end, _READ_BYTES):
                     builder.add(name, blocks)
                     if builder.due(clock.monotonic_ns()):
                         commit()
@@ -68,20 +68,39 @@ def bring_in(directory: RunDirectory) -> int:
         return builder.statistics().rows
 
 
+def _durable_end(directory: RunDirectory, name: str) -> Position:
+    """Where a journal ends now; all before it survives power loss.
+
+    Rows are made of synced entries alone, and a writer that was killed leaves others. How its last
+    segment ended is for the next writer to say, which may be starting now.
+    """
+    journal = directory.journal(name)
+    found = find_journal_end(journal)
+    try:
+        refused = make_durable(Disk(), journal, found)
+    except OSError as error:
+        raise sync_error(error, str(journal)) from error
+    for each in refused:
+        raise sync_error(each.error, str(each.segment.path)) from each.error
+    return Position(0, 0) if found.last is None else found.last.end
+
+
 @contextlib.contextmanager
 def _alone(directory: RunDirectory) -> Iterator[None]:
-    with contextlib.ExitStack() as stack:
-        for path in (directory.lock, directory.live / "table.lock"):
-            lock = FileLock(path, timeout=_LOCK_S)
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                lock.acquire()
-            except Timeout as error:
-                raise Locked(
-                    f"{directory.root}: a recorder is at work here ({path.name})",
-                    hint="It brings the rows into the tables by itself.",
-                ) from error
-            except OSError as error:
-                raise write_error(error, str(path)) from error
-            stack.callback(lock.release)
+    """Keep the table's other writers out; not the recorder, whose own lock is left alone."""
+    path = directory.live / "table.lock"
+    lock = FileLock(path, timeout=_LOCK_S)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise Locked(
+            f"{directory.root}: a recorder is at work here ({path.name})",
+            hint="It brings the rows into the tables by itself.",
+        ) from error
+    except OSError as error:
+        raise write_error(error, str(path)) from error
+    try:
         yield
+    finally:
+        lock.release()

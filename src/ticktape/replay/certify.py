@@ -112,10 +112,17 @@ def _feed_day(found: Found, feed: str, day: int, verdict: Verdict) -> FeedDay | 
         for (name, kind, number), counts in found.symbols.items()
         if name == feed and number == day
     }
+    compared = []
+    for window in rest.compared if rest is not None else ():
+        late_ns = found.late_ns(feed, window.channel)  # the day's times are those of our clock
+        compared.append(
+            window._replace(from_ns=window.from_ns + late_ns, to_ns=window.to_ns + late_ns)
+        )
     return FeedDay(
         own,
         tuple(reading.standings),
-        tuple(rest.windows) if rest is not None else (),
+        tuple(compared),
+        rest.asked if rest is not None else {},
         damaged(reading, found.until_ns),
         rest.words if rest is not None else {},
         symbols,

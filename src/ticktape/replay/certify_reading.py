@@ -1,20 +1,24 @@
 """What `check` gathers from the ledger's journal and from those of healing."""
 
 from ticktape.journal.blocks import Block
-from ticktape.ledger import KINDS_OF_REST, Window
+from ticktape.ledger import Window
 from ticktape.ledger.entries import (
+    Asked,
     Compared,
     Counts,
-    GapSaid,
     Healed,
     Identity,
     Page,
     Unhealable,
+    Unsettled,
     read_ledger_entry,
     read_rest_entry,
 )
 from ticktape.records import EntryKind, Position
 from ticktape.replay.reading import JournalReading, Told
+
+Counted = tuple[str, str, int, str, int]
+"""Feed, kind, minute_ns, symbol, number."""
 
 _SHORT = 20  # kinds of a difference that are named
 
@@ -23,17 +27,20 @@ class RestReading(JournalReading):
     """What the journal of healing a feed says: what was asked, and what came of each gap.
 
     `pages` are (epoch, seq of the body, number of its chain of requests); `windows` is what REST
-    was asked to its end; `words` say by (symbol, from_ns) of a gap what was found.
+    was asked to its end, `compared` those of them that were asked though no gap was there, `asked`
+    those of each gap by (symbol, from_ns); `words` say by the same what was found.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.pages: list[tuple[int, int, int]] = []
-        self.windows: list[Window] = []
+        self.compared: list[Window] = []
+        self.asked: dict[tuple[str, int], list[Window]] = {}
         self.words: dict[tuple[str, int], str] = {}
         self.first_ns: int | None = None
         self.last_ns: int | None = None
         self._chains: dict[str, tuple[int, int]] = {}
+        self._symbols: dict[frozenset[str], frozenset[str]] = {}
         self._chain_count = 0
 
     def see(self, block: Block) -> None:
@@ -49,14 +56,10 @@ class RestReading(JournalReading):
                 said = read_rest_entry(kind, payload)
                 if isinstance(said, Page):
                     chain = self._chain_of(said)
-                elif isinstance(said, Healed | Unhealable):
+                elif isinstance(said, Healed | Unhealable | Unsettled):
                     self._see_end(said)
                 elif isinstance(said, Compared):
-                    self.windows += [
-                        Window(channel, "" if symbol == "*" else symbol, said.from_ns, said.to_ns)
-                        for channel, symbols in said.channels.items()
-                        for symbol in symbols
-                    ]
+                    self.compared += self._windows_of(said)
             else:
                 self.see_own(kind, payload, block.recv_ns)
 
@@ -71,24 +74,37 @@ class RestReading(JournalReading):
         self._chains[key] = (page.page, before[1])
         return before[1]
 
-    def _see_end(self, said: Healed | Unhealable) -> None:
-        gap: GapSaid = said.gap
+    def _see_end(self, said: Healed | Unhealable | Unsettled) -> None:
+        gap = said.gap
         self.words[gap.symbol, gap.from_ns] = said.words
-        if isinstance(said, Healed) and gap.to_ns is not None:
-            for channel in gap.channels.split(",") if gap.channels else KINDS_OF_REST:
-                self.windows.append(Window(channel, gap.symbol, gap.from_ns, gap.to_ns))
+        if said.asked is not None:
+            windows = self._windows_of(said.asked)
+            self.asked.setdefault((gap.symbol, gap.from_ns), []).extend(windows)
+
+    def _windows_of(self, said: Asked | Compared) -> list[Window]:
+        found = []
+        for channel, symbols in said.channels.items():
+            # Thousands of symbols, the same ones for most gaps: kept once.
+            asked = frozenset(symbols)
+            asked = self._symbols.setdefault(asked, asked)
+            found.append(Window(channel, asked, said.from_ns, said.to_ns))
+        return found
+
+    @property
+    def windows(self) -> list[Window]:
+        """All that REST was asked to its end."""
+        return [*self.compared, *(each for windows in self.asked.values() for each in windows)]
 
 
 class LedgerReading(JournalReading):
     """What the ledger's own journal says: its counts, and where a stage did not have them.
 
-    `counted` is (feed, kind, minute_ns, symbol, number); `counted_to` says by feed where what it
-    has not counted begins.
+    `counted_to` says by feed where what it has not counted begins.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.counted: list[tuple[str, str, int, str, int]] = []
+        self._counted: list[Counted] = []
         self.counted_to: dict[str, Position] = {}
         self.identities: dict[str, list[Told]] = {}
 
@@ -97,7 +113,7 @@ class LedgerReading(JournalReading):
         for kind, payload in block.entries():
             said = read_ledger_entry(kind, payload)
             if isinstance(said, Counts):
-                self.counted += [
+                self._counted += [
                     (said.feed, rows, said.minute_ns, symbol, number)
                     for rows, symbols in said.kinds.items()
                     for symbol, number in symbols.items()
@@ -108,6 +124,11 @@ class LedgerReading(JournalReading):
                 self.identities.setdefault(said.feed, []).append(told)
             elif said is None:
                 self.see_own(kind, payload, block.recv_ns)
+
+    def take_counted(self) -> list[Counted]:
+        """What it counted in the blocks since the last call: a month of it fits into no memory."""
+        counted, self._counted = self._counted, []
+        return counted
 
 
 def _identity_words(said: Identity) -> str:

@@ -1,6 +1,6 @@
 """What was read of a run -> its verdict, for all of it or for one day of receive time; no I/O."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ticktape.clock import iso_utc
@@ -27,7 +27,8 @@ class Found(NamedTuple):
     """All that `check` read of a run, of which a verdict can be made for any day.
 
     Days are counted since 1970. `parts` are the digests of each journal's segments, empty when
-    they were not asked for.
+    they were not asked for. `late_ns` says how far our clock usually was ahead of the times of a
+    feed's rows of a kind.
     """
 
     kinds: dict[str, str]
@@ -42,6 +43,7 @@ class Found(NamedTuple):
     lacking: list[Lacking]
     only_streamed: dict[tuple[str, str, int], int]
     gaps: list[GapInterval]
+    late_ns: Callable[[str, str], int]
     latency_us: dict[str, dict[str, float | int | None]]
     extra: list[str]
     parts: dict[str, list[Part]]

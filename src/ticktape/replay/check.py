@@ -119,7 +119,12 @@ class _Check:
         if self._live:
             extra.append("the recorder is still at work on it")
         gaps = self._gaps(feeds, rests, ledger)
-        self._witnesses.add_gaps(gaps)
+        asked = {
+            (base_feed(feed), *gap): windows
+            for feed, reading in rests.items()
+            for gap, windows in reading.asked.items()
+        }
+        self._witnesses.add_gaps(gaps, asked)
         return Found(
             kinds=kinds,
             feeds=feeds,
@@ -133,6 +138,7 @@ class _Check:
             lacking=self._witnesses.lacking(),
             only_streamed=self._witnesses.only_streamed(),
             gaps=gaps,
+            late_ns=self._witnesses.late_ns,
             latency_us=self._latency.to_dict(),
             extra=extra,
             parts={name: each.finish(live=self._live) for name, each in self._hashes.items()},
@@ -174,8 +180,7 @@ class _Check:
     def _read_ledger(self) -> LedgerReading:
         reading = LedgerReading()
         for _ in self._read(LEDGER, decoder_of(LEDGER, ""), reading):
-            pass
-        self._proof.add_counted(reading.counted)
+            self._proof.add_counted(reading.take_counted())
         self._counted_to = dict(reading.counted_to)
         return reading
 

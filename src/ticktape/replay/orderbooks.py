@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import duckdb
 import msgspec
 
+from ticktape.directory import LEDGER
+from ticktape.ledger.suspects import DAMAGED
 from ticktape.orderbook import OrderBookImage, OrderBooks, place_of
 from ticktape.records import CryptoBook, Gap, Record, Unknown
 from ticktape.schemas import KINDS
@@ -55,6 +57,18 @@ WHERE feed = $feed AND symbol IN ('', $symbol)
     AND (from_ns < $at_ns OR {up_to})
 """
 
+# The ledger tells of damage, at places of its own journal. What was lost lay before the first
+# change that came behind it.
+_DAMAGES = f"""
+SELECT {{columns}} FROM gaps_raw
+WHERE feed = '{LEDGER}' || $feed AND cause = '{DAMAGED}' AND from_ns < $at_ns
+"""
+_BEHIND = f"""
+SELECT epoch, seq, index FROM crypto_books
+WHERE feed = $feed AND symbol = $symbol AND recv_ns >= $to_ns AND {_UP_TO}
+ORDER BY epoch, seq, index LIMIT 1
+"""
+
 _UNKNOWN = """
 SELECT {columns} FROM unknown
 WHERE feed = $feed
@@ -94,6 +108,7 @@ def book_at(
     records: list[Record] = [
         *_records(con, CryptoBook, _CHANGES, of_book | span),
         *_records(con, Gap, _GAPS, asked | to),
+        *_damages(con, asked, to),
         *_records(con, Unknown, _UNKNOWN, {"feed": feed} | span),
     ]
     books = OrderBooks()
@@ -102,6 +117,21 @@ def book_at(
     book = books.get(feed, symbol)
     assert book is not None
     return book.image(feed, symbol)
+
+
+def _damages(
+    con: duckdb.DuckDBPyConnection, asked: dict[str, object], to: dict[str, int]
+) -> Iterator[Gap]:
+    """What the feed's journal lost to damage, as gaps of the feed itself, where they tell."""
+    for gap in _records(con, Gap, _DAMAGES, {"feed": asked["feed"], "at_ns": asked["at_ns"]}):
+        assert isinstance(gap, Gap)
+        book: dict[str, object] = {"feed": asked["feed"], "symbol": asked["symbol"]}
+        behind = con.execute(_BEHIND, book | to | {"to_ns": gap.to_ns}).fetchone()
+        epoch, seq, index = behind or (*to.values(),)
+        index += -1 if behind else 1
+        yield msgspec.structs.replace(
+            gap, feed=str(asked["feed"]), epoch=epoch, seq=seq, index=index
+        )
 
 
 def _records(

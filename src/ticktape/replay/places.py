@@ -1,6 +1,7 @@
 """What every offline verb needs to open a run's directory: its feeds, its readers, its tail."""
 
 import contextlib
+import itertools
 import tomllib
 from pathlib import Path
 
@@ -29,11 +30,28 @@ def open_run(root: Path) -> RunDirectory:
     """
     directory = RunDirectory(root)
     if not directory.config.is_file() or not (root / "feeds").is_dir():
+        near = _runs_near(root)
         raise ConfigError(
             [f"{root}: no ticktape run here"],
-            hint="Name the directory of a run, e.g. runs/demo; `make demo` makes that one.",
+            hint=f"There is one in {', '.join(map(str, near))}."
+            if near
+            else "Name the directory of a run, e.g. runs/demo; `make demo` makes that one.",
         )
     return directory
+
+
+def _runs_near(root: Path) -> list[Path]:
+    """Up to three runs one or two folders further down: `.` and `runs` are easily said."""
+    try:
+        found = [
+            path.parent
+            for pattern in ("*/run.toml", "*/*/run.toml")
+            for path in itertools.islice(root.glob(pattern), 3)
+            if (path.parent / "feeds").is_dir()
+        ]
+    except OSError:
+        return []
+    return sorted(found)[:3]
 
 
 def feed_kinds(directory: RunDirectory) -> dict[str, str]:

@@ -25,7 +25,8 @@ from ticktape.replay.places import BEGINNING, is_live, reader_of, stream_kinds
 class Rerun(NamedTuple):
     """How one run of one strategy was decided again.
 
-    `difference` says where the first decision differs; empty when all are the same.
+    `difference` says where the first decision differs; empty when all are the same. `error` is what
+    the first callback that raised has said; empty when none did.
     """
 
     decision: str
@@ -35,6 +36,7 @@ class Rerun(NamedTuple):
     decided: int
     failures: int
     difference: str
+    error: str
 
 
 def read_runs(directory: RunDirectory, decision: str) -> list[InputLog]:
@@ -64,7 +66,7 @@ def rerun(
         pace: called before each input; it may wait.
     """
     inputs = decided = logged_count = failures = 0
-    difference = ""
+    difference = error = ""
 
     def open_feed(feed: str) -> Reader:
         return reader_of(directory, feed, live=is_live(directory))
@@ -74,9 +76,13 @@ def rerun(
         decided += len(outcome.decisions)
         logged_count += len(logged.decisions)
         failures += outcome.failure is not None
+        if outcome.failure is not None and not error:
+            error = str(outcome.failure.args[0])
         if not difference:
             difference = _difference(logged, outcome)
-    return Rerun(decision, log.start.run, inputs, logged_count, decided, failures, difference)
+    return Rerun(
+        decision, log.start.run, inputs, logged_count, decided, failures, difference, error
+    )
 
 
 def _difference(logged: Logged, outcome: Outcome) -> str:

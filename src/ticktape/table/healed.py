@@ -3,19 +3,22 @@
 The tables keep both. A streamed row always stands, for it has our receive time; a row of REST is
 shown where no streamed one accounts for it, under the feed's own name. Rows are matched as
 multisets and never by id alone: venues use one again, also within a nanosecond. Nothing here costs
-anything where REST was never asked, and where it was, only rows of the symbols and times that it
-told of are looked at.
+anything where REST was never asked, and where it was, only rows of the times that it told of are
+looked at; a condition on symbol, day or time reaches them.
 
-A row that was asked for again and again counts as often as the request says that had it most often.
-Pages of one request stand right behind one another in their journal, two entries each. That matters
-only where a page ends and the next begins in one nanosecond of a symbol: they are taken for pages
-of one request then, unless another entry stands between them.
+What was asked for again and again counts as one request says it: the one that has the most rows of
+a trade's identity (of a content, where there is no id), of several the newest, for REST may tell a
+trade otherwise later. Pages of one request stand right behind one another in their journal, two
+entries each. That matters only where a page ends and the next begins in one nanosecond of a symbol:
+they are taken for pages of one request then, unless another entry stands between them.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import duckdb
 
+from ticktape.clock import NS_PER_S
 from ticktape.config import REST
 from ticktape.directory import LEDGER
 from ticktape.records import Witness
@@ -25,101 +28,101 @@ _REST = f"'{Witness.REST.value}'"
 # Rows of REST by the name of the feed that they heal.
 _HEALED_FEED = f"left(feed, -{len(REST)})"
 
-_IDENTITY = {"trades": "feed, symbol, event_ns, exchange, id"}
-_IDENTITY_OF_NONE = "feed, symbol, event_ns"  # what has no id is known by all of its columns
+_IDENTITY = {"trades": "CASE WHEN id IS NULL THEN content ELSE hash(exchange, id) END"}
+_IDENTITY_OF_NONE = "content"  # what has no id is known by all of its columns
 _PLACE = ("feed", "recv_ns", "witness", "epoch", "seq", "index", "day")
 
-# `unsettled` are the instants at which REST has more of some content than was streamed: few, and
-# only there are rows compared column by column. `taken` has the n-th copy of a row once, from
-# whichever request. A streamed row of the same content accounts for it, or, where rows have an id,
-# one that shows the same trade otherwise.
-_MATCHED = """
-WITH told AS (
-    SELECT {healed_feed} AS feed, symbol, event_ns, hash({own}) AS content
-    FROM {rows} WHERE witness = {rest}
-),
-heard AS (
-    SELECT feed, symbol, event_ns, hash({own}) AS content FROM {rows} AS streamed
-    SEMI JOIN told USING (feed, symbol, event_ns)
-    WHERE streamed.witness <> {rest} AND streamed.event_ns BETWEEN {from_ns} AND {to_ns}
-),
-unsettled AS MATERIALIZED (
-    SELECT DISTINCT feed, symbol, event_ns FROM (
-        SELECT *, 1 AS more FROM told UNION ALL SELECT *, -1 FROM heard
-    )
-    GROUP BY feed, symbol, event_ns, content HAVING sum(more) > 0
-),
-pages AS (
-    SELECT {healed_feed} AS feed, epoch, seq,
+_NEAR_NS = 600 * NS_PER_S
+_STRETCHES_MAX = 32  # more make each query longer than what they leave out
+
+_STRETCHES = f"""
+SELECT min(event_ns), max(event_ns), day FROM {{rows}} WHERE witness = {_REST}
+GROUP BY event_ns // {_NEAR_NS}, day ORDER BY 1
+"""
+
+# Pages that go on in the instant in which the one before ended: `request` is the first one's seq.
+_SEAMS = f"""
+WITH pages AS (
+    SELECT feed, epoch, seq,
         arg_min((symbol, event_ns), index) AS first, arg_max((symbol, event_ns), index) AS last
-    FROM {rows} WHERE witness = {rest} GROUP BY ALL
+    FROM {{rows}} WHERE witness = {_REST} GROUP BY ALL
 ),
 seams AS (
     SELECT feed, epoch, seq, NOT coalesce(
         lag((epoch, seq + 2, last)) OVER by_place = (epoch, seq, first), false
     ) AS begins
     FROM pages WINDOW by_place AS (PARTITION BY feed ORDER BY epoch, seq)
-),
-requests AS (
-    SELECT feed, epoch, seq, count(*) FILTER (begins) OVER (
-        PARTITION BY feed ORDER BY epoch, seq
-    ) AS request
-    FROM seams
-),
-asked AS (
-    SELECT {columns} FROM (
-        SELECT * REPLACE ({healed_feed} AS feed) FROM {rows} WHERE witness = {rest}
-    )
-    SEMI JOIN unsettled USING (feed, symbol, event_ns)
-),
-copies AS (
-    SELECT asked.*, row_number() OVER (
-        PARTITION BY {content}, request ORDER BY epoch, seq, index
-    ) AS copy
-    FROM asked JOIN requests USING (feed, epoch, seq)
-),
-taken AS (
-    SELECT {columns} FROM copies
-    QUALIFY row_number() OVER (PARTITION BY {content}, copy ORDER BY epoch, seq, index) = 1
-),
-either AS (
-    SELECT {columns} FROM taken
-    UNION ALL
-    SELECT {columns} FROM {rows} AS streamed
-    SEMI JOIN unsettled USING (feed, symbol, event_ns)
-    WHERE streamed.witness <> {rest} AND streamed.event_ns BETWEEN {from_ns} AND {to_ns}
-),
-numbered AS (
-    SELECT *, witness = {rest} AS is_rest,
-        row_number() OVER (
-            PARTITION BY {content}, witness = {rest} ORDER BY epoch, seq, index
-        ) AS nth,
-        count(*) FILTER (witness = {rest}) OVER alike AS of_rest,
-        count(*) FILTER (witness <> {rest}) OVER alike AS of_stream
-    FROM either WINDOW alike AS (PARTITION BY {content})
-),
-unlike AS (
-    SELECT *, row_number() OVER (
-            PARTITION BY {identity}, is_rest ORDER BY epoch, seq, index
-        ) AS turn,
-        count(*) FILTER (NOT is_rest) OVER (PARTITION BY {identity}) AS others
-    FROM numbered WHERE nth > CASE WHEN is_rest THEN of_stream ELSE of_rest END
 )
-SELECT {columns} FROM unlike WHERE is_rest AND ({has_no_id} OR turn > others)
+SELECT * EXCLUDE begins, max(CASE WHEN begins THEN seq END) OVER (
+    PARTITION BY feed, epoch ORDER BY seq
+) AS request
+FROM seams QUALIFY NOT begins
 """
 
-_BARS = """
-WITH asked AS (
-    SELECT * REPLACE ({healed_feed} AS feed) FROM {rows} WHERE witness = {rest}
-    QUALIFY row_number() OVER (
-        PARTITION BY feed, symbol, span, event_ns ORDER BY epoch DESC, seq DESC, index DESC
+# All that may be the same. Every window and group below holds day, feed, symbol and time, so that
+# conditions on them are met before anything is sorted; a CTE that was materialized would not let
+# them through.
+_SIDES = """
+    SELECT rest.* REPLACE ({healed_feed} AS feed), true AS is_rest,
+        coalesce(seams.request, rest.seq) AS request, hash({own}) AS content
+    FROM (SELECT * FROM {rows} WHERE witness = {rest} AND {near}) AS rest
+    LEFT JOIN {kind}_seams AS seams USING (feed, epoch, seq)
+    UNION ALL
+    SELECT *, false, NULL, hash({own}) FROM {rows} WHERE witness <> {rest} AND {near}
+"""
+_INSTANT = "day, feed, symbol, event_ns"
+
+# `unsettled` are the instants at which a request may have more of some content than was streamed:
+# few, and only there are rows matched. Of as many requests as leave their bits each but one has a
+# row at least, and no other can have that. A streamed row of the same content accounts for one of
+# REST, or else one that shows the same trade otherwise.
+_MATCHED = """
+WITH sides AS NOT MATERIALIZED ({sides}),
+unsettled AS NOT MATERIALIZED (
+    SELECT DISTINCT {instant} FROM (
+        SELECT {instant} FROM sides GROUP BY {instant}, content
+        HAVING count(*) FILTER (is_rest) > count(*) FILTER (NOT is_rest)
+            + bit_count(bit_or(CASE WHEN is_rest
+                THEN 1::UBIGINT << (hash(epoch, request) % 64)::INTEGER ELSE 0 END)) - 1
+    )
+),
+told AS NOT MATERIALIZED (
+    SELECT *, {identity} AS identity, count(*) OVER (
+        PARTITION BY {instant}, {identity}, is_rest, epoch, request
+    ) AS told
+    FROM sides JOIN unsettled USING ({instant})
+),
+taken AS NOT MATERIALIZED (
+    SELECT * FROM told QUALIFY NOT is_rest OR dense_rank() OVER (
+        PARTITION BY {instant}, identity, is_rest
+        ORDER BY told DESC, epoch DESC, request DESC
     ) = 1
+),
+numbered AS NOT MATERIALIZED (
+    SELECT *,
+        row_number() OVER (
+            PARTITION BY {instant}, identity, content, is_rest ORDER BY epoch, seq, index
+        ) AS nth,
+        count(*) FILTER (is_rest) OVER alike AS of_rest,
+        count(*) FILTER (NOT is_rest) OVER alike AS of_stream
+    FROM taken WINDOW alike AS (PARTITION BY {instant}, identity, content)
+),
+unlike AS NOT MATERIALIZED (
+    SELECT *,
+        row_number() OVER (
+            PARTITION BY {instant}, identity, is_rest ORDER BY epoch, seq, index
+        ) AS turn,
+        count(*) FILTER (NOT is_rest) OVER (PARTITION BY {instant}, identity) AS others
+    FROM numbered WHERE nth > CASE WHEN is_rest THEN of_stream ELSE of_rest END
 )
-SELECT {columns} FROM asked
-ANTI JOIN (
-    SELECT feed, symbol, span, event_ns FROM {rows}
-    WHERE witness <> {rest} AND event_ns BETWEEN {from_ns} AND {to_ns}
-) AS streamed USING (feed, symbol, span, event_ns)
+SELECT {columns} FROM unlike WHERE is_rest AND turn > others
+"""
+
+# The streamed bar stands, and else the last that REST gave.
+_BARS = """
+SELECT {columns} FROM ({sides}) QUALIFY is_rest AND row_number() OVER (
+    PARTITION BY {instant}, span ORDER BY is_rest, epoch DESC, seq DESC, index DESC
+) = 1
 """
 
 # The feed tells of a gap, the ledger suspects one, the healer says what became of it.
@@ -145,18 +148,42 @@ QUALIFY row_number() OVER newest = 1
 
 
 class Span(NamedTuple):
-    """The first and the last `event_ns` of the rows that REST brought."""
+    """The first and the last `event_ns` of the rows that REST brought.
+
+    Between them are `stretches`, both ends inclusive, beyond which there is none, and `days`.
+    """
 
     from_ns: int
     to_ns: int
+    stretches: tuple[tuple[int, int], ...]
+    days: tuple[str, ...]
 
 
 def rest_span(con: duckdb.DuckDBPyConnection, kind: str) -> Span | None:
-    """Look where the rows of REST lie in `KIND_raw`; None when there are none."""
-    from_ns, to_ns = con.execute(
-        f"SELECT min(event_ns), max(event_ns) FROM {kind}_raw WHERE witness = {_REST}"
-    ).fetchall()[0]
-    return None if from_ns is None else Span(from_ns, to_ns)
+    """Look where the rows of REST lie in `KIND_raw`; None when there are none.
+
+    Makes the table `KIND_seams`, which `merged` needs.
+    """
+    found = con.execute(_STRETCHES.format(rows=f"{kind}_raw")).fetchall()
+    if not found:
+        return None
+    con.execute(f"CREATE OR REPLACE TABLE {kind}_seams AS {_SEAMS.format(rows=f'{kind}_raw')}")
+    stretches = _joined([(from_ns, to_ns) for from_ns, to_ns, _ in found])
+    days = tuple(sorted({str(day) for *_, day in found}))
+    return Span(stretches[0][0], stretches[-1][1], stretches, days)
+
+
+def _joined(found: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Stretches without the holes that are not worth a condition of their own."""
+    holes = sorted((later[0] - before[1] for before, later in pairwise(found)), reverse=True)
+    least_ns = max([_NEAR_NS, *holes[_STRETCHES_MAX - 1 : _STRETCHES_MAX]])
+    joined = [found[0]]
+    for from_ns, to_ns in found[1:]:
+        if from_ns - joined[-1][1] > least_ns:
+            joined.append((from_ns, to_ns))
+        else:
+            joined[-1] = (joined[-1][0], to_ns)
+    return tuple(joined)
 
 
 def merged(kind: str, span: Span | None, rows: str = "") -> str:
@@ -171,23 +198,30 @@ def merged(kind: str, span: Span | None, rows: str = "") -> str:
     rows = rows or f"{kind}_raw"
     if span is None:
         return f"SELECT {columns} FROM {rows}"
-    own = [f'"{name}"' for name in KINDS[kind].names if name not in _PLACE]
-    missed = (_BARS if kind == "bars" else _MATCHED).format(
-        rows=rows,
-        rest=_REST,
-        healed_feed=_HEALED_FEED,
-        columns=columns,
-        own=", ".join(own),
-        content=", ".join(["feed", *own]),
-        identity=_IDENTITY.get(kind, _IDENTITY_OF_NONE),
-        has_no_id="id IS NULL" if kind in _IDENTITY else "true",
-        from_ns=span.from_ns,
-        to_ns=span.to_ns,
-    )
+    names = {
+        "kind": kind,
+        "rows": rows,
+        "rest": _REST,
+        "healed_feed": _HEALED_FEED,
+        "columns": columns,
+        "own": ", ".join(f'"{name}"' for name in KINDS[kind].names if name not in _PLACE),
+        "instant": _INSTANT,
+        "identity": _IDENTITY.get(kind, _IDENTITY_OF_NONE),
+        "near": _near(span),
+    }
+    missed = _BARS if kind == "bars" else _MATCHED
+    sides = _SIDES.format(**names)
     return (
         f"SELECT {columns} FROM {rows} WHERE witness <> {_REST}"
-        f" UNION ALL SELECT {columns} FROM ({missed})"
+        f" UNION ALL SELECT {columns} FROM ({missed.format(sides=sides, **names)})"
     )
+
+
+def _near(span: Span) -> str:
+    """The condition that a row lies where rows of REST do; by day, too, as the files do."""
+    days = ", ".join(f"'{day}'" for day in span.days)
+    times = " OR ".join(f"event_ns BETWEEN {first} AND {last}" for first, last in span.stretches)
+    return f"day IN ({days}) AND event_ns BETWEEN {span.from_ns} AND {span.to_ns} AND ({times})"
 
 
 def make_gaps(con: duckdb.DuckDBPyConnection) -> None:

@@ -598,6 +598,22 @@ def test_a_kill_while_the_link_is_lost_goes_on_with_its_gap(run, killed_s):
     assert 2 <= from_s <= 4.5 and "lost its trade server" in cause
 
 
+def test_a_kill_behind_the_journals_own_note_goes_on_with_the_gap_that_is_open(run):
+    """What the writer notes of its disk says nothing of the feed."""
+    suspect = {"suspect": {"epoch": 0, "from_offset": 128, "to_offset": 300}}
+    run.clock.at(4.5, run.terminal.unlink)
+    run.start(books=("A", "B"))
+    run.clock.at(8.4, lambda: run.writer.append_json(EntryKind.NOTE, suspect))
+    run.killed_at(8.4)
+    assert run.blocks()[-1].entries()[-1][1] == msgspec.json.encode(suspect)
+    run.terminal.relink()
+    run.clock.pass_ns(1 * S)
+    run.start(books=("A", "B")).until(90)
+    ((_, from_s, to_s, cause),) = run.gaps()
+    assert 2 <= from_s <= 4.5 and to_s == pytest.approx(9.4, abs=0.1)
+    assert "lost its trade server" in cause
+
+
 # Symbols that cannot be had.
 
 

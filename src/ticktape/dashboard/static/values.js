@@ -8,12 +8,12 @@ const SPARE = 6; // rows drawn beyond what can be seen, so that scrolling shows 
 const COLUMNS = [
   { name: "symbol", text: true, width: "19%", of: (row) => row.symbol },
   { name: "feed", text: true, width: "10%", of: (row) => row.feed },
-  { name: "trade", width: "16%", of: (row) => row.cell[0] },
-  { name: "size", width: "13%", of: (row) => row.cell[1] },
-  { name: "bid", width: "16%", of: (row) => row.cell[2] },
-  { name: "ask", width: "16%", of: (row) => row.cell[4] },
+  { name: "trade", width: "15%", of: (row) => row.cell[0] },
+  { name: "size", width: "12%", of: (row) => row.cell[1] },
+  { name: "bid", width: "15%", of: (row) => row.cell[2] },
+  { name: "ask", width: "15%", of: (row) => row.cell[4] },
   // The younger the better: descending by when it came is ascending by age.
-  { name: "age", width: "10%", of: (row) => (row.cell[6] == null ? null : -row.cell[6]) },
+  { name: "age", width: "14%", of: (row) => (row.cell[6] == null ? null : -row.cell[6]) },
 ];
 
 let rows = [];

@@ -27,6 +27,7 @@ from ticktape.feeds.mt5.ticking import TickSource
 from ticktape.feeds.mt5.watch import PollWatch
 from ticktape.feeds.states import SessionState, step
 from ticktape.journal.positions import JournalState
+from ticktape.journal.standing import find_standing
 from ticktape.journal.writer import Writer
 from ticktape.polls import Polls
 from ticktape.records import EntryKind
@@ -338,7 +339,8 @@ class PollCapture:
         # No cycles are made on the data's path; a collection there would only be a pause.
         gc.disable()
         last, killed = self._writer.recovered.last, self._config.killed
-        started = self._gaps.start(last, self._wall.wall_ns(), killed)
+        standing = find_standing(self._writer.directory, self._writer.epoch)
+        started = self._gaps.start(last, self._wall.wall_ns(), killed, standing)
         started.run = self._config.run
         self._tell(started)
         try:

@@ -7,6 +7,6 @@ Nothing here decides what is asked; see `ledger.healing`.
 """
 
 from ticktape.feeds.rest.client import Answer, RestClient
-from ticktape.feeds.rest.journal import RestJournal
+from ticktape.feeds.rest.journal import Lost, RestJournal
 
-__all__ = ["Answer", "RestClient", "RestJournal"]
+__all__ = ["Answer", "Lost", "RestClient", "RestJournal"]

@@ -3,6 +3,8 @@
 A page's bytes are written before anything looks at them, in one block with what was asked.
 """
 
+from typing import NamedTuple
+
 import msgspec
 
 from ticktape import clock
@@ -11,6 +13,13 @@ from ticktape.journal.writer import Writer
 from ticktape.records import EntryKind, Position
 
 _KINDS = (int(EntryKind.SESSION), int(EntryKind.TEXT))
+
+
+class Lost(NamedTuple):
+    """What the disk has not taken since the start; it only grows."""
+
+    dropped_frames: int
+    suspect_bytes: int
 
 
 class RestJournal:
@@ -42,11 +51,20 @@ class RestJournal:
             kinds=kinds,
         )
 
+    def takes(self) -> bool:
+        """Whether the disk takes what is written; while it refuses pages would wait in memory."""
+        return self._writer.state() is JournalState.OK
+
+    def lost(self) -> Lost:
+        """What was written here and may not be on the disk."""
+        suspect_bytes = self._writer.positions.statistics().suspect_bytes
+        return Lost(self._writer.dropped_frames, suspect_bytes)
+
     def is_safe(self) -> bool:
         """Wait until all that was written is on the disk; whether it is."""
         self._writer.tick()
         self._writer.sync()
-        return self._writer.state() is JournalState.OK
+        return self.takes()
 
     @property
     def position(self) -> Position:
