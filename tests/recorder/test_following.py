@@ -11,6 +11,7 @@ from ticktape.directory import RunDirectory
 from ticktape.errors import SyncFailed
 from ticktape.journal import Writer
 from ticktape.journal.disk import Disk
+from ticktape.journal.positions import Positions
 from ticktape.journal.segments import list_segments
 from ticktape.journal.writer import WriterConfig
 from ticktape.latency import PauseKind, PauseLog, RunId, read_pauses
@@ -216,3 +217,15 @@ def test_the_disks_syncs_are_noted_with_their_length(directory, tmp_path, monkey
     found = read_pauses(tmp_path / "pauses")
     assert set(found["kind"].tolist()) == {PauseKind.FSYNC}
     assert set(found["duration_ns"].tolist()) == {1_000_000}
+
+
+def test_a_sync_that_failed_is_not_trusted_when_the_drain_is_told_yes(directory):
+    with writer_of(directory) as writer:
+        writer.append([b"1"], 1, 1)
+    sync_all(directory, "sip")
+    positions = Positions.for_reader(directory.positions("sip"))
+    positions.publish_doubt(128)  # as a commit does whose sync the disk refused
+    positions.close()
+
+    with pytest.raises(SyncFailed, match="ended before it could write that down"):
+        sync_all(directory, "sip")

@@ -25,7 +25,12 @@ _SESSION_STYLES = {
     "stopped": "dim",
 }
 # What the healer says of a gap; `healing` would be said again by what comes of it.
-_HEALING = {"healed": "green", "unhealable": "bold red", "waiting": "yellow"}
+_HEALING = {
+    "healed": "green",
+    "unhealable": "bold red",
+    "unsettled": "yellow",
+    "waiting": "yellow",
+}
 _STYLES = {
     **dict.fromkeys(("trouble", "decision_error", "failed", "hung"), "bold red"),
     **dict.fromkeys(("changed", "mended", "state"), "green"),
