@@ -426,3 +426,21 @@ def test_what_was_compared_is_verified_but_not_the_symbols_that_rest_refused(tmp
     ((_, to_ns),) = spans_of(part, other, "verified")
     assert abs(to_ns - (START_NS + 25 * S + lag_ns)) < S
     assert spans_of(part, refused, "verified") == []
+
+
+def test_what_is_decided_and_stored_while_it_is_read_is_not_called_a_stranger(made, trade):
+    """The strategy's journal is read first, and its table must not be looked at later."""
+    grown = []
+
+    def progress(name, _):
+        if name == "sip" and not grown:
+            grown.append(True)
+            epoch = made.record([[trade(500 + n)] for n in range(40)], run="later")
+            made.decide("later", epoch)
+            made.store()
+
+    (made.folder / "scratch").mkdir()
+    verdict = check(made.directory, made.folder / "scratch", progress)
+
+    assert grown
+    assert not [each for each in verdict.reasons() if "not in the journal" in each]

@@ -82,6 +82,8 @@ class _Check:
         self._live = is_live(directory)
         # The position is read before the tables' snapshot, and rows before it must be there.
         self._saved, _ = load_positions(directory.reader_file("table"))
+        # And that before the journals: what is in a table is in a journal by then.
+        self._tables, self._faults = _files_of(TableStore(directory.root, read_only=True))
         self._proof = proof
         self._witnesses = Witnesses(proof.con)
         self._progress = progress
@@ -229,13 +231,9 @@ class _Check:
 
     def _add_tables(self) -> list[str]:
         """Bring the tables into the proof; what of them cannot be read, in words."""
-        store = TableStore(self._directory.root, read_only=True)
-        faults = []
-        for kind in KINDS:
-            try:
-                faults += self._proof.add_stored(kind, store.files(kind))
-            except TableError as error:
-                faults.append(str(error.args[0]))
+        faults = list(self._faults)
+        for kind, paths in self._tables.items():
+            faults += self._proof.add_stored(kind, paths)
         return faults
 
     def _gaps(
@@ -265,3 +263,15 @@ def _by_source(source: str, rows: pa.Table) -> Iterable[tuple[str, pa.Table]]:
         (str(feed), rows.filter(pc.is_in(feeds, value_set=pa.array([feed]))))
         for feed in feeds.unique().to_pylist()
     ]
+
+
+def _files_of(store: TableStore) -> tuple[dict[str, list[str]], list[str]]:
+    """The files of every table as they are now, and which table cannot be read, in words."""
+    files: dict[str, list[str]] = {}
+    faults = []
+    for kind in KINDS:
+        try:
+            files[kind] = store.files(kind)
+        except TableError as error:
+            faults.append(str(error.args[0]))
+    return files, faults
