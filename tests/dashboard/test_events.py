@@ -59,3 +59,22 @@ def test_a_line_that_is_none_of_ours_is_passed_over(raw):
     fold.add(raw)
     fold.add(session("subscribed", channels=None)[:-5])
     assert (fold.feeds, list(fold.log)) == ({}, [])
+
+
+@pytest.mark.parametrize("event", ["stalled", "notice", "requested", "healed", "empty"])
+def test_what_happens_in_a_session_is_history_and_no_state(event):
+    fold = EventFold()
+    fold.add(session("subscribed"))
+    fold.add(session(event, words="for a moment"))
+    assert fold.feeds["sip"].state == "receiving"
+    assert fold.history["sip"][-1].event == event
+
+
+def test_a_strategy_that_stopped_itself_is_known_until_the_next_run():
+    fold = EventFold()
+    fold.add(line("exit", child="decide-tens", code=-9))
+    assert fold.stopped_strategies == set()
+    fold.add(line("exit", child="decide-tens", code=5))
+    assert fold.stopped_strategies == {"tens"}
+    fold.add(session("started"))
+    assert fold.stopped_strategies == set()

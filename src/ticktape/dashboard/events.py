@@ -18,6 +18,13 @@ _GOOD: Final = {"subscribed", "flowing", "linked", "mended", "changed"}
 _BAD: Final = {"refused", "failed", "hung", "trouble", "decision_error"}
 _DOUBTFUL: Final = {"down", "quiet", "stalled", "unlinked", "empty", "restart", "alarm"}
 _RECEIVING: Final = {"subscribed", "flowing", "linked", "changed"}
+# What else a session tells happens in it, and is no state of it.
+_STATES: Final = {
+    *("started", "connecting", "connected", "authenticated"),
+    *("down", "refused", "stopped", "quiet", "unlinked"),
+}
+_STRATEGY: Final = "decide-"
+_STOPPED_ITSELF: Final = 5  # the exit code of a strategy that does not go on after an error
 _TELLING: Final = {"at", "child", "event"}
 _QUIET_EXITS: Final = (0, None)
 
@@ -58,6 +65,7 @@ class EventFold:
         self.feeds: dict[str, FeedState] = {}
         self.history: dict[str, deque[Happening]] = {}
         self.log: deque[Happening] = deque(maxlen=LOG_MAX)
+        self.stopped_strategies: set[str] = set()
         self.version = 0
 
     def add(self, raw: bytes) -> None:
@@ -67,6 +75,8 @@ class EventFold:
             return
         self.version += 1
         is_capture = line.child.startswith(_CAPTURE)
+        if line.event == "exit" and line.child.startswith(_STRATEGY):
+            self._see_strategy(line.child.removeprefix(_STRATEGY), line.content.get("code"))
         if line.event == "session" and is_capture:
             self._session(line)
         elif line.event != "exit" or line.content.get("code") not in _QUIET_EXITS:
@@ -80,11 +90,18 @@ class EventFold:
         if feed not in self.feeds and len(self.feeds) >= _FEEDS_MAX:
             return
         state = self.feeds.setdefault(feed, FeedState())
-        state.state = "receiving" if event in _RECEIVING else event
-        state.since, state.words = line.at, _words(said)
+        if event == "started":
+            self.stopped_strategies.clear()  # a new run: its strategies begin anew
+        if event in _RECEIVING or event in _STATES:
+            state.state = "receiving" if event in _RECEIVING else event
+            state.since, state.words = line.at, _words(said)
         state.sessions += event == "connecting"
         state.planned = bool(said.get("planned"))
         self._note(feed, _happening(line, event, said))
+
+    def _see_strategy(self, name: str, code: object) -> None:
+        if code == _STOPPED_ITSELF and len(self.stopped_strategies) < _FEEDS_MAX:
+            self.stopped_strategies.add(name)
 
     def _note(self, who: str, happening: Happening) -> None:
         self.log.append(msgspec.structs.replace(happening, who=who))

@@ -32,6 +32,7 @@ _DISK_NS: Final = 10 * clock.NS_PER_S
 _DISK_REST: Final = 50  # counting files takes a fiftieth of the time at most
 _RESERVE_BYTES: Final = 1 << 30
 _REASONS_MAX: Final = 20
+_DECIDED: Final = "decided"  # begins the names of the stages of strategies
 _NS_PER_MS: Final = 1_000_000
 
 
@@ -175,6 +176,10 @@ class RunSource:
             for feed, each in journals.items()
             if each is not None and each.state not in (JournalState.OK, JournalState.CLOSED)
         ]
+        stopped_strategies = sorted(self._events.stopped_strategies)
+        trouble += [f"strategy {name} stopped itself at an error" for name in stopped_strategies]
+        if stopped_strategies:  # and so they are not late
+            lags = {stage: lag_s for stage, lag_s in lags.items() if not stage.startswith(_DECIDED)}
         heard_ns = max(self._stages.heard_ns.values(), default=None)
         # A proof of what there was before says nothing of what came since.
         holds = certificate is not None and certificate["made_ns"] >= (heard_ns or 0)

@@ -46,9 +46,16 @@ class HeaderReader:
 
     def read(self, epoch: int, offset: int) -> tuple[int, ...] | None:
         """(epoch, offset, end, recv_mono_ns, count, seq, recv_ns) of a block; None for no block."""
-        segment = self._segment(epoch, offset)
-        if segment is None:
-            return None
+        known = self._find(epoch, offset)
+        found = None if known is None else self._header(known, epoch, offset)
+        if found is None and (known is None or known == self._segments[-1]):
+            # The newest segment may have a successor since.
+            self._segments = list_segments(self._folder)
+            known = self._find(epoch, offset)
+            found = None if known is None else self._header(known, epoch, offset)
+        return found
+
+    def _header(self, segment: Segment, epoch: int, offset: int) -> tuple[int, ...] | None:
         try:
             raw = read_at(self._file(segment), BLOCK_HEADER_BYTES, offset - segment.base)
         except OSError:
@@ -60,14 +67,6 @@ class HeaderReader:
             return None
         end = offset + BLOCK_HEADER_BYTES + body_bytes
         return epoch, offset, end, mono_ns, count, seq, recv_ns
-
-    def _segment(self, epoch: int, offset: int) -> Segment | None:
-        known = self._find(epoch, offset)
-        # The newest one may have a successor since.
-        if known is None or known == self._segments[-1]:
-            self._segments = list_segments(self._folder)
-            known = self._find(epoch, offset)
-        return known
 
     def _find(self, epoch: int, offset: int) -> Segment | None:
         at = bisect_right(self._segments, (epoch, offset), key=lambda one: (one.epoch, one.base))
