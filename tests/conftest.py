@@ -19,6 +19,14 @@ def pytest_configure(config):
     """Drop real keys, failpoints and proxies, for child processes inherit them."""
     for name in [name for name in os.environ if name.upper().startswith(_FOREIGN)]:
         del os.environ[name]
+    keep_niceness()
+
+
+def keep_niceness():
+    """Tests that run a child's work in this process must not slow down all that come after them."""
+    if hasattr(os, "nice"):
+        nice = os.nice
+        os.nice = lambda _: nice(0)
 
 
 @pytest.fixture(autouse=True)
