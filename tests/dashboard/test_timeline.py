@@ -36,6 +36,23 @@ def test_a_stage_that_comes_later_is_shown_behind_those_before():
     assert timeline.points(11) == [[10, [5, 5], [0, 0]]]
 
 
+def test_points_begin_with_whichever_feed_was_first_not_with_the_one_read_first():
+    timeline = Timeline(("written",))
+    timeline.add_rows("written", "mt5", rows((11, 2, 50)))
+    timeline.add_rows("written", "sip", rows((10, 5, 100), (11, 1, 120)))
+    assert timeline.points(12) == [[10, [5], [0]], [11, [3], [0]]]
+    timeline.add_rows("written", "late", rows((9, 1, 10)))
+    assert [point[0] for point in timeline.points(13)] == [12]
+
+
+def test_latency_begins_with_the_earliest_span():
+    timeline = Timeline(("written",))
+    one = np.ones(1, dtype=np.int64)
+    timeline.add_latency("written", one * 17, one * MS, one)
+    timeline.add_latency("written", one * 11, one * MS, one)
+    assert [point[0] for point in timeline.latency_points(25)] == [10, 15]
+
+
 def test_what_is_given_of_a_long_past_is_bounded():
     timeline = Timeline(("written",))
     timeline.add_rows("written", "sip", rows((10, 1, 10), (1_000_000, 1, 20)))

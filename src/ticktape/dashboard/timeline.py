@@ -58,8 +58,10 @@ class Timeline:
         self.stages = list(stages)
         self._counts: dict[tuple[str, str], _Counts] = {}
         self._latency: dict[str, dict[int, list[tuple[Ints, Ints]]]] = {}
-        self._next_s: int | None = None
+        self._next_s: int | None = None  # of the earliest row, then of the next point
         self._next_span: int | None = None
+        self._given_s: int | None = None
+        self._given_span: int | None = None
 
     def add_rows(self, stage: str, feed: str, rows: Rows) -> None:
         """Rows of one stage and feed, in their order."""
@@ -73,8 +75,7 @@ class Timeline:
             counts.entries[second] = counts.entries.get(second, 0) + int(rows.entries[there].sum())
             last = first + int(np.count_nonzero(there)) - 1
             counts.ends[second] = int(rows.epochs[last]), int(rows.ends[last])
-        if self._next_s is None:
-            self._next_s = int(seconds[0])
+        self._next_s = _earlier(self._next_s, int(seconds[0]), self._given_s)
 
     def add_latency(self, stage: str, seconds: Ints, latency_ns: Ints, weights: Ints) -> None:
         """Latencies of sampled blocks since their socket read, each of so many entries."""
@@ -83,8 +84,7 @@ class Timeline:
         for span in np.unique(seconds // LATENCY_S).tolist():
             at = seconds // LATENCY_S == span
             spans.setdefault(span, []).append((latency_ns[at], weights[at]))
-            if self._next_span is None:
-                self._next_span = span
+            self._next_span = _earlier(self._next_span, span, self._given_span)
 
     def _know(self, stage: str) -> None:
         if stage not in self.stages:
@@ -105,7 +105,7 @@ class Timeline:
                 if second < begin:
                     counts.end = counts.ends.pop(second)
             counts.entries = {s: n for s, n in counts.entries.items() if s >= begin}
-        self._next_s = until_s
+        self._next_s = self._given_s = until_s
         return [self._point(second) for second in range(begin, until_s)]
 
     def _point(self, second: int) -> list[object]:
@@ -147,7 +147,7 @@ class Timeline:
         for spans in self._latency.values():
             for span in [each for each in spans if each < until - _RECENT]:
                 del spans[span]
-        self._next_span = until
+        self._next_span = self._given_span = until
         return found
 
     def recent_latency(self) -> dict[str, Percentiles]:
@@ -159,6 +159,13 @@ class Timeline:
             if one is not None:
                 found[stage] = one
         return found
+
+
+def _earlier(begin: int | None, found: int, given: int | None) -> int:
+    """Where the points begin: at the earliest of all feeds' rows, unless they were given out."""
+    if given is not None:
+        return given
+    return found if begin is None else min(begin, found)
 
 
 def percentiles(parts: list[tuple[Ints, Ints]]) -> Percentiles | None:
