@@ -301,5 +301,5 @@ def test_entries_that_the_venue_did_not_send_are_no_messages(sip, make_block):
 
 
 def test_an_unknown_kind_of_feed_names_the_known_ones():
-    with pytest.raises(ConfigError, match="alpaca, alpaca_rest, alpaca_v1"):
+    with pytest.raises(ConfigError, match="Known kinds: alpaca, alpaca_v1, mt5"):
         decoder_for("polygon", "sip")

@@ -35,9 +35,8 @@ def test_upgrade_request_names_the_encoding_and_the_keys_only_if_they_go_this_wa
         assert made(token, "message") == kind
 
 
-def test_other_kinds_have_no_headers():
-    for kind in ("alpaca_v1", "mine"):
-        assert upgrade_headers(kind, "k", "s", encoding="msgpack", auth="headers") == {}
+def test_the_retired_protocol_has_no_headers():
+    assert upgrade_headers("alpaca_v1", "k", "s", encoding="msgpack", auth="headers") == {}
 
 
 @pytest.mark.parametrize("key", ["oauth", "access_token"])

@@ -25,8 +25,10 @@ from ticktape.config import (
     JournalConfig,
     Keys,
     bridge_of,
+    is_packaged,
     load_config,
 )
+from ticktape.config.packages import owner_of
 from ticktape.config.terminal import MODULE
 from ticktape.errors import EXIT_CONFIG, ConfigError, DecisionError
 from ticktape.journal.disk import Disk
@@ -106,6 +108,7 @@ def _of_config(config: Config) -> list[Finding]:
     findings = _keys(config)
     proxies = proxies_of(config)
     for feed in config.feed:
+        findings += _handler(feed) if is_packaged(feed.kind) else []
         findings += _terminal(feed) if feed.kind == "mt5" else [_venue(feed, proxies[feed.name])]
     findings += [_strategy(each) for each in config.decide]
     if config.journal.sync == "os":
@@ -166,11 +169,27 @@ def _keys(config: Config) -> list[Finding]:
 
 
 def _keys_words(feed: FeedConfig, keys: Keys) -> str:
+    if is_packaged(feed.kind):
+        return "has a key and a secret" if keys.key else "has no keys: env is none for a package"
     if feed.kind != "mt5":
         return "has a key and a secret"
     if keys.key:
         return "has a login and a password"
     return "has no login, which it needs not where the terminal is logged in"
+
+
+def _handler(feed: FeedConfig) -> list[Finding]:
+    """Whether the package that brings this kind of feed can be used."""
+    from ticktape.decoders import decoder_for
+    from ticktape.feeds import protocol_maker
+
+    try:
+        protocol_maker(feed.kind)
+        decoder_for(feed.kind, feed.name)
+    except ConfigError as error:
+        return _faults("package", error)
+    words = f"feed {feed.name!r}: kind {feed.kind} is of the {owner_of(feed.kind)}"
+    return [Finding("ok", "package", words)]
 
 
 def _venue(feed: FeedConfig, proxy: str) -> Finding:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ticktape import clock
 from ticktape.cli.checking import prove_with_progress
 from ticktape.cli.watching import Watcher
-from ticktape.config import Config, Keys, read_keys, read_login
+from ticktape.config import Config, FeedConfig, Keys, is_packaged, read_keys, read_login
 from ticktape.directory import RunDirectory
 from ticktape.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, EXIT_JOURNAL, ConfigError
 from ticktape.recorder.notify import Notifier
@@ -48,14 +48,21 @@ def keys_of(config: Config) -> dict[str, Keys]:
     hint = ""
     for feed in config.feed:
         try:
-            read = read_login if feed.kind == "mt5" else read_keys
-            found[feed.name] = read(feed.keys, os.environ, label=f"feed {feed.name!r}")
+            found[feed.name] = _keys_of(feed)
         except ConfigError as error:
             faults += error.faults
             hint = error.hint
     if faults:
         raise ConfigError(faults, hint=hint)
     return found
+
+
+def _keys_of(feed: FeedConfig) -> Keys:
+    if is_packaged(feed.kind) and feed.keys == "env":
+        # The environment's are Alpaca's: no other venue may ever get them.
+        return Keys("", "")
+    read = read_login if feed.kind == "mt5" else read_keys
+    return read(feed.keys, os.environ, label=f"feed {feed.name!r}")
 
 
 def proxies_of(config: Config) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ticktape.cli.terminal import errors, print_json
-from ticktape.config import Config, load_config
+from ticktape.config import Config, is_packaged, load_config
 from ticktape.errors import ConfigError
 
 CREDENTIALS = Path("/etc/ticktape")
@@ -179,7 +179,8 @@ def _keys_of(config: Config) -> _Keys:
             found.faults.append(f"feed {feed.name!r}: a service has no keyring")
         elif place == "file":
             found.lines.append(f"# Feed {feed.name} reads its keys from a file of the user's.")
-        elif feed.kind != "mt5":  # a terminal is logged in by itself, most often
+        # A terminal is logged in by itself, most often; to a package env is no keys.
+        elif feed.kind != "mt5" and not is_packaged(feed.kind):
             found.lines.append(f'# Or, better: keys = "credential:{feed.name}" in the config.')
             found.lines.append(f"EnvironmentFile={ENVIRONMENT}")
             found.steps.append(

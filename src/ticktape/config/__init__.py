@@ -6,6 +6,7 @@ what is written from it.
 
 from ticktape.config.healing import heal_base, heal_feed_of
 from ticktape.config.keys import Keys, read_keys, read_login
+from ticktape.config.packages import is_packaged
 from ticktape.config.parse import load_config, parse_config
 from ticktape.config.streams import hours_of
 from ticktape.config.tables import (
@@ -43,6 +44,7 @@ __all__ = [
     "heal_base",
     "heal_feed_of",
     "hours_of",
+    "is_packaged",
     "load_config",
     "parse_config",
     "read_keys",

@@ -13,7 +13,8 @@ import msgspec
 
 from ticktape.config.healing import check_healing
 from ticktape.config.keys import FORMS, is_keys_spec
-from ticktape.config.reading import SECRET_CURE, Faults, Shape, did_you_mean, read_table
+from ticktape.config.packages import is_packaged, kind_fault
+from ticktape.config.reading import SECRET_CURE, Faults, Shape, read_table
 from ticktape.config.streams import check_wire, stream_channel_fault, stream_symbol_fault
 from ticktape.config.tables import (
     CHANNELS,
@@ -167,12 +168,11 @@ def _check_feed_name(
 
 
 def _check_feed_venue(feed: FeedConfig, wrong: frozenset[str], place: str, faults: Faults) -> None:
-    known = " or ".join(f'"{kind}"' for kind in KINDS)
-    if "kind" not in wrong and feed.kind not in KINDS:
-        faults.add(f"{place}.kind", f"must be {known}{did_you_mean(feed.kind, KINDS)}")
+    if "kind" not in wrong and (fault := kind_fault(feed.kind)):
+        faults.add(f"{place}.kind", fault)
     if feed.kind == "mt5":
         check_terminal(feed, wrong, place, faults)
-    elif feed.legs > 1 and feed.kind in KINDS:
+    elif feed.legs > 1 and _is_known(feed):
         faults.add(f"{place}.legs", "is for kind mt5; make a second [[feed]] instead")
     if feed.kind != "mt5" and "url" not in wrong and (fault := _url_fault(feed.url, ("ws", "wss"))):
         faults.add(f"{place}.url", fault if feed.url else f"is missing; it {fault}")
@@ -180,6 +180,10 @@ def _check_feed_venue(feed: FeedConfig, wrong: frozenset[str], place: str, fault
         faults.add(f"{place}.keys", f"must be {FORMS}; {SECRET_CURE}")
     check_wire(feed, wrong, place, faults)
     check_healing(feed, wrong, place, faults)
+
+
+def _is_known(feed: FeedConfig) -> bool:
+    return feed.kind in KINDS or is_packaged(feed.kind)
 
 
 def _check_symbols(feed: FeedConfig, wrong: frozenset[str], place: str, faults: Faults) -> None:
@@ -206,7 +210,7 @@ def _check_symbols(feed: FeedConfig, wrong: frozenset[str], place: str, faults: 
 
 def _channel_fault(feed: FeedConfig, channel: str, symbols: tuple[str, ...]) -> str:
     """Why a feed of this kind cannot have the channel, or not these symbols of it."""
-    if (feed.kind == "mt5") != (channel in POLLED) and feed.kind in KINDS:
+    if (feed.kind == "mt5") != (channel in POLLED) and _is_known(feed):
         return f"is not for kind {feed.kind}; leave it out"
     if feed.kind == "alpaca_v1" and channel not in _CHANNELS_V1:
         return "is not in the protocol of alpaca_v1; leave it out"

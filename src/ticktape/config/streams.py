@@ -1,12 +1,13 @@
 """What each of Alpaca's streams has, by the path of its URL; to ask for more is a fault.
 
-A path that is not known here may have anything: the venue will say.
+A path that is not known here may have anything: the venue will say. So may a feed of a package.
 """
 
 import re
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from ticktape.config.packages import is_packaged
 from ticktape.config.reading import Faults
 from ticktape.config.tables import FeedConfig
 
@@ -44,6 +45,7 @@ NEWS = Stream("the stream of news", ("news",), _ANY, _ANY_WORDS)
 STREAMS = (STOCKS, _CRYPTO, _OPTIONS, NEWS)
 """Those that are known."""
 _UNKNOWN = Stream("", (), _ANY, _ANY_WORDS)
+_PACKAGED = Stream("", (), re.compile(r".*\S.*"), "must not be empty")
 
 # Source: docs.alpaca.markets, pages of the real-time streams (seen 2026-01 and 2026-08).
 _PATHS = {
@@ -64,6 +66,8 @@ _CRYPTO_PATH = "/v1beta3/crypto/"
 
 def stream_of(feed: FeedConfig) -> Stream:
     """The stream at the feed's URL; one without a name and channels when it is not known."""
+    if is_packaged(feed.kind):
+        return _PACKAGED
     try:
         path = urlsplit(feed.url).path.rstrip("/")
     except ValueError:
@@ -88,6 +92,11 @@ def hours_of(feed: FeedConfig) -> str:
 
 def check_wire(feed: FeedConfig, wrong: frozenset[str], place: str, faults: Faults) -> None:
     """Note what is wrong with how a feed that streams is to be spoken to."""
+    if is_packaged(feed.kind):
+        for name, usual in (("encoding", "json"), ("auth", "message")):
+            if name not in wrong and getattr(feed, name) != usual:
+                faults.add(f"{place}.{name}", "is for kind alpaca; a package has its own way")
+        return
     if feed.kind == "alpaca_v1":
         for name, only in (("encoding", "json"), ("auth", "message")):
             if getattr(feed, name) != only:

@@ -16,7 +16,7 @@ MIB = 1_048_576
 DAY_S = 86_400
 
 KINDS = ("alpaca", "alpaca_v1", "mt5")
-"""Kinds of feed that this version knows."""
+"""Kinds of feed that this version knows by itself; `packages` finds those of others."""
 
 CHANNELS = (
     "trades",
@@ -52,7 +52,10 @@ class FeedConfig(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[str, _why("Names the feed in every row and its folder in the run.")]
     kind: Annotated[
         str,
-        _why("The venue's protocol: alpaca, alpaca_v1 (retired in 2021), or mt5 (MetaTrader 5)."),
+        _why(
+            "The venue's protocol: alpaca, alpaca_v1 (retired in 2021), mt5 (MetaTrader 5), or one"
+            " that an installed package brings."
+        ),
     ]
     url: Annotated[
         str,
@@ -63,8 +66,8 @@ class FeedConfig(msgspec.Struct, frozen=True, kw_only=True):
         _why(
             "Where key and secret stand: env (APCA_API_KEY_ID, APCA_API_SECRET_KEY), file:PATH"
             " (mode 0600, two lines), credential:NAME (of a systemd unit) or keyring:SERVICE. Never"
-            " the keys themselves. For mt5 env is"
-            " MT5_LOGIN and MT5_PASSWORD, and neither is needed where the terminal is logged in."
+            " the keys themselves. For mt5 env is MT5_LOGIN and MT5_PASSWORD, and neither is needed"
+            " where the terminal is logged in; for a kind of a package env is no keys at all."
         ),
     ] = "env"
     encoding: Annotated[

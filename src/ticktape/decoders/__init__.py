@@ -9,6 +9,7 @@
     session.py            gaps out of the entries of our own    holes.py  and where blocks lack
     instants.py  packed.py  conditions.py  columns.py    the parts of a row
 
+A package of its own names a `Wire`, or a `Decoder`, in the entry-point group `ticktape.decoders`.
 No I/O and no clock in here: the same bytes give the same records, live, in replay and in `check`.
 """
 
@@ -17,12 +18,12 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from ticktape.config.packages import DECODERS, load, unusable
 from ticktape.decoders.alpaca import AlpacaWire
 from ticktape.decoders.alpaca_rest import RestProjection
 from ticktape.decoders.alpaca_v1 import AlpacaV1Wire
 from ticktape.decoders.mt5 import Mt5Decoder
 from ticktape.decoders.projection import BlockLike, DecodedCounts, Projection, Wire
-from ticktape.errors import ConfigError
 from ticktape.records import Record
 
 __all__ = ["BlockLike", "DecodedCounts", "Decoder", "decoder_for"]
@@ -49,14 +50,20 @@ def decoder_for(kind: str, feed: str) -> Decoder:
     """Make the decoder of a feed of this kind; each feed and thread needs its own.
 
     Raises:
-        ConfigError: no decoder has this name.
+        ConfigError: no decoder has this name, here or in an installed package that can be used.
     """
     if kind in _OWN:
         return _OWN[kind](feed)
-    wire = _WIRES.get(kind)
-    if wire is None:
-        raise ConfigError(
-            [f"feed {feed!r}: no decoder for kind {kind!r}"],
-            hint=f"Known kinds: {', '.join(sorted([*_WIRES, *_OWN]))}.",
-        )
-    return Projection(feed, wire())
+    if kind in _WIRES:
+        return Projection(feed, _WIRES[kind]())
+    return _packaged(kind, feed)
+
+
+def _packaged(kind: str, feed: str) -> Decoder:
+    """The decoder that a package brings: its class is a Decoder, or that of a Wire."""
+    named = load(DECODERS, kind)
+    try:
+        made: Decoder = named(feed) if hasattr(named, "decode") else Projection(feed, named())
+    except Exception as error:
+        raise unusable(DECODERS, kind, error) from error
+    return made
