@@ -5,7 +5,6 @@ day again. Bytes that are no block belong to the day before them, those at a seg
 first block.
 """
 
-import os
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -13,13 +12,12 @@ from typing import Any
 
 from ticktape.clock import iso_utc
 from ticktape.journal.blocks import Block
-from ticktape.journal.disk import read_at
-from ticktape.journal.segments import Segment, list_segments
+from ticktape.journal.format import parse_segment_name
+from ticktape.journal.segments import OpenSegment, Segment, list_segments
 from ticktape.ledger import Part, part_of
 from ticktape.replay.reading import DAY_NS
 
 _READ_BYTES = 1 << 20
-_BINARY = getattr(os, "O_BINARY", 0)
 
 
 class SegmentHashes:
@@ -29,7 +27,7 @@ class SegmentHashes:
         self.parts: list[Part] = []
         self._directory = directory
         self._segment: Segment | None = None
-        self._descriptor = -1
+        self._file: OpenSegment | None = None
         self._end = 0  # of the segment in hand, in its epoch
         self._day_end_ns = 0  # of the day that is being read; 0 before the first block
         self._begin_part(0)
@@ -107,15 +105,16 @@ class SegmentHashes:
         return offset - self._segment.base
 
     def _hash_to(self, offset: int) -> None:
+        assert self._file is not None
         while self._to < offset:
-            chunk = read_at(self._descriptor, min(_READ_BYTES, offset - self._to), self._to)
+            chunk = self._file.read_at(min(_READ_BYTES, offset - self._to), self._to)
             if not chunk:
                 break
             self._digest.update(chunk)
             self._to += len(chunk)
 
     def _open(self, segment: Segment) -> None:
-        self._descriptor = os.open(segment.path, os.O_RDONLY | _BINARY)
+        self._file = segment.open()
         self._segment = segment
         self._end = self._end_of(segment)
         self._begin_part(0)
@@ -129,13 +128,13 @@ class SegmentHashes:
         if self._segment is not None and self._to > self._from:
             day = day_name(max(self._day_end_ns // DAY_NS - 1, 0))
             digest = self._digest.hexdigest()
-            name = self._segment.path.name
+            name = self._segment.name
             self.parts.append(Part(name, day, self._from, self._to, digest, is_open))
 
     def _close(self) -> None:
-        if self._segment is not None:
-            os.close(self._descriptor)
-            self._segment = None
+        if self._file is not None:
+            self._file.close()
+        self._file = self._segment = None
 
 
 def day_name(day: int) -> str:
@@ -159,14 +158,15 @@ def digests_now(
 
 def _digest_of(directory: Path, part: Part) -> str | None:
     digest, at = sha256(), part.from_byte
+    name = Path(part.segment).name
+    parsed = parse_segment_name(name)
     try:
-        descriptor = os.open(directory / Path(part.segment).name, os.O_RDONLY | _BINARY)
+        if parsed is None:
+            return None
+        with Segment(*parsed, directory / name).open() as file:
+            while chunk := file.read_at(min(_READ_BYTES, part.to_byte - at), at):
+                digest.update(chunk)
+                at += len(chunk)
     except FileNotFoundError:
         return None
-    try:
-        while chunk := read_at(descriptor, min(_READ_BYTES, part.to_byte - at), at):
-            digest.update(chunk)
-            at += len(chunk)
-    finally:
-        os.close(descriptor)
     return digest.hexdigest() if at == part.to_byte else None
