@@ -217,7 +217,18 @@ class Reader:
         if holding:
             return self._open(holding[-1])
         behind = [segment for segment in segments if segment.position > self.position]
-        return bool(behind) and self._open(behind[0])
+        if not behind:
+            return False
+        if self.position.offset > 0:
+            self._note_fallen_off(behind[0])
+        return self._open(behind[0])
+
+    def _note_fallen_off(self, first: Segment) -> None:
+        """List that what stood here was deleted, up to the first segment that is there."""
+        epoch, offset = self.position
+        gone_bytes = first.base - offset if first.epoch == epoch else 0
+        self._damage.miss(epoch, offset, gone_bytes)
+        self.position = first.position
 
     def _following(self, segment: Segment) -> Segment | None:
         """The segment behind the one in hand; once there is one, it does not change."""

@@ -33,8 +33,8 @@ from ticktape.journal.packing import pack_blocks, pack_bytes
 from ticktape.journal.positions import Positions
 from ticktape.journal.reader import Reader
 from ticktape.journal.recovery import find_end, manifest_path
+from ticktape.journal.retention import last_link
 from ticktape.journal.sealed import (
-    LINK_BYTES,
     SUSPECT,
     FrameHead,
     SealedFile,
@@ -274,13 +274,13 @@ class Sealer:
             )
 
     def _previous(self, segment: Segment) -> bytes:
-        """The link of the sealed segment before this one; zeros when there is none."""
+        """The link of the sealed segment before this one, or of the last one that was deleted."""
         for each in reversed(list_segments(self.directory)):
             if each < segment and each.sealed_path.exists():
                 with SealedFile(each.sealed_path) as sealed:
                     if sealed.head is not None:
                         return sealed.head.link(each.name)
-        return bytes(LINK_BYTES)
+        return last_link(self.directory)
 
     # What a sync that failed made suspect.
 

@@ -13,6 +13,7 @@ from typing import Any
 from ticktape.clock import iso_utc
 from ticktape.journal.blocks import Block
 from ticktape.journal.format import parse_segment_name
+from ticktape.journal.retention import read_deleted
 from ticktape.journal.segments import OpenSegment, Segment, list_segments
 from ticktape.ledger import Part, part_of
 from ticktape.replay.reading import DAY_NS
@@ -45,7 +46,13 @@ class SegmentHashes:
         self._hash_to(self._in_file(blocks[-1].end_offset))
 
     def finish(self, *, live: bool) -> list[Part]:
-        """All parts; of a writer at work the last segment is taken as far as it was read."""
+        """All parts; of a writer at work the last segment is taken as far as it was read.
+
+        Those of segments that retention took come first, as they were written down.
+        """
+        return [*_deleted_parts(self._directory), *self._finish(live=live)]
+
+    def _finish(self, *, live: bool) -> list[Part]:
         segments = list_segments(self._directory)
         left = [each for each in segments if self._segment is None or each > self._segment]
         if live:
@@ -142,16 +149,29 @@ def day_name(day: int) -> str:
     return iso_utc(day * DAY_NS)[:10]
 
 
+def _deleted_parts(directory: Path) -> list[Part]:
+    return [
+        Part(each.segment, day_name(each.last_ns // DAY_NS), 0, each.bytes, each.sha256)
+        for each in read_deleted(directory)
+    ]
+
+
 def digests_now(
     directory: Path, said: Iterable[dict[str, Any]], known: Mapping[str, str] | None = None
 ) -> list[str | None]:
     """The digest of the bytes of each part that a certificate names; None where they are gone.
 
-    What is `known`, by the name of the part, is not read again.
+    What is `known`, by the name of the part, is not read again. Of a segment that retention took
+    the digest is what was written down when it went; of a part of one, what the certificate says.
     """
+    gone = {each.segment: each for each in read_deleted(directory)}
     found: list[str | None] = []
     for part in map(part_of, said):
         digest = (known or {}).get(part.name)
+        if digest is None and part.segment in gone:
+            each = gone[part.segment]
+            is_whole = (part.from_byte, part.to_byte) == (0, each.bytes)
+            digest = each.sha256 if is_whole else part.sha256
         found.append(_digest_of(directory, part) if digest is None else digest)
     return found
 
