@@ -108,7 +108,10 @@ def filled(disk, venue, configured, recording, proven, tmp_path):
 
     def run(*, free):
         source = venue("--tape", "generated", "--events", str(ROWS), "--rate", "6000")
-        more = "[journal]\nmemory_bytes = 1048576\nsegment_bytes = 262144\n[table]\ncommit_s = 0.3"
+        more = (
+            "[journal]\nmemory_bytes = 1048576\nsegment_bytes = 262144\nreserve_bytes = 0\n"
+            "[table]\ncommit_s = 0.3"
+        )
         config = configured(disk.folder / "tape", {"sip": source.url()}, more=more)
         with recording(config) as made:
             made.until_frames(3_000)

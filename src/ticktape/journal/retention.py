@@ -156,7 +156,7 @@ class Retention:
             first_seq,
             max(end.next_seq, first_seq),
             first_ns,
-            first_ns if end.last is None else max(end.last.recv_ns, first_ns),
+            first_ns if end.last is None else end.last.recv_ns,
             digest,
             link,
             now_ns,
@@ -165,13 +165,14 @@ class Retention:
 
     def _first(self, segment: Segment) -> tuple[int, int]:
         """Number and time of the first entry that it has, or would have."""
-        with contextlib.suppress(Corrupt):
-            header = segment.header()
-            return header.first_seq, header.created_ns
         following = next((e for e in list_segments(self.directory) if e > segment), segment)
         with Reader(self.directory, None, segment.position) as reader:
             blocks = reader.read_until(following.position, 1)
-        return (blocks[0].seq, blocks[0].recv_ns) if blocks else (0, 0)
+        first = (blocks[0].seq, blocks[0].recv_ns) if blocks else (0, 0)
+        with contextlib.suppress(Corrupt):
+            header = segment.header()
+            first = header.first_seq, first[1] or header.created_ns
+        return first
 
     def _received_last(self, segment: Segment) -> int | None:
         """When the last entry of a closed segment was received; None when nothing tells."""

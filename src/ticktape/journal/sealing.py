@@ -75,7 +75,8 @@ class Sealer:
     Args:
         directory: the journal's folder.
         positions_path: the writer's mapped positions: only what is synced by them is sealed, and
-            never the newest segment. None: there is no writer, and all was made durable.
+            never the newest segment. None: no writer is at work now, and all that is there now was
+            made durable; what a later one writes is left alone.
         disk: the system's, or one that a test can break.
         frame_bytes: about how much of the segment is in a frame.
     """
@@ -95,11 +96,14 @@ class Sealer:
         self._suspects: list[tuple[int, int, int]] = []
         self._scanned = Position(0, 0)
         self._left_alone: set[Segment] = set()
+        self._closed = set() if positions_path else set(list_segments(directory))
 
     def waiting(self) -> list[Segment]:
         """The segments that can be sealed now, in order."""
         segments = list_segments(self.directory)
-        if self._positions_path is not None:
+        if self._positions_path is None:
+            segments = [each for each in segments if each in self._closed]
+        else:
             positions = Positions.for_reader(self._positions_path)
             if positions is None:
                 return []  # nothing tells what is synced
@@ -174,7 +178,7 @@ class Sealer:
                 self._write(segment, plain, fresh, on_progress)
                 failpoints.pass_by("seal.written")
                 self._prove(segment, plain, fresh)
-            except (OSError, Corrupt):
+            except BaseException:
                 with contextlib.suppress(OSError):  # the error that led here is the one to report
                     self._disk.remove(fresh)
                 raise

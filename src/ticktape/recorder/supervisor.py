@@ -6,7 +6,6 @@ It holds no market data and decodes nothing. Readers are opened before feeds and
 import json
 import queue
 import secrets
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +15,13 @@ from filelock import FileLock, Timeout
 
 from ticktape import clock
 from ticktape.config import REST, Config, FeedConfig, Keys, dump, heal_base, hours_of
-from ticktape.directory import DECISION, RunDirectory
+from ticktape.directory import DECISION, LEDGER, RunDirectory
 from ticktape.errors import EXIT_BUG, EXIT_COMPLETE, Full, Locked
 from ticktape.journal.disk import Disk, write_error
 from ticktape.journal.segments import list_segments
 from ticktape.recorder.alerts import Alerts, alert_text
 from ticktape.recorder.cpus import shares, usable
+from ticktape.recorder.disk_watch import DiskWatch
 from ticktape.recorder.hang import HangWatch
 from ticktape.recorder.parent import EXIT_REFUSED, EXIT_STOPPED
 from ticktape.recorder.process import ChildEvent, ChildProcess, child_environment
@@ -38,11 +38,10 @@ from ticktape.recorder.task import (
     LedgerTask,
     TableTask,
     Task,
+    UpkeepTask,
     WatchedFeed,
 )
 
-_DISK_LOOK_NS = 5 * clock.NS_PER_S
-_DISK_AGAIN_NS = 60 * clock.NS_PER_S
 _EVENTS_MAX = 10_000
 _LOCK_S = 1.0  # who looks whether a recorder is at work holds the lock for a moment
 _FEEDS_LEAVE_S = 15.0
@@ -112,7 +111,7 @@ class Supervisor:
         self._hangs = HangWatch()
         self._alone, self._shared = shares(config.feed, usable())
         self._alerts = Alerts(config.alert.command, child_environment())
-        self._disk_at_ns = 0
+        self._disk = DiskWatch(self.directory.root, config.journal, self._hear_disk)
         self._lock = self._open_directory()
         requests = RequestFolder(self.directory.requests)
         self._subscriptions = Subscriptions(config, requests, self._hear)
@@ -155,7 +154,10 @@ class Supervisor:
         ]
         healed = [self._healed(feed) for feed in self.config.feed if heal_base(feed)]
         rest = [FeedPlace(feed.name + REST, "alpaca_rest") for feed in healed]
-        table = TableTask(self.run, root, [*feeds, *rest], decisions, self.config.table)
+        reserve_bytes = self.config.journal.reserve_bytes
+        table = TableTask(
+            self.run, root, [*feeds, *rest], decisions, self.config.table, reserve_bytes
+        )
         self.readers.append(self._child("table", table))
         if healed:
             heal = HealTask(self.run, root, healed, self.config.journal)
@@ -164,6 +166,7 @@ class Supervisor:
         self.readers.append(self._child("ledger", watch))
         self.readers += self._strategies(feeds, root)
         self.readers.append(self._child("last", LastTask(self.run, root, feeds)))
+        self.readers.append(self._child("upkeep", self._upkeep([*feeds, *rest], healed)))
         for feed in self.config.feed:
             for name in feed.journals():
                 self.captures.append(self._child(f"capture-{name}", self._capture(name, feed)))
@@ -187,6 +190,18 @@ class Supervisor:
             keys.secret,
             self._proxies.get(feed.name, ""),
             self._alone.get(name, -1),
+        )
+
+    def _upkeep(self, feeds: list[FeedPlace], healed: list[HealFeed]) -> UpkeepTask:
+        names = [feed.name for feed in feeds]
+        own = [*(f"{DECISION}:{decide.name}" for decide in self.config.decide), LEDGER]
+        return UpkeepTask(
+            self.run,
+            str(self.directory.root),
+            [*names, *own],
+            names,
+            [feed.name for feed in healed],
+            self.config.journal,
         )
 
     def _healed(self, feed: FeedConfig) -> HealFeed:
@@ -247,7 +262,7 @@ class Supervisor:
             if words:
                 hint = "It is left and opened again; look whether a window of it waits for you."
                 self._hear(ChildEvent(child.name, "hung", {"words": words, "hint": hint}))
-        self._watch_disk()
+        self._disk.look()
         self._subscriptions.look(self.captures)
         return not all(child.final for child in self.captures)
 
@@ -258,24 +273,12 @@ class Supervisor:
         """
         self._subscriptions.reread(read, self.captures)
 
-    def _watch_disk(self) -> None:
-        """Warn, once a minute at most, when the disk has less room than the config wants."""
-        now_ns = clock.monotonic_ns()
-        if now_ns < self._disk_at_ns:
-            return
-        self._disk_at_ns = now_ns + _DISK_LOOK_NS
-        free_bytes = shutil.disk_usage(self.directory.root).free
-        if free_bytes < self.config.journal.reserve_bytes:
-            self._disk_at_ns = now_ns + _DISK_AGAIN_NS
-            words = f"the disk has {free_bytes / 1e9:.1f} GB left, less than reserve_bytes"
-            hint = "Free some, or move older runs: a full disk makes capture hold, then drop."
-            self._hear(ChildEvent("disk", "trouble", {"words": words, "hint": hint}))
-
     def _hear(self, event: ChildEvent) -> None:
         content = event.content
         self._hangs.hear(event)
         self._subscriptions.hear(event)
         if event.event == "trouble" and event.child.startswith("capture-"):
+            self._disk.hurry()
             self._note_trouble(f"{event.child}: {content['words']}")
             feed = event.child.removeprefix("capture-")
             lost = int(content.get("lost_frames", 0))
@@ -293,6 +296,9 @@ class Supervisor:
         failed = self._alerts.call(alert_text(event)) if alert_text(event) else ""
         if failed:
             self._on_event(ChildEvent("alert", "trouble", {"words": failed, "hint": ""}))
+
+    def _hear_disk(self, event: str, words: str, hint: str) -> None:
+        self._hear(ChildEvent("disk", event, {"words": words, "hint": hint}))
 
     def _note_trouble(self, words: str) -> None:
         if len(self._journal_trouble) < _TROUBLE_MAX:
@@ -312,6 +318,7 @@ class Supervisor:
         self._hear_all()
         self._alerts.close()
         self._subscriptions.close()
+        self._disk.close()
         self._lock.release()
         return RunEnd(
             refused=[c.name for c in self.captures if c.exit_code == EXIT_REFUSED],
@@ -365,6 +372,7 @@ class Supervisor:
     def __exit__(self, *_: object) -> None:
         for child in self.children():
             child.kill()
+        self._disk.close()
         self._lock.release()
 
 
