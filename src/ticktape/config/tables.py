@@ -285,7 +285,11 @@ class JournalConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = 64 * MIB
     keep_days: Annotated[
         float,
-        _why("Segments older than this are deleted, once they are in the tables; 0: never.", 0),
+        _why(
+            "Segments older than this are deleted, once they are in the tables; 0: never.",
+            0,
+            36_500,
+        ),
     ] = 0.0
     keep_bytes: Annotated[
         int,
@@ -293,6 +297,7 @@ class JournalConfig(msgspec.Struct, frozen=True, kw_only=True):
             "What all feeds' segments may take on the disk; the oldest that are in the tables are"
             " deleted beyond it. 0: no bound.",
             0,
+            1_073_741_824 * MIB,
         ),
     ] = 0
 
