@@ -284,7 +284,7 @@ def test_children_that_cannot_connect_leave_when_they_are_told_and_none_stays(su
     pids = made.pids()
     end = made.stop(lambda _: None)
 
-    assert (len(pids), made.pids(), end.reasons()) == (3, {}, [])
+    assert (len(pids), made.pids(), end.reasons()) == (5, {}, [])
     for pid in pids.values():
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
