@@ -249,7 +249,10 @@ class Reader:
 
     def _note_end(self, segment: Segment, following: Segment) -> None:
         """List what is not there between a segment's end and the next one."""
-        end = segment.base + self._opened().size()
+        try:
+            end = segment.base + segment.size_bytes()
+        except FileNotFoundError:
+            end = segment.base + self._opened().size()  # retention took it: it is still open
         if self.position.offset > end:
             # A power cut took what we had read: what was made of it is suspect.
             self._damage.miss(segment.epoch, end, self.position.offset - end)
