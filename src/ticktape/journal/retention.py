@@ -97,7 +97,7 @@ class Retention:
     def __init__(self, directory: Path, *, disk: Disk | None = None) -> None:
         self.directory = directory
         self._disk = disk or Disk()
-        self._last_ns: dict[Segment, int] = {}
+        self._known: dict[Segment, tuple[Position, int]] = {}  # what is closed stays as it is
 
     def candidates(self, pins: Iterable[Pin]) -> list[Candidate]:
         """The segments that may go, the oldest first; never the newest one.
@@ -108,9 +108,11 @@ class Retention:
         segments = list_segments(self.directory)
         found = []
         for segment in segments[:-1]:
-            end = Position(segment.epoch, segment.base + segment.size_bytes())
-            last_ns = self._received_last(segment)
-            if last_ns is None or any(pin.position < end or pin.from_ns <= last_ns for pin in pins):
+            known = self._end(segment)
+            if known is None:
+                break
+            end, last_ns = known
+            if any(pin.position < end or pin.from_ns <= last_ns for pin in pins):
                 break
             found.append(Candidate(segment, segment.disk_bytes(), last_ns))
         return found
@@ -174,16 +176,17 @@ class Retention:
             first = header.first_seq, first[1] or header.created_ns
         return first
 
-    def _received_last(self, segment: Segment) -> int | None:
-        """When the last entry of a closed segment was received; None when nothing tells."""
-        if segment not in self._last_ns:
+    def _end(self, segment: Segment) -> tuple[Position, int] | None:
+        """Where a closed segment ends, and when its last entry came; None when nothing tells."""
+        if segment not in self._known:
             last = find_end(segment).last
             try:
                 last_ns = segment.header().created_ns if last is None else last.recv_ns
             except Corrupt:
                 return None
-            self._last_ns[segment] = last_ns
-        return self._last_ns[segment]
+            end = Position(segment.epoch, segment.base + segment.size_bytes())
+            self._known[segment] = end, last_ns
+        return self._known[segment]
 
 
 def _digest(segment: Segment) -> tuple[str, str]:

@@ -97,7 +97,7 @@ def unpack_head(head: bytes, path: Path) -> SealedHead:
     Raises:
         Corrupt: too short, not ours, a version we do not know, or a wrong checksum.
     """
-    if len(head) < HEAD_BYTES or zlib.crc32(head[: HEAD_BYTES - 4]) != _last_word(head):
+    if not _is_whole(head):
         raise Corrupt(f"{path}: the sealed segment's head is damaged")
     fields = HEAD.unpack_from(head)
     if fields[2] != SEALED_NAME or fields[3] != SEALED_VERSION:
@@ -140,6 +140,10 @@ def pack_index(entries: list[tuple[int, int]]) -> bytes:
     return _with_crc(start + INDEX_END.pack(entries[-1][1], len(entries), 0))
 
 
+def _is_whole(head: bytes) -> bool:
+    return len(head) == HEAD_BYTES and zlib.crc32(head[:-4]) == _last_word(head)
+
+
 def _with_crc(packed: bytes) -> bytes:
     return packed[:-4] + zlib.crc32(packed[:-4]).to_bytes(4, "little")
 
@@ -155,6 +159,7 @@ class SealedFile:
 
     Raises:
         FileNotFoundError: there is none.
+        Corrupt: it is of a version that we do not know.
     """
 
     def __init__(self, path: Path) -> None:
@@ -162,10 +167,7 @@ class SealedFile:
         self._descriptor = os.open(path, os.O_RDONLY | _BINARY)
         try:
             head = read_at(self._descriptor, HEAD_BYTES, 0)
-            try:
-                self.head: SealedHead | None = unpack_head(head, path)
-            except Corrupt:
-                self.head = None
+            self.head: SealedHead | None = unpack_head(head, path) if _is_whole(head) else None
             self.has_index = True
             entries = self._read_index()
             if entries is None:

@@ -101,21 +101,29 @@ class Sealer:
     def waiting(self) -> list[Segment]:
         """The segments that can be sealed now, in order."""
         segments = list_segments(self.directory)
+        is_closed = self._is_closed_now(segments[-1:])
+        return [
+            each
+            for each in segments
+            if not each.is_sealed and each not in self._left_alone and is_closed(each)
+        ]
+
+    def _is_closed_now(self, newest: list[Segment]) -> Callable[[Segment], bool]:
+        """What tells of a segment whether it is closed and on the disk."""
         if self._positions_path is None:
-            segments = [each for each in segments if each in self._closed]
-        else:
-            positions = Positions.for_reader(self._positions_path)
-            if positions is None:
-                return []  # nothing tells what is synced
-            epoch, synced, _ = positions.limit(synced=True)
-            positions.close()
-            segments = [
-                each
-                for each in segments[:-1]
-                if each.epoch < epoch
-                or (each.epoch == epoch and each.base + each.size_bytes() <= synced)
-            ]
-        return [each for each in segments if not each.is_sealed and each not in self._left_alone]
+            return self._closed.__contains__
+        positions = Positions.for_reader(self._positions_path)
+        if positions is None:
+            return lambda _: False  # nothing tells what is synced
+        epoch, synced, _ = positions.limit(synced=True)
+        positions.close()
+
+        def is_closed(each: Segment) -> bool:
+            if each in newest or each.epoch > epoch:
+                return False
+            return each.epoch < epoch or each.base + each.size_bytes() <= synced
+
+        return is_closed
 
     def seal_next(self, on_progress: Callable[[int], None] | None = None) -> Sealed | None:
         """Seal the next segment; None when there is none to seal.
