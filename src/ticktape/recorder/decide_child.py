@@ -189,6 +189,7 @@ class DecideChild:
         assert self._following is not None
         self._timer_ns = int(self._runner.strategy.timer_s * clock.NS_PER_S)
         self._timer_at_ns = clock.monotonic_ns() + self._timer_ns
+        self._see_room()
         while not self._runner.stopped:
             idle = self._waits or not self._read(self._following)
             self._between()
