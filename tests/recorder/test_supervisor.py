@@ -284,7 +284,8 @@ def test_children_that_cannot_connect_leave_when_they_are_told_and_none_stays(su
     pids = made.pids()
     end = made.stop(lambda _: None)
 
-    assert (len(pids), made.pids(), end.reasons()) == (5, {}, [])
+    assert pids.keys() >= {"capture-sip", "table", "ledger", "last"}
+    assert (made.pids(), end.reasons()) == ({}, [])
     for pid in pids.values():
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)

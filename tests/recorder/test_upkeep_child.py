@@ -107,6 +107,10 @@ def test_a_refusing_disk_is_said_once_and_the_journal_is_left_alone_for_a_while(
     assert words.startswith("sealing sip: the disk has no room")
 
 
+def _done(made, what):
+    return made.supervisor.statistics().get("upkeep", {}).get(what, 0)
+
+
 def test_a_run_is_sealed_and_trimmed_while_it_records_and_is_complete(
     venue, configured, recording, proven, tmp_path
 ):
@@ -117,8 +121,8 @@ def test_a_run_is_sealed_and_trimmed_while_it_records_and_is_complete(
     )
     config = configured(tmp_path / "tape", {"sip": source.url()}, more=more)
     with recording(config) as made:
-        made.until(lambda: made.said("upkeep").get("sealed_segments", 0) > 3, "it seals")
-        made.until(lambda: made.said("upkeep").get("deleted_segments", 0) > 1, "it deletes")
+        made.until(lambda: _done(made, "sealed_segments") > 3, "it seals")
+        made.until(lambda: _done(made, "deleted_segments") > 1, "it deletes")
         made.until_frames(ROWS)
         made.end = made.stop()
     assert made.end.reasons() == [] and made.end.restarts == {}

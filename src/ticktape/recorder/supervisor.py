@@ -42,6 +42,7 @@ from ticktape.recorder.task import (
     WatchedFeed,
 )
 
+_UPKEEP_AFTER_NS = 5 * clock.NS_PER_S
 _EVENTS_MAX = 10_000
 _LOCK_S = 1.0  # who looks whether a recorder is at work holds the lock for a moment
 _FEEDS_LEAVE_S = 15.0
@@ -104,6 +105,8 @@ class Supervisor:
         self._on_event = on_event
         self._events: queue.Queue[ChildEvent] = queue.Queue(_EVENTS_MAX)
         self.captures: list[ChildProcess] = []
+        self._upkeep: ChildProcess | None = None  # until it is its turn
+        self._upkeep_at_ns = 0
         self.readers: list[ChildProcess] = []
         self._journal_trouble: dict[str, None] = {}
         self._lost_frames: dict[str, int] = {}
@@ -166,7 +169,8 @@ class Supervisor:
         self.readers.append(self._child("ledger", watch))
         self.readers += self._strategies(feeds, root)
         self.readers.append(self._child("last", LastTask(self.run, root, feeds)))
-        self.readers.append(self._child("upkeep", self._upkeep([*feeds, *rest], healed)))
+        self._upkeep = self._child("upkeep", self._upkeep_task([*feeds, *rest], healed))
+        self._upkeep_at_ns = clock.monotonic_ns() + _UPKEEP_AFTER_NS
         for feed in self.config.feed:
             for name in feed.journals():
                 self.captures.append(self._child(f"capture-{name}", self._capture(name, feed)))
@@ -192,7 +196,7 @@ class Supervisor:
             self._alone.get(name, -1),
         )
 
-    def _upkeep(self, feeds: list[FeedPlace], healed: list[HealFeed]) -> UpkeepTask:
+    def _upkeep_task(self, feeds: list[FeedPlace], healed: list[HealFeed]) -> UpkeepTask:
         names = [feed.name for feed in feeds]
         own = [*(f"{DECISION}:{decide.name}" for decide in self.config.decide), LEDGER]
         return UpkeepTask(
@@ -263,8 +267,16 @@ class Supervisor:
                 hint = "It is left and opened again; look whether a window of it waits for you."
                 self._hear(ChildEvent(child.name, "hung", {"words": words, "hint": hint}))
         self._disk.look()
+        self._start_upkeep()
         self._subscriptions.look(self.captures)
         return not all(child.final for child in self.captures)
+
+    def _start_upkeep(self) -> None:
+        """Start it late: there is nothing to seal yet, and the others need the CPU to come up."""
+        if self._upkeep is not None and clock.monotonic_ns() >= self._upkeep_at_ns:
+            self._upkeep.start()
+            self.readers.append(self._upkeep)
+            self._upkeep = None
 
     def reread(self, read: Callable[[], Config]) -> None:
         """Take over the channels of the config that `read` gives; what else is in it is only said.
@@ -308,6 +320,7 @@ class Supervisor:
 
     def stop(self, on_wait: Callable[[str], None]) -> RunEnd:
         """Stop feeds, drain readers, in bounds; `on_wait` is called with what is waited for."""
+        self._upkeep = None
         self._leave(self.captures, _FEEDS_LEAVE_S, on_wait)
         strategies = [child for child in self.readers if child.name.startswith("decide-")]
         rest = [child for child in self.readers if child not in strategies]
