@@ -9,6 +9,7 @@ from filelock import FileLock
 
 from ticktape.errors import Corrupt, Locked
 from ticktape.journal import sealing as sealing_module
+from ticktape.journal import segments as segments_module
 from ticktape.journal.disk import Disk
 from ticktape.journal.format import BLOCK_HEADER_BYTES
 from ticktape.journal.reader import Reader
@@ -117,6 +118,9 @@ def test_only_what_is_closed_and_synced_is_sealed_while_a_writer_is_at_work(jour
         each.name for each in list_segments(journal.directory)[:4]
     ]
     assert len(journal.segments()) == 2
+    writer.sync()
+    seal_all(journal, journal.positions_path)
+    assert len(journal.segments()) == 1, "the newest is the writer's, synced or not"
     journal.append(10)
     journal.check()
     assert seal_all(journal, journal.root / "no positions") == [], "nothing tells what is synced"
@@ -173,6 +177,35 @@ def test_the_manifest_names_it_and_the_hashes_are_chained(journal):
         assert manifest["end_offset"] == find_end(segment).end_offset
         assert (manifest["bytes"], manifest["sealed_bytes"]) == said[1:3]
         assert said.sealed_bytes == segment.disk_bytes()
+
+
+@pytest.mark.parametrize("order", [sorted, lambda names: sorted(names, reverse=True)])
+def test_while_both_files_are_there_the_plain_one_counts(journal, monkeypatch, order):
+    fill(journal, random.Random(4), segments=1, epochs=1)
+    plain = plain_bytes(journal)
+    seal_all(journal)
+    for name, content in plain.items():
+        (journal.directory / name).write_bytes(content)
+    listed = order(path.name for path in journal.directory.iterdir())
+    monkeypatch.setattr(segments_module.os, "listdir", lambda _: listed)
+    found = list_segments(journal.directory)
+    assert len(found) == len(plain) and not any(each.is_sealed for each in found)
+
+
+def test_blocks_between_which_numbers_lack_are_sealed_in_frames_of_their_own(journal):
+    writer = journal.open("os")
+    for number in range(6):
+        writer.append([b"x" * 9], 1, 2)
+        writer.next_seq += number % 2
+    writer.close()
+    before, plain = read_from(journal, Position(0, 0)), plain_bytes(journal)
+    seal_all(journal)
+    (segment,) = list_segments(journal.directory)
+    with segment.open() as file:
+        assert file.read_at(1 << 20, 0) == plain[segment.name]
+    assert [head.blocks for _, head in frames_of(segment.path)] == [2, 2, 2]
+    assert read_from(journal, Position(0, 0)) == before
+    journal.expected = journal.entries()[0]
 
 
 # Damage.
