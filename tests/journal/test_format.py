@@ -41,9 +41,10 @@ def test_names_go_both_ways_and_strangers_are_no_segments():
     assert segment_name(3, 12345) == "000003-00000000000000012345.seg"
     for epoch, base in ((0, 0), (3, 12345), (1_000_000, 10**19)):
         assert parse_segment_name(segment_name(epoch, base)) == (epoch, base)
+        assert parse_segment_name(segment_name(epoch, base) + ".zst") == (epoch, base)
     for name in (
         "writer.lock",
-        "000003-00000000000000012345.seg.zst",
+        "000003-00000000000000012345.seg.zst.new",
         "000003-00000000000000012345.manifest.json",
         "000003.seg",
         "-1-5.seg",

@@ -1,6 +1,7 @@
 """The page on the format shows a whole segment: what the writer makes and the reader reads."""
 
 import re
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ import pytest
 from ticktape import clock
 from ticktape.journal.format import BLOCK_HEADER, SEGMENT_HEADER, unpack_segment_header
 from ticktape.journal.reader import Reader
+from ticktape.journal.sealed import FRAME, HEAD, HEAD_BYTES, parse_frame
+from ticktape.journal.sealing import Sealer
+from ticktape.journal.segments import list_segments
 from ticktape.journal.writer import Writer, WriterConfig
 from ticktape.records import EntryKind
 
@@ -18,10 +22,10 @@ CONNECTED = b'[{"T":"success","msg":"connected"}]'
 TRADE = b'[{"T":"t","i":349,"S":"IBM","p":184.66}]'
 
 
-def bytes_of_page():
-    """The bytes of the hex example; each line begins with its offset."""
+def bytes_of_page(mark="text"):
+    """The bytes of a hex example; each line begins with its offset."""
     text = PAGE.read_text(encoding="utf-8")
-    example = re.search(r"```text\n(0000  .*?)```", text, re.S).group(1)
+    example = re.search(rf"```{mark}\n(0000  .*?)```", text, re.S).group(1)
     found = b""
     for line in example.splitlines():
         if match := re.match(
@@ -88,12 +92,37 @@ def test_the_example_reads_as_the_page_says(tmp_path):
     assert second.recv_ns - first.recv_ns == second.recv_mono_ns - first.recv_mono_ns == 1_000_000
 
 
+def test_the_sealed_example_gives_back_the_plain_one(tmp_path):
+    (tmp_path / f"{NAME}.zst").write_bytes(bytes_of_page("text sealed"))
+    (segment,) = list_segments(tmp_path)
+    with segment.open() as file:
+        assert file.read_at(1 << 20, 0) == bytes_of_page()
+        assert file.has_index and file.damaged_frames() == []
+        assert file.head.sha256 == sha256(bytes_of_page()).digest()
+
+
+def test_the_sealed_example_is_what_the_sealer_makes_but_for_what_zstd_packs(tmp_path):
+    (tmp_path / NAME).write_bytes(bytes_of_page())
+    assert Sealer(tmp_path, None).seal_next() is not None
+    made, shown = (tmp_path / f"{NAME}.zst").read_bytes(), bytes_of_page("text sealed")
+    assert made[:HEAD_BYTES] == shown[:HEAD_BYTES]
+    assert parse_frame(made, HEAD_BYTES)[:4] == parse_frame(shown, HEAD_BYTES)[:4]
+
+
 @pytest.mark.parametrize(
-    ("heading", "layout"), [("## Segment header", SEGMENT_HEADER), ("## Block", BLOCK_HEADER)]
+    ("heading", "layout"),
+    [
+        ("## Segment header", SEGMENT_HEADER),
+        ("## Block", BLOCK_HEADER),
+        ("Head, 256 bytes", HEAD),
+        ("Frame's head, 64 bytes", FRAME),
+    ],
 )
 def test_the_tables_of_fields_are_what_the_code_packs(heading, layout):
     text = PAGE.read_text(encoding="utf-8")
-    section = text.split(f"\n{heading}", 1)[1].split("\n## ", 1)[0]
+    section = re.split(
+        r"\n## |\nA segment's \*\*link|\nA frame ", text.split(f"\n{heading}", 1)[1]
+    )[0]
     rows = re.findall(r"^\| (\d+) \| `(\w+)` \| (u16|u32|u64|\d+ bytes) \|", section, re.M)
     sizes = {"u16": 2, "u32": 4, "u64": 8}
     offset = 0

@@ -12,6 +12,7 @@ from ticktape.errors import EXIT_COMPLETE
 from ticktape.journal import Block, Reader, Writer
 from ticktape.journal.disk import Disk
 from ticktape.recorder import decide_child
+from ticktape.recorder import room as room_module
 from ticktape.recorder.parent import EXIT_STOPPED
 from ticktape.recorder.task import DecideTask, FeedPlace
 from ticktape.records import EntryKind
@@ -141,3 +142,41 @@ def test_the_run_of_an_epoch_stands_in_its_first_block():
     assert decide_child.run_of(block(EntryKind.SESSION, started)) == "monday"
     assert decide_child.run_of(block(EntryKind.SESSION, b'{"event":"connecting"}')) == ""
     assert decide_child.run_of(block(EntryKind.TEXT, b"[]")) == ""
+
+
+def test_below_the_reserve_nothing_is_decided_and_it_is_said(decide, monkeypatch):
+    monkeypatch.setattr(room_module, "disk_free_bytes", lambda _: 5)
+    parent, code, logged = decide(ECHO)
+
+    assert code == EXIT_COMPLETE
+    assert [type(each.input) for each in logged] == [Start]
+    (words,) = parent.words("trouble")
+    assert words.startswith("strategy mine waits until the disk has reserve_bytes")
+
+
+def test_when_there_is_room_again_a_strategy_goes_on_where_it_was(decide, monkeypatch):
+    free = iter([5, 5, 5])
+    monkeypatch.setattr(room_module, "disk_free_bytes", lambda _: next(free, 10**12))
+    monkeypatch.setattr(room_module, "_LOOK_NS", 0)
+    monkeypatch.setattr(decide_child, "_IDLE_S", 0.001)
+    monkeypatch.setattr(decide_child, "_REPORT_NS", 0)
+
+    class Patient(FakeParent):
+        """A parent whose word to leave comes when the strategy goes on."""
+
+        def __init__(self):
+            super().__init__()
+            self.leave.clear()
+
+        def tell(self, event, **content):
+            super().tell(event, **content)
+            if event == "mended":
+                self.leave.set()
+
+    monkeypatch.setitem(globals(), "FakeParent", Patient)
+    parent, code, logged = decide(ECHO)
+
+    assert code == EXIT_COMPLETE
+    assert parent.words("mended") == ["strategy mine goes on"]
+    assert len(parent.words("trouble")) == 1
+    assert sum(each.input.count for each in logged[1:]) == 101

@@ -64,11 +64,11 @@ class SmallDisk:
         subprocess.run(["umount", "-l", self.folder], check=False, capture_output=True)
 
 
-def small_disk(folder):
+def small_disk(folder, size=DISK_BYTES):
     """A small disk at `folder`; None where this process may not mount one."""
     if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("mount") is None:
         return None
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "ticktape-test", folder]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "ticktape-test", folder]
     done = subprocess.run(command, check=False, capture_output=True)
     return SmallDisk(folder) if done.returncode == 0 else None
 
@@ -81,7 +81,8 @@ def disk(request, tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
     wanted = getattr(request, "param", "limited files")
-    made = (small_disk(folder) if wanted == "small disk" else None) or LimitedFiles(folder)
+    size = {"small disk": DISK_BYTES, "larger disk": 4 * DISK_BYTES}.get(wanted)
+    made = (small_disk(folder, size) if size else None) or LimitedFiles(folder)
     yield made
     made.close()
 
@@ -108,7 +109,10 @@ def filled(disk, venue, configured, recording, proven, tmp_path):
 
     def run(*, free):
         source = venue("--tape", "generated", "--events", str(ROWS), "--rate", "6000")
-        more = "[journal]\nmemory_bytes = 1048576\nsegment_bytes = 262144\n[table]\ncommit_s = 0.3"
+        more = (
+            "[journal]\nmemory_bytes = 1048576\nsegment_bytes = 262144\nreserve_bytes = 0\n"
+            "[table]\ncommit_s = 0.3"
+        )
         config = configured(disk.folder / "tape", {"sip": source.url()}, more=more)
         with recording(config) as made:
             made.until_frames(3_000)
@@ -163,3 +167,37 @@ def test_a_disk_that_stays_full_ends_incomplete_with_every_lost_frame_counted(fi
     assert [gap.cause for gap in feed.open_gaps][-1].startswith("recording ended without a stop")
     assert not made.verdict.complete
     assert Finished(made.verdict, made.end).exit_code == EXIT_JOURNAL
+
+
+@pytest.mark.parametrize("disk", ["larger disk"], indirect=True)
+def test_the_ballast_holds_room_for_the_last_entries_and_comes_back(
+    disk, venue, configured, recording, proven, tmp_path
+):
+    if not isinstance(disk, SmallDisk):
+        pytest.skip("no disk may be mounted here")
+    source = venue("--tape", "generated", "--events", "9000", "--rate", "400")
+    more = (
+        "[journal]\nmemory_bytes = 1048576\nsegment_bytes = 262144\nreserve_bytes = 0\n"
+        "ballast_bytes = 2097152\n[table]\ncommit_s = 3600"
+    )
+    config = configured(disk.folder / "tape", {"sip": source.url()}, more=more)
+    with recording(config) as made:
+        ballast = made.directory.root / "ballast"
+        made.until(
+            lambda: ballast.exists() and ballast.stat().st_size == 2 << 20, "the ballast is whole"
+        )
+        disk.fill(0)
+        words = made.until(lambda: made.words("trouble", "disk"), "the full disk is seen")
+        assert words == ["the disk is full: the ballast of 2 MB is freed"]
+        # Whether the capture has met the full disk before, or not: it writes.
+        made.until_frames(made.said("capture-sip")["frames"] + 500)
+        made.until(lambda: state_of(made) is JournalState.OK, "the capture writes")
+        assert not ballast.exists()
+        disk.free()
+        made.until(lambda: made.words("mended", "disk"), "there is a ballast again")
+        assert ballast.exists()
+        made.end = made.stop()
+    assert not ballast.exists()
+    (feed,) = proven(made.directory.root, tmp_path).feeds
+    assert feed.dropped_frames == 0
+    assert made.end.lost_frames == {}

@@ -2,6 +2,7 @@
 
 import threading
 
+import msgspec
 import pytest
 
 from ticktape.config import TableConfig
@@ -9,6 +10,7 @@ from ticktape.directory import RunDirectory
 from ticktape.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, TableError
 from ticktape.journal import Writer
 from ticktape.journal.position_file import load_positions
+from ticktape.recorder import room as room_module
 from ticktape.recorder import table_child
 from ticktape.recorder.task import FeedPlace, TableTask
 from ticktape.table.store import TableStore
@@ -164,4 +166,22 @@ def test_a_second_start_goes_on_where_the_first_stopped(directory, task, written
         parent.leave.set()
         assert table_child.main(task, parent) == EXIT_COMPLETE
 
+    assert rows_of(directory) == 1000
+
+
+def test_below_the_reserve_it_stores_nothing_until_there_is_room(
+    directory, task, written, quick, monkeypatch
+):
+    free = [5]
+    monkeypatch.setattr(room_module, "disk_free_bytes", lambda _: free[0])
+    task = msgspec.structs.replace(task, reserve_bytes=10)
+    parent = FakeParent()
+    parent.leave.set()
+    assert table_child.main(task, parent) == EXIT_INCOMPLETE
+    (words,) = parent.words("trouble")
+    assert words.startswith("the table waits until the disk has reserve_bytes")
+    assert not list(directory.table.rglob("*.parquet"))
+
+    free[0] = 10**9
+    assert table_child.main(task, parent) == EXIT_COMPLETE
     assert rows_of(directory) == 1000

@@ -21,6 +21,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "record": ("ticktape.cli.record:record", "record what a config says, then prove it"),
         "subscribe": ("ticktape.cli.subscribe:subscribe", "other symbols, while it records"),
         "heal": ("ticktape.cli.heal:heal", "what was missed, asked of the venue's history"),
+        "seal": ("ticktape.cli.seal:seal", "closed segments packed to an eighth of their size"),
         "service": ("ticktape.cli.service:service", "a systemd unit that keeps it recording"),
     },
     "Ask": {

@@ -86,7 +86,7 @@ def _print_doubts(verdict: "Verdict") -> None:
         more = len(feed.suspicions) - _DOUBTS_SHOWN
         if more > 0:
             lines.append(f"{feed.name}: and {_count(more, 'more suspicion')}")
-        lines += feed.lacking_words()
+        lines += feed.lacking_words() + feed.deleted_words()
         lines += [
             f"{feed.name}: {number:,} {kind} came in the stream alone, within what REST was asked "
             "to its end"

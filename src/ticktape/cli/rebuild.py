@@ -46,6 +46,7 @@ _COUNTED = {
     "wrong_day": "in the wrong day",
     "behind": "not yet in the table",
     "lost": "not to be derived, for the journal is damaged or gone",
+    "deleted": "not to be derived, for retention deleted their entries",
 }
 
 

@@ -271,9 +271,38 @@ class JournalConfig(msgspec.Struct, frozen=True, kw_only=True):
     reserve_bytes: Annotated[
         int,
         _why(
-            "Free disk below which the run warns, for the journal comes first.", 0, 1_048_576 * MIB
+            "Free disk below which the run warns, and sealing, table and decisions wait: the"
+            " journal comes first.",
+            0,
+            1_048_576 * MIB,
         ),
     ] = 1024 * MIB
+    ballast_bytes: Annotated[
+        int,
+        _why(
+            "A file that is removed when the disk is full, to make room for the last entries; 0:"
+            " none.",
+            0,
+            1_048_576 * MIB,
+        ),
+    ] = 64 * MIB
+    keep_days: Annotated[
+        float,
+        _why(
+            "Segments older than this are deleted, once they are in the tables; 0: never.",
+            0,
+            36_500,
+        ),
+    ] = 0.0
+    keep_bytes: Annotated[
+        int,
+        _why(
+            "What all feeds' segments may take on the disk; the oldest that are in the tables are"
+            " deleted beyond it. 0: no bound.",
+            0,
+            1_073_741_824 * MIB,
+        ),
+    ] = 0
 
 
 class DecideConfig(msgspec.Struct, frozen=True, kw_only=True):

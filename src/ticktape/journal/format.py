@@ -47,6 +47,7 @@ LENGTH_MASK = (1 << KIND_SHIFT) - 1
 # So that any length fits into its 28 bits, and one `write` (2 GiB at most on Linux) takes a block.
 BODY_BYTES_MAX = LENGTH_MASK
 SUFFIX = ".seg"
+SEALED_SUFFIX = ".seg.zst"
 
 assert SEGMENT_HEADER_BYTES == 128
 assert BLOCK_HEADER_BYTES == 64
@@ -169,10 +170,10 @@ def segment_name(epoch: int, base: int) -> str:
 
 
 def parse_segment_name(name: str) -> tuple[int, int] | None:
-    """(epoch, base) of a segment's file name; None when it is not one."""
+    """(epoch, base) of a segment's file name, plain or sealed; None when it is not one."""
     stem, dot, suffix = name.partition(".")
     epoch, dash, base = stem.partition("-")
-    if dot + suffix != SUFFIX or not dash:
+    if dot + suffix not in (SUFFIX, SEALED_SUFFIX) or not dash:
         return None
     if not (stem.isascii() and epoch.isdigit() and base.isdigit()):
         return None

@@ -4,16 +4,15 @@ A reader never writes to the journal and never makes the writer wait. Damage cos
 block: the reader finds the next true header, goes on, and lists what it passed over.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from ticktape.journal.blocks import BadBlock, Block, TrueHeader, parse_blocks, resync
 from ticktape.journal.damage import Damage, DamageList
-from ticktape.journal.disk import read_at
 from ticktape.journal.format import BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES
 from ticktape.journal.positions import Positions
 from ticktape.journal.segments import (
+    OpenSegment,
     Segment,
     list_segments,
     read_first_block,
@@ -24,7 +23,6 @@ from ticktape.records import Position
 
 CHUNK_BYTES = 1 << 20  # one read; a larger block is read whole
 _RESYNC_BYTES = 4 << 20
-_BINARY = getattr(os, "O_BINARY", 0)
 _NO_LIMIT = 1 << 63
 _UNKNOWN = -1  # epoch: no writer of this boot is known
 
@@ -55,7 +53,7 @@ class Reader:
         self._synced = synced
         self._segment: Segment | None = None
         self._next: Segment | None = None
-        self._descriptor = -1
+        self._file: OpenSegment | None = None
         self._nonce = b""
         self._damage = DamageList()
         self._seen = (_UNKNOWN, 0)
@@ -143,10 +141,11 @@ class Reader:
         return epoch == _UNKNOWN and not self._synced
 
     def _read_segment(self, segment: Segment, end: int, max_bytes: int) -> list[Block]:
+        file = self._opened()
         want = min(max_bytes, end - self.position.offset)
         while want > 0:
             offset = self.position.offset
-            chunk = read_at(self._descriptor, want, offset - segment.base)
+            chunk = file.read_at(want, offset - segment.base)
             blocks, bad = parse_blocks(chunk, segment.epoch, offset, self._nonce)
             if blocks and not self._is_live and self._is_rewritten(segment, blocks[-1]):
                 last = blocks.pop()
@@ -158,7 +157,7 @@ class Reader:
             if bad is None:
                 return []
             if bad.short and len(chunk) == want and want < min(bad.need_bytes, end - offset):
-                want = min(bad.need_bytes, end - offset, segment.size_bytes())
+                want = min(bad.need_bytes, end - offset, file.size())
                 continue
             if self._may_grow(segment, bad) or not self._pass_damage(segment, end, bad):
                 return []
@@ -167,7 +166,7 @@ class Reader:
 
     def _is_rewritten(self, segment: Segment, block: Block) -> bool:
         """Whether a disk refused this block although it took it: then the next segment has it."""
-        if block.end_offset < segment.base + os.fstat(self._descriptor).st_size:
+        if block.end_offset < segment.base + self._opened().size():
             return False  # after a refusal nothing more was written there
         for each in list_segments(self.directory):
             if each.epoch == segment.epoch and each.base > segment.base:
@@ -188,11 +187,11 @@ class Reader:
 
     def _pass_damage(self, segment: Segment, end: int, bad: BadBlock) -> bool:
         """Step over bytes that are no block; False when the rest of the segment is none."""
-        offset = self.position.offset
-        stop = min(end, segment.base + segment.size_bytes())
+        offset, file = self.position.offset, self._opened()
+        stop = min(end, segment.base + file.size())
         at = offset + 1
         while at < stop:
-            chunk = read_at(self._descriptor, min(_RESYNC_BYTES, stop - at), at - segment.base)
+            chunk = file.read_at(min(_RESYNC_BYTES, stop - at), at - segment.base)
             found = resync(chunk, 0, at, self._nonce)
             if found is not None:
                 self._skip_to(segment, at + found, bad, torn=False)
@@ -223,7 +222,18 @@ class Reader:
         if holding:
             return self._open(holding[-1])
         behind = [segment for segment in segments if segment.position > self.position]
-        return bool(behind) and self._open(behind[0])
+        if not behind:
+            return False
+        if self.position.offset > 0:
+            self._note_fallen_off(behind[0])
+        return self._open(behind[0])
+
+    def _note_fallen_off(self, first: Segment) -> None:
+        """List that what stood here was deleted, up to the first segment that is there."""
+        epoch, offset = self.position
+        gone_bytes = first.base - offset if first.epoch == epoch else 0
+        self._damage.miss(epoch, offset, gone_bytes)
+        self.position = first.position
 
     def _following(self, segment: Segment) -> Segment | None:
         """The segment behind the one in hand; once there is one, it does not change."""
@@ -244,7 +254,10 @@ class Reader:
 
     def _note_end(self, segment: Segment, following: Segment) -> None:
         """List what is not there between a segment's end and the next one."""
-        end = segment.base + segment.size_bytes()
+        try:
+            end = segment.base + segment.size_bytes()
+        except FileNotFoundError:
+            end = segment.base + self._opened().size()  # retention took it: it is still open
         if self.position.offset > end:
             # A power cut took what we had read: what was made of it is suspect.
             self._damage.miss(segment.epoch, end, self.position.offset - end)
@@ -256,27 +269,31 @@ class Reader:
         """Open a segment; False when there is nothing to read in it yet."""
         try:
             header, nonce = read_opening(segment)
-            descriptor = os.open(segment.path, os.O_RDONLY | _BINARY)
+            file = segment.open()
         except FileNotFoundError:
             return False  # a refusing disk: it was removed, half made, after we had seen it
         if nonce is None and self._following(segment) is None:
-            os.close(descriptor)
+            file.close()
             return False  # just being made
         # A header that was cut is all that there is of its segment.
-        header_bytes = min(segment.size_bytes(), SEGMENT_HEADER_BYTES)
+        header_bytes = min(file.size(), SEGMENT_HEADER_BYTES)
         first = Position(segment.epoch, segment.base + header_bytes)
         if header is None and self.position < first:
             self._damage.pass_header(segment.epoch, segment.base, header_bytes)
-        self._descriptor, self._segment = descriptor, segment
+        self._file, self._segment = file, segment
         # Without a nonce no block is known as one, and all of the segment is damage.
         self._nonce = nonce or b""
         self.position = max(self.position, first)
         return True
 
+    def _opened(self) -> OpenSegment:
+        assert self._file is not None
+        return self._file
+
     def _close_segment(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-        self._descriptor = -1
+        if self._file is not None:
+            self._file.close()
+        self._file = None
         self._segment = self._next = None
 
     # Waiting.

@@ -43,11 +43,10 @@ def find_end(segment: Segment) -> SegmentEnd:
     if nonce is None:
         return SegmentEnd(None, segment.base, -1, size, None, journal_id)
     look = _BACKWARD_BYTES
-    with open(segment.path, "rb") as source:
+    with segment.open() as file:
         while True:
             start = max(SEGMENT_HEADER_BYTES, size - look)
-            source.seek(start)
-            chunk = source.read(size - start)
+            chunk = file.read_at(max(size - start, 0), start)
             last, torn = _last_in(chunk, segment, segment.base + start, nonce)
             if last is not None or start == SEGMENT_HEADER_BYTES:
                 break
@@ -153,6 +152,8 @@ def make_durable(disk: Disk, directory: Path, found: JournalEnd) -> list[Unsynce
     for each in epoch:
         try:
             disk.sync_file(each.path)
+        except FileNotFoundError:
+            continue  # sealed a moment ago, and synced before that
         except OSError as error:
             # Once one was refused the rest is not worth what is known of that.
             if error.errno not in _SYNC_ERRORS and not refused:
@@ -210,6 +211,11 @@ def settle(disk: Disk, directory: Path, found: JournalEnd) -> None:
     write_manifest(disk, found)
 
 
+def manifest_path(segment: Segment) -> Path:
+    """Where it is written down how a segment ended, and by what it was sealed."""
+    return segment.path.with_name(segment.name.partition(".")[0] + ".manifest.json")
+
+
 def write_manifest(disk: Disk, found: JournalEnd) -> None:
     """Write down how the last segment ended, once.
 
@@ -219,10 +225,10 @@ def write_manifest(disk: Disk, found: JournalEnd) -> None:
     segment, end = found.last_segment, found.end
     if segment is None or end is None:
         return
-    path = segment.path.with_suffix(".manifest.json")
+    path = manifest_path(segment)
     if not path.exists():
         manifest = {
-            "segment": segment.path.name,
+            "segment": segment.name,
             "end_offset": end.end_offset,
             "next_seq": found.next_seq,
             "torn_bytes": end.torn_bytes,

@@ -1,40 +1,132 @@
-"""Which segments a journal has, and by what nonce their blocks are known; only reading."""
+"""Which segments a journal has, and by what nonce their blocks are known; only reading.
+
+A segment is the same whether it is still plain or sealed by now: its bytes, read through `open`,
+its size and its position are those of the plain one. Where both files lie, the plain one counts.
+"""
 
 import os
 import zlib
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from ticktape.errors import Corrupt
 from ticktape.journal.blocks import Block, parse_blocks, parse_header, resync
+from ticktape.journal.disk import read_at
 from ticktape.journal.format import (
     BLOCK_HEADER_BYTES,
     NONCE_BYTES,
+    SEALED_SUFFIX,
     SEGMENT_HEADER_BYTES,
     SegmentHeader,
     parse_segment_name,
+    segment_name,
     unpack_segment_header,
 )
+from ticktape.journal.sealed import SealedFile
 from ticktape.records import Position
 
 _LOOK_BYTES = 1 << 20  # how far a first block is looked for behind a damaged header
 _NONCE_AT = 16
+_BINARY = getattr(os, "O_BINARY", 0)
 
 
-class Segment(NamedTuple):
-    """One segment file; [base, base + size) are its offsets in the epoch."""
+class PlainFile:
+    """A plain segment that is open: it stays readable when its name is gone (not on Windows).
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | _BINARY)
+
+    def size(self) -> int:
+        """Bytes that it has now."""
+        return os.fstat(self._descriptor).st_size
+
+    def read_at(self, count_bytes: int, file_offset: int) -> bytes:
+        """Up to `count_bytes` from a place of it; fewer at its end."""
+        return read_at(self._descriptor, count_bytes, file_offset)
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> "PlainFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+OpenSegment = PlainFile | SealedFile
+"""A segment that is open to read."""
+
+
+@dataclass(frozen=True, order=True)
+class Segment:
+    """One segment; [base, base + size) are its offsets in the epoch.
+
+    Plain or sealed, it is equal to itself: `path` is where it lay when it was listed.
+    """
 
     epoch: int
     base: int
-    path: Path
+    path: Path = field(compare=False)
+
+    @property
+    def name(self) -> str:
+        """Its file's name while it is plain, by which certificates know it."""
+        return segment_name(self.epoch, self.base)
+
+    @property
+    def plain_path(self) -> Path:
+        """Where the plain file lies, or lay."""
+        return self.path.with_name(self.name)
+
+    @property
+    def sealed_path(self) -> Path:
+        """Where the sealed file lies, or will."""
+        return self.path.with_name(self.name.partition(".")[0] + SEALED_SUFFIX)
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether only the sealed file was there when it was listed."""
+        return self.path.name.endswith(SEALED_SUFFIX)
 
     @property
     def position(self) -> Position:
         """Where its file begins; the first block is SEGMENT_HEADER_BYTES further."""
         return Position(self.epoch, self.base)
 
+    def open(self) -> OpenSegment:
+        """Open it to read, also when it was sealed since it was listed.
+
+        Raises:
+            FileNotFoundError: it is gone.
+        """
+        if not self.is_sealed:
+            try:
+                return PlainFile(self.plain_path)
+            except FileNotFoundError:
+                pass  # sealed a moment ago: the sealed one was there before this one went
+        return SealedFile(self.sealed_path)
+
     def size_bytes(self) -> int:
-        """Bytes of the file now."""
+        """Bytes of the plain file now, or of what the sealed one gives back."""
+        if not self.is_sealed:
+            try:
+                return self.plain_path.stat().st_size
+            except FileNotFoundError:
+                pass  # as in `open`
+        with self.open() as file:
+            return file.size()
+
+    def disk_bytes(self) -> int:
+        """Bytes that it takes on the disk."""
         return self.path.stat().st_size
 
     def header(self) -> SegmentHeader:
@@ -43,22 +135,23 @@ class Segment(NamedTuple):
         Raises:
             Corrupt: it is short or damaged.
         """
-        with open(self.path, "rb") as source:
-            return unpack_segment_header(source.read(SEGMENT_HEADER_BYTES), self.path)
+        with self.open() as file:
+            return unpack_segment_header(file.read_at(SEGMENT_HEADER_BYTES, 0), self.path)
 
 
 def list_segments(directory: Path) -> list[Segment]:
     """The segments of a journal in reading order; an empty list when there is no journal."""
-    found = []
+    found: dict[tuple[int, int], Segment] = {}
     try:
         names = os.listdir(directory)
     except FileNotFoundError:
         return []
     for name in names:
         parsed = parse_segment_name(name)
-        if parsed is not None:
-            found.append(Segment(*parsed, directory / name))
-    return sorted(found)
+        # While both are there the sealed one is not yet proved, or the plain one about to go.
+        if parsed is not None and (parsed not in found or not name.endswith(SEALED_SUFFIX)):
+            found[parsed] = Segment(*parsed, directory / name)
+    return sorted(found.values())
 
 
 def find_next_epoch(directory: Path) -> int:
@@ -88,8 +181,8 @@ def read_opening(segment: Segment) -> Opening:
     head of the first block, and is believed when a block's header proves true with it. Both
     places are fixed, so that no payload can pass for one.
     """
-    with open(segment.path, "rb") as source:
-        chunk = source.read(_LOOK_BYTES)
+    with segment.open() as file:
+        chunk = file.read_at(_LOOK_BYTES, 0)
     head = chunk[:SEGMENT_HEADER_BYTES]
     try:
         header = unpack_segment_header(head, segment.path)
@@ -111,14 +204,14 @@ def read_first_block(segment: Segment) -> Block | None:
     """The block that a segment begins with; None when that is not whole, or the file is gone."""
     try:
         nonce = read_opening(segment).nonce or b""
-        with open(segment.path, "rb") as source:
-            source.seek(SEGMENT_HEADER_BYTES)
-            head = source.read(BLOCK_HEADER_BYTES)
+        with segment.open() as file:
+            head = file.read_at(BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES)
             offset = segment.base + SEGMENT_HEADER_BYTES
             header = parse_header(head, 0, offset, nonce)
             if header is None:
                 return None
-            chunk = head + source.read(min(header.body_bytes, segment.size_bytes()))
+            wanted = min(BLOCK_HEADER_BYTES + header.body_bytes, file.size())
+            chunk = file.read_at(wanted, SEGMENT_HEADER_BYTES)
     except FileNotFoundError:
         return None
     blocks, _ = parse_blocks(chunk, segment.epoch, offset, nonce)

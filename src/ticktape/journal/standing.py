@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ticktape.journal.blocks import Block, parse_blocks, resync
-from ticktape.journal.disk import read_at
 from ticktape.journal.format import SEGMENT_HEADER_BYTES
 from ticktape.journal.segments import Segment, list_segments, read_opening
 from ticktape.records import EntryKind
@@ -48,8 +47,8 @@ def _last_standing(segment: Segment, most: int) -> tuple[Standing, int]:
     nonce = read_opening(segment).nonce or b""
     size = segment.size_bytes()
     start = min(max(SEGMENT_HEADER_BYTES, size - most), size)
-    with open(segment.path, "rb") as source:
-        chunk = read_at(source.fileno(), size - start, start)
+    with segment.open() as file:
+        chunk = file.read_at(size - start, start)
     said = heard = None
     at = resync(chunk, 0, segment.base + start, nonce)
     while at is not None:

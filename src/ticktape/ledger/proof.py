@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from ticktape.clock import NS_PER_S
 from ticktape.config import REST
+from ticktape.journal.retention import Deleted
 from ticktape.schemas import KINDS, MARKET_KINDS
 
 MINUTE_NS = 60 * NS_PER_S
@@ -66,7 +67,11 @@ GROUP BY 1, 2, 3 ORDER BY minute, symbol, field
 """
 
 _COUNTED = """
-WITH covered AS (SELECT DISTINCT feed, minute FROM counted),
+WITH gone AS (SELECT feed, max(minute) AS minute FROM deleted GROUP BY 1),
+covered AS (
+    SELECT DISTINCT feed, counted.minute FROM counted LEFT JOIN gone USING (feed)
+    WHERE gone.minute IS NULL OR counted.minute > gone.minute
+),
 here AS (
     SELECT feed, kind, minute, symbol, count(*) AS number
     FROM received LEFT JOIN uncounted AS u USING (feed)
@@ -161,6 +166,10 @@ class Proof:
             "(feed VARCHAR, kind VARCHAR, minute BIGINT, symbol VARCHAR, number BIGINT)"
         )
         self.con.execute("CREATE TABLE uncounted (feed VARCHAR, epoch BIGINT, seq BIGINT)")
+        self.con.execute(
+            "CREATE TABLE deleted "
+            "(feed VARCHAR, epoch BIGINT, first_seq BIGINT, next_seq BIGINT, minute BIGINT)"
+        )
         self._pairs: set[tuple[str, str]] = set()
 
     def add_received(self, source: str, kind: str, rows: pa.Table, *, behind: bool) -> None:
@@ -205,11 +214,40 @@ class Proof:
         source = "feed"
         if kind == "decisions":
             source = "'decision:' || decision"
+        table = "read_parquet($paths, hive_partitioning = false)"
+        names = {"kind": kind, "paths": list(paths)}
         self.con.execute(
             f"INSERT INTO stored SELECT {source}, $kind, epoch, seq, index, symbol, {_MINUTE}, "
-            f"{_row_hash(kind)} FROM read_parquet($paths, hive_partitioning = false)",
-            {"kind": kind, "paths": list(paths)},
+            f"{_row_hash(kind)} FROM {table}",
+            names,
         )
+        if not self.con.execute("SELECT 1 FROM deleted LIMIT 1").fetchall():
+            return
+        identity, content = "NULL", "NULL"
+        if kind == "trades":
+            is_known = f"id IS NULL OR ends_with(t.feed, '{REST}')"
+            identity, content = f"CASE WHEN {is_known} THEN NULL ELSE {_IDENTITY} END", _CONTENT
+        self.con.execute(
+            f"INSERT INTO received SELECT t.feed, $kind, t.epoch, seq, index, symbol, {_MINUTE}, "
+            f"{_row_hash(kind, 't.')}, {identity}, {content}, false FROM {table} AS t "
+            "SEMI JOIN deleted AS d ON t.feed = d.feed AND t.epoch = d.epoch "
+            "AND t.seq >= d.first_seq AND t.seq < d.next_seq "
+            "ANTI JOIN (SELECT * FROM received WHERE kind = $kind) AS r "
+            "ON t.feed = r.feed AND t.epoch = r.epoch AND t.seq = r.seq",
+            names,
+        )
+
+    def add_deleted(self, source: str, segments: Iterable[Deleted]) -> None:
+        """Say what retention took from a journal, before its rows in the tables are added.
+
+        Of that the tables are the only witness: their rows count as received, and what the ledger
+        counted up to then is not compared.
+        """
+        for each in segments:
+            self.con.execute(
+                "INSERT INTO deleted VALUES (?, ?, ?, ?, ?)",
+                [source, each.epoch, each.first_seq, each.next_seq, each.last_ns // MINUTE_NS],
+            )
 
     def add_counted(self, rows: Iterable[tuple[str, str, int, str, int]]) -> None:
         """Take what the ledger counted: (feed, kind, minute_ns, symbol, number); they add up."""
@@ -301,6 +339,6 @@ def _plus(count: KindCount, more: KindCount) -> KindCount:
     return count._replace(**sums, places=count.places + more.places)
 
 
-def _row_hash(kind: str) -> str:
-    columns = ", ".join(f'"{name}"' for name in KINDS[kind].names)
+def _row_hash(kind: str, prefix: str = "") -> str:
+    columns = ", ".join(f'{prefix}"{name}"' for name in KINDS[kind].names)
     return f"hash({columns})"

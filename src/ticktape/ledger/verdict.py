@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from ticktape.clock import iso_utc
 from ticktape.config import REST
+from ticktape.journal.retention import Deleted
 from ticktape.ledger.gaps import GapInterval
 from ticktape.ledger.proof import PLACES_MAX, KindCount, Place
 from ticktape.ledger.witnesses import Lacking
@@ -22,6 +23,7 @@ class FeedVerdict(NamedTuple):
     asked and what was probably missed, until `polled_ns`: complete speaks of the polled images
     alone. `lacking` are rows that REST had and the stream had not; they are in the tables, and no
     reason. `only_streamed` counts by kind the rows that REST, asked to the end, did not have.
+    `deleted` are the segments that retention took, which is no reason either.
     """
 
     name: str
@@ -41,6 +43,7 @@ class FeedVerdict(NamedTuple):
     polled_ns: int = 0
     lacking: tuple[Lacking, ...] = ()
     only_streamed: Mapping[str, int] = MappingProxyType({})
+    deleted: tuple[Deleted, ...] = ()
 
     @property
     def market(self) -> list[KindCount]:
@@ -102,7 +105,20 @@ class FeedVerdict(NamedTuple):
             "polls": {each.symbol: each.to_json() for each in self.polls},
             "lacking": [each._asdict() for each in self.lacking],
             "only_streamed": dict(self.only_streamed),
+            "deleted": sum(each.next_seq - each.first_seq for each in self.deleted),
         }
+
+    def deleted_words(self) -> list[str]:
+        """What retention took, in words."""
+        if not self.deleted:
+            return []
+        first, last = self.deleted[0], self.deleted[-1]
+        count = len(self.deleted)
+        return [
+            f"{self.name}: entries {first.first_seq:,} to {last.next_seq - 1:,} "
+            f"({count} segment{'s' if count > 1 else ''}, until {_minute(last.last_ns)}) were "
+            "deleted by retention: of them the tables are the only witness"
+        ]
 
     def lacking_words(self) -> list[str]:
         """What the stream had not and REST had, in words; of gaps the sum, else place by place."""

@@ -19,6 +19,7 @@ from ticktape.recorder.task import (
     LastTask,
     LedgerTask,
     Task,
+    UpkeepTask,
 )
 
 
@@ -43,6 +44,10 @@ def _run(task: Task, parent: Parent) -> int:
         from ticktape.recorder import heal_child
 
         return heal_child.main(task, parent)
+    if isinstance(task, UpkeepTask):
+        from ticktape.recorder import upkeep_child
+
+        return upkeep_child.main(task, parent)
     from ticktape.recorder import table_child
 
     return table_child.main(task, parent)

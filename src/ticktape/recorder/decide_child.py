@@ -25,6 +25,7 @@ from ticktape.journal.writer import Writer, WriterConfig
 from ticktape.latency import PauseLog, RunId, StageLog
 from ticktape.recorder.following import Following
 from ticktape.recorder.parent import EXIT_STOPPED, Parent
+from ticktape.recorder.room import HINT, Room
 from ticktape.recorder.task import DecideTask
 from ticktape.recorder.turn import turn
 from ticktape.records import EntryKind, Position
@@ -55,6 +56,8 @@ class DecideChild:
             for feed in task.feeds
         }
         self._trouble = ""
+        self._room = Room(self._directory.root, task.journal.reserve_bytes)
+        self._waits = False  # for room on the disk, which is the journals'
         self._writer = Writer(
             self._directory.decision_journal(self._name),
             self._directory.decision_positions(self._name),
@@ -186,11 +189,14 @@ class DecideChild:
         assert self._following is not None
         self._timer_ns = int(self._runner.strategy.timer_s * clock.NS_PER_S)
         self._timer_at_ns = clock.monotonic_ns() + self._timer_ns
+        self._see_room()
         while not self._runner.stopped:
-            idle = not self._read(self._following)
+            idle = self._waits or not self._read(self._following)
             self._between()
             if idle and not self._runner.stopped:
-                if self._parent.leave.is_set() and self._following.is_drained(self._over):
+                if self._parent.leave.is_set() and (
+                    self._waits or self._following.is_drained(self._over)
+                ):
                     break
                 self._wait(self._following)
         self._report()
@@ -230,7 +236,7 @@ class DecideChild:
 
     def _between(self) -> None:
         """What is due between two inputs: the timer, and a word to the parent."""
-        if self._timer_ns and clock.monotonic_ns() >= self._timer_at_ns:
+        if self._timer_ns and not self._waits and clock.monotonic_ns() >= self._timer_at_ns:
             self._timer_at_ns = clock.monotonic_ns() + self._timer_ns
             if not self._runner.stopped:
                 self._log(self._runner.fire_timer(self._wall.wall_ns()))
@@ -238,6 +244,9 @@ class DecideChild:
 
     def _wait(self, following: Following) -> None:
         wait_s = _IDLE_S
+        if self._waits:
+            clock.sleep_s(wait_s)  # what there is to read would not let it sleep
+            return
         if self._timer_ns:
             wait_s = min(wait_s, (self._timer_at_ns - clock.monotonic_ns()) / clock.NS_PER_S)
         if wait_s > 0:
@@ -266,6 +275,7 @@ class DecideChild:
             stage.flush()
         self._pauses.flush()
         self._writer.tick()
+        self._see_room()
         if self._trouble and self._writer.state() is JournalState.OK:
             self._trouble = ""
             self._parent.tell("mended", words="the decisions' disk takes writes again")
@@ -274,6 +284,15 @@ class DecideChild:
             behind_bytes=self._following.behind_bytes(),
             **self._runner.statistics()._asdict(),
         )
+
+    def _see_room(self) -> None:
+        """Decide nothing while the disk has only what is reserved for the journals."""
+        waited, self._waits = self._waits, self._room.is_short()
+        if self._waits and not waited:
+            words = self._room.words(f"strategy {self._name} waits")
+            self._parent.tell("trouble", words=words, hint=HINT)
+        elif waited and not self._waits:
+            self._parent.tell("mended", words=f"strategy {self._name} goes on")
 
     def close(self) -> None:
         """Close the readers and the journal; may be called twice."""

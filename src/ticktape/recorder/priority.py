@@ -11,6 +11,7 @@ import os
 CAPTURE = -10
 LAST = 5
 TABLE = 10
+UPKEEP = 15
 
 
 def take_place(niceness: int) -> None:

@@ -6,7 +6,6 @@ It holds no market data and decodes nothing. Readers are opened before feeds and
 import json
 import queue
 import secrets
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,34 +14,23 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from ticktape import clock
-from ticktape.config import REST, Config, FeedConfig, Keys, dump, heal_base, hours_of
-from ticktape.directory import DECISION, RunDirectory
+from ticktape.config import REST, Config, Keys, dump
+from ticktape.directory import RunDirectory
 from ticktape.errors import EXIT_BUG, EXIT_COMPLETE, ConfigError, Full, Locked
 from ticktape.journal.disk import Disk, write_error
-from ticktape.journal.segments import list_segments
 from ticktape.recorder.alerts import Alerts, alert_text
+from ticktape.recorder.assignments import Assignments
 from ticktape.recorder.cpus import shares, usable
+from ticktape.recorder.disk_watch import DiskWatch
 from ticktape.recorder.hang import HangWatch
 from ticktape.recorder.parent import EXIT_REFUSED, EXIT_STOPPED
 from ticktape.recorder.process import ChildEvent, ChildProcess, child_environment
 from ticktape.recorder.requests import RequestFolder
 from ticktape.recorder.stagger import start_waits
 from ticktape.recorder.subscriptions import Subscriptions
-from ticktape.recorder.task import (
-    CaptureTask,
-    DecideTask,
-    FeedPlace,
-    HealFeed,
-    HealTask,
-    LastTask,
-    LedgerTask,
-    TableTask,
-    Task,
-    WatchedFeed,
-)
+from ticktape.recorder.task import CaptureTask, Task
 
-_DISK_LOOK_NS = 5 * clock.NS_PER_S
-_DISK_AGAIN_NS = 60 * clock.NS_PER_S
+_UPKEEP_AFTER_NS = 5 * clock.NS_PER_S
 _EVENTS_MAX = 10_000
 _LOCK_S = 1.0  # who looks whether a recorder is at work holds the lock for a moment
 _FEEDS_LEAVE_S = 15.0
@@ -105,6 +93,8 @@ class Supervisor:
         self._on_event = on_event
         self._events: queue.Queue[ChildEvent] = queue.Queue(_EVENTS_MAX)
         self.captures: list[ChildProcess] = []
+        self._upkeep: ChildProcess | None = None  # until it is its turn
+        self._upkeep_at_ns = 0
         self.readers: list[ChildProcess] = []
         self._journal_trouble: dict[str, None] = {}
         self._lost_frames: dict[str, int] = {}
@@ -112,7 +102,7 @@ class Supervisor:
         self._hangs = HangWatch()
         self._alone, self._shared = shares(config.feed, usable())
         self._alerts = Alerts(config.alert.command, child_environment())
-        self._disk_at_ns = 0
+        self._disk = DiskWatch(self.directory.root, config.journal, self._hear_disk)
         self._lock = self._open_directory()
         requests = RequestFolder(self.directory.requests)
         self._subscriptions = Subscriptions(config, requests, self._hear)
@@ -156,30 +146,13 @@ class Supervisor:
 
     def start(self) -> None:
         """Start all children: readers first, then the feeds."""
-        feeds = [
-            FeedPlace(name, feed.kind) for feed in self.config.feed for name in feed.journals()
-        ]
-        root = str(self.directory.root)
-        decisions = [decide.name for decide in self.config.decide]
-        ledger = [
-            WatchedFeed(name, feed.kind, hours_of(feed))
-            for feed in self.config.feed
-            for name in feed.journals()
-        ]
-        healed = [self._healed(feed) for feed in self.config.feed if heal_base(feed)]
-        rest = [FeedPlace(feed.name + REST, "alpaca_rest") for feed in healed]
-        table = TableTask(self.run, root, [*feeds, *rest], decisions, self.config.table)
-        self.readers.append(self._child("table", table))
-        if healed:
-            heal = HealTask(self.run, root, healed, self.config.journal)
-            self.readers.append(self._child("heal", heal))
-        watch = LedgerTask(self.run, root, ledger, self.config.journal)
-        self.readers.append(self._child("ledger", watch))
-        self.readers += self._strategies(feeds, root)
-        self.readers.append(self._child("last", LastTask(self.run, root, feeds)))
-        for feed in self.config.feed:
-            for name in feed.journals():
-                self.captures.append(self._child(f"capture-{name}", self._capture(name, feed)))
+        tasks = Assignments(self.config, self.run, self.directory, self._keys, self._proxies)
+        for name, task in tasks.readers().items():
+            self.readers.append(self._child(name, task))
+        self._upkeep = self._child("upkeep", tasks.upkeep())
+        self._upkeep_at_ns = clock.monotonic_ns() + _UPKEEP_AFTER_NS
+        for name, capture_task in tasks.captures(self._alone).items():
+            self.captures.append(self._child(name, capture_task))
         for reader in self.readers:
             reader.start()
         waits = start_waits(self.config.feed)
@@ -187,47 +160,6 @@ class Supervisor:
             assert isinstance(capture.task, CaptureTask)
             wait_s = waits.get(capture.task.name, 0.0)
             capture.start(msgspec.structs.replace(capture.task, start_wait_s=wait_s))
-
-    def _capture(self, name: str, feed: FeedConfig) -> CaptureTask:
-        keys = self._keys[feed.name]
-        return CaptureTask(
-            self.run,
-            str(self.directory.root),
-            name,
-            feed,
-            self.config.journal,
-            keys.key,
-            keys.secret,
-            self._proxies.get(feed.name, ""),
-            self._alone.get(name, -1),
-        )
-
-    def _healed(self, feed: FeedConfig) -> HealFeed:
-        keys = self._keys[feed.name]
-        proxy = self._proxies.get(feed.name, "")
-        return HealFeed(feed.name, feed, keys.key, keys.secret, proxy)
-
-    def _strategies(self, feeds: list[FeedPlace], root: str) -> list[ChildProcess]:
-        positions = {feed.name: (self._next_epoch(feed.name), 0) for feed in feeds}
-        found = []
-        for index, decide in enumerate(self.config.decide):
-            task = DecideTask(
-                self.run,
-                root,
-                feeds,
-                decide,
-                self.config.journal,
-                positions,
-                self._next_epoch(f"{DECISION}:{decide.name}"),
-                # The first strategy's stage is `decided`; further ones are told apart by name.
-                f"decided-{decide.name}" if index else "decided",
-            )
-            found.append(self._child(f"decide-{decide.name}", task))
-        return found
-
-    def _next_epoch(self, name: str) -> int:
-        segments = list_segments(self.directory.journal(name))
-        return segments[-1].epoch + 1 if segments else 0
 
     def _child(self, name: str, task: Task) -> ChildProcess:
         log = self.directory.log / f"{name}.log"
@@ -260,9 +192,17 @@ class Supervisor:
             if words:
                 hint = "It is left and opened again; look whether a window of it waits for you."
                 self._hear(ChildEvent(child.name, "hung", {"words": words, "hint": hint}))
-        self._watch_disk()
+        self._disk.look()
+        self._start_upkeep()
         self._subscriptions.look(self.captures)
         return not all(child.final for child in self.captures)
+
+    def _start_upkeep(self) -> None:
+        """Start it late: there is nothing to seal yet, and the others need the CPU to come up."""
+        if self._upkeep is not None and clock.monotonic_ns() >= self._upkeep_at_ns:
+            self._upkeep.start()
+            self.readers.append(self._upkeep)
+            self._upkeep = None
 
     def reread(self, read: Callable[[], Config]) -> None:
         """Take over the channels of the config that `read` gives; what else is in it is only said.
@@ -271,24 +211,12 @@ class Supervisor:
         """
         self._subscriptions.reread(read, self.captures)
 
-    def _watch_disk(self) -> None:
-        """Warn, once a minute at most, when the disk has less room than the config wants."""
-        now_ns = clock.monotonic_ns()
-        if now_ns < self._disk_at_ns:
-            return
-        self._disk_at_ns = now_ns + _DISK_LOOK_NS
-        free_bytes = shutil.disk_usage(self.directory.root).free
-        if free_bytes < self.config.journal.reserve_bytes:
-            self._disk_at_ns = now_ns + _DISK_AGAIN_NS
-            words = f"the disk has {free_bytes / 1e9:.1f} GB left, less than reserve_bytes"
-            hint = "Free some, or move older runs: a full disk makes capture hold, then drop."
-            self._hear(ChildEvent("disk", "trouble", {"words": words, "hint": hint}))
-
     def _hear(self, event: ChildEvent) -> None:
         content = event.content
         self._hangs.hear(event)
         self._subscriptions.hear(event)
         if event.event == "trouble" and event.child.startswith("capture-"):
+            self._disk.hurry()
             self._note_trouble(f"{event.child}: {content['words']}")
             feed = event.child.removeprefix("capture-")
             lost = int(content.get("lost_frames", 0))
@@ -307,6 +235,9 @@ class Supervisor:
         if failed:
             self._on_event(ChildEvent("alert", "trouble", {"words": failed, "hint": ""}))
 
+    def _hear_disk(self, event: str, words: str, hint: str) -> None:
+        self._hear(ChildEvent("disk", event, {"words": words, "hint": hint}))
+
     def _note_trouble(self, words: str) -> None:
         if len(self._journal_trouble) < _TROUBLE_MAX:
             self._journal_trouble.setdefault(words)
@@ -315,6 +246,7 @@ class Supervisor:
 
     def stop(self, on_wait: Callable[[str], None]) -> RunEnd:
         """Stop feeds, drain readers, in bounds; `on_wait` is called with what is waited for."""
+        self._upkeep = None
         self._leave(self.captures, _FEEDS_LEAVE_S, on_wait)
         strategies = [child for child in self.readers if child.name.startswith("decide-")]
         rest = [child for child in self.readers if child not in strategies]
@@ -325,6 +257,7 @@ class Supervisor:
         self._hear_all()
         self._alerts.close()
         self._subscriptions.close()
+        self._disk.close()
         self._lock.release()
         return RunEnd(
             refused=[c.name for c in self.captures if c.exit_code == EXIT_REFUSED],
@@ -378,6 +311,7 @@ class Supervisor:
     def __exit__(self, *_: object) -> None:
         for child in self.children():
             child.kill()
+        self._disk.close()
         self._lock.release()
 
 

@@ -21,6 +21,7 @@ from ticktape.latency import PauseKind, PauseLog, RunId, StageLog
 from ticktape.recorder.following import Following, Range, ranges
 from ticktape.recorder.parent import Parent
 from ticktape.recorder.priority import TABLE, take_place
+from ticktape.recorder.room import Room
 from ticktape.recorder.task import TableTask
 from ticktape.recorder.turn import has_successor, turn
 from ticktape.table.builder import BlockDecoder as MakesTables
@@ -47,6 +48,7 @@ class TableChild:
         self._pauses = PauseLog(self._directory.pauses, "table", process)
         self._pauses.watch_gc()
         self._failpoints = from_environment()
+        self._room = Room(self._directory.root, task.reserve_bytes)
         self._step_ns = ("", 0)
         self._store = TableStore(self._directory.root, on_step=self._on_step)
         # Read before the store's first snapshot: what is saved is then never ahead of the tables.
@@ -131,6 +133,7 @@ class TableChild:
 
     def _commit(self) -> None:
         try:
+            self._room.ask("the table waits")
             result = self._builder.commit()
             self._save(result)
         except (TableError, JournalError) as error:

@@ -112,16 +112,34 @@ class DecideTask(msgspec.Struct, frozen=True, tag="decide"):
 
 
 class TableTask(msgspec.Struct, frozen=True, tag="table"):
-    """Bring the rows of all feeds and strategies into the tables, and what the ledger says."""
+    """Bring the rows of all feeds and strategies into the tables, and what the ledger says.
+
+    With less than `reserve_bytes` free it waits.
+    """
 
     run: str
     directory: str
     feeds: list[FeedPlace]
     decisions: list[str]
     table: TableConfig
+    reserve_bytes: int = 0
 
 
-Task = CaptureTask | LastTask | DecideTask | TableTask | LedgerTask | HealTask
+class UpkeepTask(msgspec.Struct, frozen=True, tag="upkeep"):
+    """Seal the closed segments of `journals`, and delete of `deleted` what need not be kept.
+
+    `healed` are the feeds whose healer must find what it has yet to read.
+    """
+
+    run: str
+    directory: str
+    journals: list[str]
+    deleted: list[str]
+    healed: list[str]
+    journal: JournalConfig
+
+
+Task = CaptureTask | LastTask | DecideTask | TableTask | LedgerTask | HealTask | UpkeepTask
 
 encode_task = msgspec.json.Encoder(enc_hook=str).encode
 

@@ -5,7 +5,6 @@ day again. Bytes that are no block belong to the day before them, those at a seg
 first block.
 """
 
-import os
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -13,13 +12,13 @@ from typing import Any
 
 from ticktape.clock import iso_utc
 from ticktape.journal.blocks import Block
-from ticktape.journal.disk import read_at
-from ticktape.journal.segments import Segment, list_segments
+from ticktape.journal.format import parse_segment_name
+from ticktape.journal.retention import read_deleted
+from ticktape.journal.segments import OpenSegment, Segment, list_segments
 from ticktape.ledger import Part, part_of
 from ticktape.replay.reading import DAY_NS
 
 _READ_BYTES = 1 << 20
-_BINARY = getattr(os, "O_BINARY", 0)
 
 
 class SegmentHashes:
@@ -29,7 +28,7 @@ class SegmentHashes:
         self.parts: list[Part] = []
         self._directory = directory
         self._segment: Segment | None = None
-        self._descriptor = -1
+        self._file: OpenSegment | None = None
         self._end = 0  # of the segment in hand, in its epoch
         self._day_end_ns = 0  # of the day that is being read; 0 before the first block
         self._begin_part(0)
@@ -47,7 +46,13 @@ class SegmentHashes:
         self._hash_to(self._in_file(blocks[-1].end_offset))
 
     def finish(self, *, live: bool) -> list[Part]:
-        """All parts; of a writer at work the last segment is taken as far as it was read."""
+        """All parts; of a writer at work the last segment is taken as far as it was read.
+
+        Those of segments that retention took come first, as they were written down.
+        """
+        return [*_deleted_parts(self._directory), *self._finish(live=live)]
+
+    def _finish(self, *, live: bool) -> list[Part]:
         segments = list_segments(self._directory)
         left = [each for each in segments if self._segment is None or each > self._segment]
         if live:
@@ -107,15 +112,16 @@ class SegmentHashes:
         return offset - self._segment.base
 
     def _hash_to(self, offset: int) -> None:
+        assert self._file is not None
         while self._to < offset:
-            chunk = read_at(self._descriptor, min(_READ_BYTES, offset - self._to), self._to)
+            chunk = self._file.read_at(min(_READ_BYTES, offset - self._to), self._to)
             if not chunk:
                 break
             self._digest.update(chunk)
             self._to += len(chunk)
 
     def _open(self, segment: Segment) -> None:
-        self._descriptor = os.open(segment.path, os.O_RDONLY | _BINARY)
+        self._file = segment.open()
         self._segment = segment
         self._end = self._end_of(segment)
         self._begin_part(0)
@@ -129,13 +135,13 @@ class SegmentHashes:
         if self._segment is not None and self._to > self._from:
             day = day_name(max(self._day_end_ns // DAY_NS - 1, 0))
             digest = self._digest.hexdigest()
-            name = self._segment.path.name
+            name = self._segment.name
             self.parts.append(Part(name, day, self._from, self._to, digest, is_open))
 
     def _close(self) -> None:
-        if self._segment is not None:
-            os.close(self._descriptor)
-            self._segment = None
+        if self._file is not None:
+            self._file.close()
+        self._file = self._segment = None
 
 
 def day_name(day: int) -> str:
@@ -143,30 +149,44 @@ def day_name(day: int) -> str:
     return iso_utc(day * DAY_NS)[:10]
 
 
+def _deleted_parts(directory: Path) -> list[Part]:
+    return [
+        Part(each.segment, day_name(each.last_ns // DAY_NS), 0, each.bytes, each.sha256)
+        for each in read_deleted(directory)
+    ]
+
+
 def digests_now(
     directory: Path, said: Iterable[dict[str, Any]], known: Mapping[str, str] | None = None
 ) -> list[str | None]:
     """The digest of the bytes of each part that a certificate names; None where they are gone.
 
-    What is `known`, by the name of the part, is not read again.
+    What is `known`, by the name of the part, is not read again. Of a segment that retention took
+    the digest is what was written down when it went; of a part of one, what the certificate says.
     """
+    gone = {each.segment: each for each in read_deleted(directory)}
     found: list[str | None] = []
     for part in map(part_of, said):
         digest = (known or {}).get(part.name)
+        if digest is None and part.segment in gone:
+            each = gone[part.segment]
+            is_whole = (part.from_byte, part.to_byte) == (0, each.bytes)
+            digest = each.sha256 if is_whole else part.sha256
         found.append(_digest_of(directory, part) if digest is None else digest)
     return found
 
 
 def _digest_of(directory: Path, part: Part) -> str | None:
     digest, at = sha256(), part.from_byte
+    name = Path(part.segment).name
+    parsed = parse_segment_name(name)
     try:
-        descriptor = os.open(directory / Path(part.segment).name, os.O_RDONLY | _BINARY)
+        if parsed is None:
+            return None
+        with Segment(*parsed, directory / name).open() as file:
+            while chunk := file.read_at(min(_READ_BYTES, part.to_byte - at), at):
+                digest.update(chunk)
+                at += len(chunk)
     except FileNotFoundError:
         return None
-    try:
-        while chunk := read_at(descriptor, min(_READ_BYTES, part.to_byte - at), at):
-            digest.update(chunk)
-            at += len(chunk)
-    finally:
-        os.close(descriptor)
     return digest.hexdigest() if at == part.to_byte else None

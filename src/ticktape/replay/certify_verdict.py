@@ -6,6 +6,7 @@ from typing import NamedTuple
 from ticktape.clock import iso_utc
 from ticktape.config import REST
 from ticktape.directory import DECISION, LEDGER
+from ticktape.journal.retention import Deleted
 from ticktape.ledger import (
     CountedPlace,
     FeedVerdict,
@@ -163,6 +164,7 @@ def _verdict(
         gaps=[],
         epochs=len(reading.epochs),
         notes=tuple(notes),
+        deleted=tuple(each for each in reading.deleted if _was_in(each, day)),
     )
 
 
@@ -182,6 +184,10 @@ def _ledger_notes(found: Found, feed: str, day: int | None) -> list[str]:
         more = len(places) - _PLACES_MAX
         notes.append(f"and at {more:,} more places the ledger counted otherwise (stage ledger)")
     return notes
+
+
+def _was_in(each: Deleted, day: int | None) -> bool:
+    return day is None or each.first_ns // DAY_NS <= day <= each.last_ns // DAY_NS
 
 
 def _words(told: Iterable[Told], day: int | None) -> list[str]:

@@ -17,8 +17,9 @@ from ticktape.errors import TableError
 from ticktape.journal.blocks import Block
 from ticktape.journal.position_file import load_positions
 from ticktape.journal.reader import Reader
+from ticktape.journal.retention import read_deleted
 from ticktape.latency import LatencyReport, read_stages
-from ticktape.ledger import GapInterval, Proof, Verdict, Witnesses, base_feed, fold_gaps
+from ticktape.ledger import GapInterval, Lacking, Proof, Verdict, Witnesses, base_feed, fold_gaps
 from ticktape.records import Gap, Position
 from ticktape.replay.certify_hashes import SegmentHashes
 from ticktape.replay.certify_reading import LedgerReading, RestReading
@@ -137,7 +138,7 @@ class _Check:
             counts=by_day,
             symbols=self._proof.symbols_by_day(),
             miscounted=self._proof.miscounted(),
-            lacking=self._witnesses.lacking(),
+            lacking=_still_here(self._witnesses.lacking(), feeds),
             only_streamed=self._witnesses.only_streamed(),
             gaps=gaps,
             late_ns=self._witnesses.late_ns,
@@ -157,6 +158,8 @@ class _Check:
             hashes = self._hashes[source] = SegmentHashes(self._directory.journal(source))
         with reader_of(self._directory, source, live=self._live) as reader:
             for blocks, behind in self._chunks(source, reader):
+                if not reading.follows(blocks[0]):  # asked late: it may have gone meanwhile
+                    reading.deleted = read_deleted(self._directory.journal(source))
                 reading.follow(blocks, reader.damage)
                 self._see_uncounted(source, blocks)
                 for block in blocks:
@@ -172,6 +175,8 @@ class _Check:
                 yield blocks, tables
                 self._progress(source, blocks[-1].end_offset)
             reading.finish(reader.damage)
+        if reading.deleted:
+            self._proof.add_deleted(source, reading.deleted)
 
     def _read_decisions(self, name: str, reading: DecisionReading) -> DecisionReading:
         source = f"{DECISION}:{name}"
@@ -252,6 +257,12 @@ class _Check:
             if unstopped is not None and not self._live:
                 gaps.append(unstopped)
         return gaps
+
+
+def _still_here(lacking: Iterable[Lacking], feeds: Mapping[str, FeedReading]) -> list[Lacking]:
+    """Without what the stream may have had before retention deleted it."""
+    until_ns = {base_feed(name): reading.deleted_until_ns for name, reading in feeds.items()}
+    return [each for each in lacking if each.minute_ns > until_ns.get(base_feed(each.feed), 0)]
 
 
 def _by_source(source: str, rows: pa.Table) -> Iterable[tuple[str, pa.Table]]:

@@ -34,6 +34,8 @@ class GroupComparison(NamedTuple):
             return DIFFERENT
         if self.counts.lost:
             return UNPROVEN
+        if self.counts.deleted and not self.counts.behind:
+            return SAME  # as far as there is a journal
         return BEHIND if self.counts.behind else DIFFERENT
 
     def to_json(self) -> dict[str, Any]:
@@ -79,7 +81,7 @@ class Comparison(NamedTuple):
     @property
     def lost_rows(self) -> int:
         """Rows of the tables that no journal can give any more."""
-        return sum(each.counts.lost for each in self.groups)
+        return sum(each.counts.lost + each.counts.deleted for each in self.groups)
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""

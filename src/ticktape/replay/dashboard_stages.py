@@ -4,7 +4,6 @@ A recorder at full speed writes a row per block: of each feed a bounded sample o
 at, one header of 64 bytes each, so that the page costs the same at any rate.
 """
 
-import os
 import zlib
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -17,9 +16,8 @@ from ticktape import clock
 from ticktape.dashboard.timeline import FINAL_S, Rows, Timeline
 from ticktape.directory import RunDirectory
 from ticktape.errors import Corrupt
-from ticktape.journal.disk import read_at
 from ticktape.journal.format import BLOCK_HEADER, BLOCK_HEADER_BYTES
-from ticktape.journal.segments import Segment, list_segments
+from ticktape.journal.segments import OpenSegment, Segment, list_segments
 from ticktape.latency import STAGES, BlockIndex
 from ticktape.latency.join import first_stamps
 from ticktape.replay.dashboard_rows import NewRows, StageTails
@@ -29,7 +27,6 @@ _FIRST_SAMPLE_MAX: Final = 10_000  # of the past, when the page is opened
 _KEPT_MAX: Final = 20_000
 _KEPT_NS: Final = 120 * clock.NS_PER_S
 _WRITTEN: Final = STAGES[1]
-_BINARY: Final = getattr(os, "O_BINARY", 0)
 _HEADER_CRC_AT: Final = BLOCK_HEADER_BYTES - 4
 
 Ints = npt.NDArray[np.int64]
@@ -42,7 +39,7 @@ class HeaderReader:
         self._folder = directory.feed_journal(feed)
         self._segments: list[Segment] = []
         self._open: Segment | None = None
-        self._descriptor = -1
+        self._opened: OpenSegment | None = None
 
     def read(self, epoch: int, offset: int) -> tuple[int, ...] | None:
         """(epoch, offset, end, recv_mono_ns, count, seq, recv_ns) of a block; None for no block."""
@@ -57,7 +54,7 @@ class HeaderReader:
 
     def _header(self, segment: Segment, epoch: int, offset: int) -> tuple[int, ...] | None:
         try:
-            raw = read_at(self._file(segment), BLOCK_HEADER_BYTES, offset - segment.base)
+            raw = self._file(segment).read_at(BLOCK_HEADER_BYTES, offset - segment.base)
         except OSError:
             return None
         if len(raw) < BLOCK_HEADER_BYTES:
@@ -73,12 +70,12 @@ class HeaderReader:
         segment = self._segments[at - 1] if at else None
         return segment if segment is not None and segment.epoch == epoch else None
 
-    def _file(self, segment: Segment) -> int:
-        if segment != self._open:
+    def _file(self, segment: Segment) -> OpenSegment:
+        if self._opened is None or segment != self._open:
             self.close()
-            self._descriptor = os.open(segment.path, os.O_RDONLY | _BINARY)
+            self._opened = segment.open()
             self._open = segment
-        return self._descriptor
+        return self._opened
 
     def boot_id(self, epoch: int) -> bytes | None:
         """The boot of an epoch; None when its header is damaged or gone."""
@@ -92,9 +89,9 @@ class HeaderReader:
 
     def close(self) -> None:
         """Close the file; may be called twice."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-        self._descriptor, self._open = -1, None
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = self._open = None
 
 
 def block_index(feed: str, blocks: Ints, boots: Mapping[int, bytes]) -> BlockIndex:

@@ -4,7 +4,7 @@ What the journals cannot give any more is noted as holes: rows of the tables tha
 proven wrong, and not proven right.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from ticktape.directory import RunDirectory
 from ticktape.journal.blocks import Block
 from ticktape.journal.damage import Damage
 from ticktape.journal.reader import Reader
+from ticktape.journal.retention import Deleted, entries_until, read_deleted
 from ticktape.journal.segments import list_segments
 from ticktape.records import Position
 from ticktape.replay.digests import RowsDigest
@@ -51,10 +52,11 @@ class Reading:
     before it must be in the table.
     """
 
-    def __init__(self, saved: Position) -> None:
+    def __init__(self, saved: Position, deleted: Sequence[Deleted] = ()) -> None:
         self.damage: list[str] = []
         self.cut: EntryPlace | None = None
         self._saved = saved
+        self._deleted = deleted
         self._holes: list[tuple[EntryPlace, EntryPlace]] = []
         self._next: EntryPlace = (0, 0)
         self._damage_count = 0
@@ -67,7 +69,8 @@ class Reading:
             damage_count: how often the reader has met damage so far.
         """
         first, last = blocks[0], blocks[-1]
-        if damage_count > self._damage_count or first.seq != self._next[1]:
+        is_whole = first.seq in (self._next[1], entries_until(self._deleted, self._next[1]))
+        if damage_count > self._damage_count or not is_whole:
             self._holes.append((self._next, (first.epoch, first.seq)))
         self._damage_count = damage_count
         self._next = (last.epoch, last.next_seq)
@@ -82,8 +85,21 @@ class Reading:
             self._holes.append((self._next, _END))
 
     def is_lost(self, epoch: int, seq: int) -> bool:
-        """Whether the entry lies where the journal is damaged or gone."""
-        return any(begin <= (epoch, seq) < end for begin, end in self._holes)
+        """Whether the entry lies where the journal is damaged or gone, and was not deleted."""
+        return not self.is_deleted(epoch, seq) and any(
+            begin <= (epoch, seq) < end for begin, end in self._holes
+        )
+
+    def is_deleted(self, epoch: int, seq: int) -> bool:
+        """Whether retention has deleted the entry."""
+        return any(
+            each.epoch == epoch and each.first_seq <= seq < each.next_seq for each in self._deleted
+        )
+
+    @property
+    def has_deleted(self) -> bool:
+        """Whether retention has deleted some of the journal."""
+        return bool(self._deleted)
 
     @property
     def has_holes(self) -> bool:
@@ -151,7 +167,9 @@ def derive(
     made = Derivation(store.digests, {}, {}, {})
     for source in decoders:
         builder.start_position(source, None)
-        reading = made.readings[source] = Reading(saved.get(source, BEGINNING))
+        reading = made.readings[source] = Reading(
+            saved.get(source, BEGINNING), read_deleted(directory.journal(source))
+        )
         with reader_of(directory, source, live=live) as reader:
             until = saved.get(source, BEGINNING) if live else None
             waiting_bytes = 0

@@ -45,7 +45,8 @@ class Counts(msgspec.Struct):
 
     The table's faults: `missing` in it, `surplus` (at a place where the journal has none),
     `doubled`, `altered` (a value is another), `wrong_day`. No faults of the table: `behind`
-    (journaled, and behind the table's saved position), `lost` (the journal is damaged there).
+    (journaled, and behind the table's saved position), `lost` (the journal is damaged there),
+    `deleted` (retention took the entry from the journal).
     """
 
     missing: int = 0
@@ -55,6 +56,7 @@ class Counts(msgspec.Struct):
     wrong_day: int = 0
     behind: int = 0
     lost: int = 0
+    deleted: int = 0
 
     @property
     def faults(self) -> int:
@@ -76,6 +78,7 @@ class Differences:
         if group.kind == "trades":
             self._identity = [self._names.index(name) for name in _IDENTITY]
         self._lost_trades: set[bytes] = set()
+        self._deleted_trades: set[bytes] = set()
 
     def compare(self, table: Batches, journal: Batches) -> None:
         """Walk both to their ends."""
@@ -118,7 +121,10 @@ class Differences:
 
     def _too_many(self, place: _Place, values: tuple[Any, ...], *, is_journaled: bool) -> None:
         day = str(np.datetime64(values[self._event_at] // _NS_PER_DAY, "D"))
-        if self._reading is None or self._reading.is_lost(*place[:2]):
+        if self._reading is not None and self._reading.is_deleted(*place[:2]):
+            self.counts.deleted += 1
+            self._deleted_trades.add(self._identity_of(values))
+        elif self._reading is None or self._reading.is_lost(*place[:2]):
             self.counts.lost += 1
             self._lost_trades.add(self._identity_of(values))
         elif day != self._group.day:
@@ -138,6 +144,8 @@ class Differences:
         elif self._identity and self._identity_of(values) in self._lost_trades:
             # The table has the first arrival of this trade, of which the journal lost the entry.
             self.counts.lost += 1
+        elif self._identity and self._identity_of(values) in self._deleted_trades:
+            self.counts.deleted += 1  # likewise
         else:
             self.counts.missing += 1
             self._show("missing", place)

@@ -13,6 +13,7 @@ from ticktape import clock
 from ticktape.decoders import decoder_for
 from ticktape.decoders.holes import HoleTeller
 from ticktape.directory import RunDirectory
+from ticktape.journal.retention import read_deleted
 from ticktape.lastvalue import LastValue, LastValues, LastValueWriter
 from ticktape.lastvalue.layout import (
     CELLS,
@@ -141,7 +142,8 @@ def _derive(
             if feed not in positions:
                 continue
             until = positions[feed]
-            reading = readings[feed] = Reading(until)
+            gone = read_deleted(directory.journal(feed))
+            reading = readings[feed] = Reading(until, gone)
             decode = HoleTeller(feed, decoder_for(kind, feed)).decode
             with reader_of(directory, feed, live=live) as reader:
                 chunks = read_chunks(directory, feed, reader, until, progress, _READ_BYTES)
@@ -200,6 +202,8 @@ class _Found:
             self.skipped["order books, which change while the recorder is at work"] += 1
         elif _pack(there) == _pack(derived):
             self.compared += 1
+        elif _is_deleted(there, kind, reading):
+            self.skipped["of entries that retention has deleted"] += 1
         elif _is_lost(there, kind, reading):
             self.compared += 1
             self.unproven.append(f"{' '.join(cell)}: the journal is damaged where it came from")
@@ -221,6 +225,13 @@ class _Found:
 
 def _is_ahead(there: Any, reading: Reading) -> bool:  # noqa: ANN401
     return reading.cut is not None and (there.epoch, there.seq) >= reading.cut
+
+
+def _is_deleted(there: Any, kind: str, reading: Reading) -> bool:  # noqa: ANN401
+    """Whether retention took what the cell is made of; an order book is made of all before it."""
+    if kind == _ORDER_BOOK and reading.has_deleted:
+        return True
+    return there is not None and reading.is_deleted(there.epoch, there.seq)
 
 
 def _is_lost(there: Any, kind: str, reading: Reading) -> bool:  # noqa: ANN401

@@ -4,7 +4,7 @@ Only what stands in the segments counts here: no counter, no mapped file.
 """
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -14,6 +14,7 @@ from ticktape.decisions.log import Blocks, Start, read_logged
 from ticktape.feeds.alpaca_wire import OUR_WORDS
 from ticktape.journal.blocks import Block
 from ticktape.journal.damage import Damage
+from ticktape.journal.retention import Deleted, entries_until
 from ticktape.ledger import GapInterval, Standing
 from ticktape.polls import Polls, PollTotals
 from ticktape.records import EntryKind, Gap, Position
@@ -67,9 +68,13 @@ _STANDING = (EntryKind.SESSION, EntryKind.CLOCK)
 
 
 class JournalReading:
-    """What every journal says beside its rows: what was dropped, what is suspect, what lacks."""
+    """What every journal says beside its rows: what was dropped, what is suspect, what lacks.
+
+    `deleted` is what retention took from it, which therefore does not lack.
+    """
 
     def __init__(self) -> None:
+        self.deleted: Sequence[Deleted] = ()
         self.gaps: list[Gap] = []
         self.dropped: list[Told] = []
         self.suspect: list[Told] = []
@@ -96,9 +101,10 @@ class JournalReading:
         is_known = all(each.entries is not None for each in new)
         for block in blocks:
             hole = block.seq - self._expected_seq
-            if hole > lost and is_known:
+            first = entries_until(self.deleted, self._expected_seq + lost)
+            if hole > lost and is_known and first < block.seq:
                 words = (
-                    f"entries {self._expected_seq + lost} to {block.seq - 1} are in no segment: "
+                    f"entries {first} to {block.seq - 1} are in no segment: "
                     f"one is missing before epoch {block.epoch} offset {block.offset}"
                 )
                 self.missing.append(Told(last_ns, block.recv_ns, words))
@@ -132,6 +138,15 @@ class JournalReading:
                 )
                 from_ns = self._time_of(Position(suspect["epoch"], suspect["from_offset"]))
                 self.suspect.append(Told(min(from_ns, recv_ns), recv_ns, words))
+
+    def follows(self, block: Block) -> bool:
+        """Whether the block's number is the one behind the last block's."""
+        return block.seq == self._expected_seq
+
+    @property
+    def deleted_until_ns(self) -> int:
+        """Until when entries were received that retention took; 0 when it took none."""
+        return max((each.last_ns for each in self.deleted), default=0)
 
     def _time_of(self, position: Position) -> int:
         """A moment at or before which this place was written; to one portion of blocks."""
