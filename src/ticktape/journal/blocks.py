@@ -1,11 +1,11 @@
 """A block as read back, and what is wrong where there is none; this module never touches a file."""
 
 import struct
-import zlib
 from typing import NamedTuple
 
 import msgspec
 
+from ticktape.checksum import crc32
 from ticktape.journal.format import (
     BLOCK_HEADER,
     BLOCK_HEADER_BYTES,
@@ -105,7 +105,7 @@ def parse_blocks(
     # One flat loop: at a block for each message, a call per block would be a third of the cost.
     blocks: list[Block] = []
     at, length = 0, len(chunk)
-    unpack, crc32 = BLOCK_HEADER.unpack_from, zlib.crc32
+    unpack = BLOCK_HEADER.unpack_from
     while at < length:
         body_at = at + BLOCK_HEADER_BYTES
         if body_at > length:
@@ -141,7 +141,7 @@ def parse_header(chunk: bytes, at: int, offset: int, nonce: bytes) -> TrueHeader
     fields = BLOCK_HEADER.unpack_from(chunk, at)
     if fields[0] != nonce or fields[1] != offset or fields[8] != 0:
         return None
-    if zlib.crc32(chunk[at : at + _HEADER_CRC_AT]) != fields[10]:
+    if crc32(chunk[at : at + _HEADER_CRC_AT]) != fields[10]:
         return None
     return TrueHeader(fields[2], fields[6], fields[5])
 

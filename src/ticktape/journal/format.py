@@ -26,11 +26,11 @@ docs/reference/journal-format.md shows a whole segment in hex.
 """
 
 import struct
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ticktape.checksum import crc32
 from ticktape.errors import Corrupt
 
 SEGMENT_MAGIC = b"TICKTAPE"
@@ -86,7 +86,7 @@ class SegmentHeader(NamedTuple):
             b"",
             0,
         )
-        return head[:-4] + _CRC.pack(zlib.crc32(head[:-4]))
+        return head[:-4] + _CRC.pack(crc32(head[:-4]))
 
 
 def unpack_segment_header(head: bytes, path: Path) -> SegmentHeader:
@@ -100,7 +100,7 @@ def unpack_segment_header(head: bytes, path: Path) -> SegmentHeader:
     fields = SEGMENT_HEADER.unpack_from(head)
     if fields[0] != SEGMENT_MAGIC:
         raise Corrupt(f"{path}: not a segment of a ticktape journal")
-    if fields[-1] != zlib.crc32(head[: SEGMENT_HEADER_BYTES - 4]):
+    if fields[-1] != crc32(head[: SEGMENT_HEADER_BYTES - 4]):
         raise Corrupt(f"{path}: the segment's header is damaged (wrong checksum)")
     if fields[1] != FORMAT_VERSION or fields[3] != CHECKSUM_CRC32:
         raise Corrupt(
@@ -159,9 +159,9 @@ def pack_block(
         count,
         session,
         0,
-        zlib.crc32(body),
+        crc32(body),
     )
-    return head + zlib.crc32(head).to_bytes(4, "little") + body
+    return head + crc32(head).to_bytes(4, "little") + body
 
 
 def segment_name(epoch: int, base: int) -> str:

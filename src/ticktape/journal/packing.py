@@ -8,12 +8,12 @@ capture made them. Measured on the tape that ships, one trade per message: 22 by
 """
 
 import sys
-import zlib
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ticktape.checksum import crc32
 from ticktape.journal.format import BLOCK_HEADER_BYTES
 
 if sys.version_info >= (3, 14):
@@ -111,7 +111,7 @@ def unpack_frame(packed: bytes, nonce: bytes, offset: int, seq: int, count: int)
 
 def _together(headers: _Numbers, plain: bytes, ends: list[int], at: int) -> bytes:
     """Headers, with their checksums, and bodies in turn."""
-    size, crc32 = BLOCK_HEADER_BYTES, zlib.crc32
+    size = BLOCK_HEADER_BYTES
     heads = headers.tobytes()
     places = range(0, len(heads), size)
     headers["header_crc"] = [crc32(heads[each : each + _HEADER_CRC_AT]) for each in places]

@@ -1,10 +1,10 @@
 """Where a reader stands, on the disk; saved only after what it made is itself durable there."""
 
 import json
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from ticktape.checksum import crc32
 from ticktape.journal.disk import Disk
 from ticktape.records import Position
 
@@ -53,4 +53,4 @@ def load_positions(path: Path) -> tuple[dict[str, Position], dict[str, object]]:
 
 
 def _checksum(content: Mapping[str, object]) -> int:
-    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
+    return crc32(json.dumps(content, sort_keys=True).encode())

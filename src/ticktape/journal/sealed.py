@@ -28,12 +28,12 @@ docs/reference/journal-format.md says what is in a packed frame, and shows a who
 
 import os
 import struct
-import zlib
 from bisect import bisect_right
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+from ticktape.checksum import crc32
 from ticktape.errors import Corrupt
 from ticktape.journal.disk import read_at
 from ticktape.journal.format import NONCE_BYTES, SEGMENT_HEADER_BYTES
@@ -127,7 +127,7 @@ class FrameHead(NamedTuple):
 def parse_frame(chunk: bytes, at: int = 0) -> FrameHead | None:
     """The frame's head at `chunk[at]`; None when there is no true one."""
     head = chunk[at : at + FRAME_BYTES]
-    if len(head) < FRAME_BYTES or zlib.crc32(head[:-4]) != _last_word(head):
+    if len(head) < FRAME_BYTES or crc32(head[:-4]) != _last_word(head):
         return None
     fields = FRAME.unpack(head)
     return FrameHead(*fields[2:9]) if fields[0] == FRAME_MAGIC else None
@@ -141,11 +141,11 @@ def pack_index(entries: list[tuple[int, int]]) -> bytes:
 
 
 def _is_whole(head: bytes) -> bool:
-    return len(head) == HEAD_BYTES and zlib.crc32(head[:-4]) == _last_word(head)
+    return len(head) == HEAD_BYTES and crc32(head[:-4]) == _last_word(head)
 
 
 def _with_crc(packed: bytes) -> bytes:
-    return packed[:-4] + zlib.crc32(packed[:-4]).to_bytes(4, "little")
+    return packed[:-4] + crc32(packed[:-4]).to_bytes(4, "little")
 
 
 def _last_word(packed: bytes) -> int:
@@ -240,7 +240,7 @@ class SealedFile:
         if head is None or head.offset != self._offsets[number]:
             return None
         body = read_at(self._descriptor, head.packed_bytes, place + FRAME_BYTES)
-        if zlib.crc32(body) != head.packed_crc:
+        if crc32(body) != head.packed_crc:
             return None
         try:
             plain = unpack_frame(body, head.nonce, head.offset, head.seq, head.blocks)
@@ -257,7 +257,7 @@ class SealedFile:
         if not HEAD_BYTES <= place < size or size - place > _SKIP.size + (count + 1) * 16:
             return None
         index = read_at(self._descriptor, size - place, place)
-        if zlib.crc32(index[:-4]) != crc or not count:
+        if crc32(index[:-4]) != crc or not count:
             return None
         return list(INDEX_ENTRY.iter_unpack(index[_SKIP.size : -INDEX_END.size]))
 

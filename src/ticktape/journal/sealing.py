@@ -9,7 +9,6 @@ before; one that cannot be sealed is left as it is.
 import contextlib
 import errno
 import itertools
-import zlib
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +18,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from ticktape import failpoints
+from ticktape.checksum import crc32
 from ticktape.errors import Corrupt, Locked
 from ticktape.journal.blocks import Block, parse_blocks, resync
 from ticktape.journal.disk import Disk
@@ -363,7 +363,7 @@ def _frames(
         else:
             joined, piece = [], _damaged(plain, at, offset, nonce)
             packed, seq = pack_bytes(piece), 0
-        crc = zlib.crc32(packed)
+        crc = crc32(packed)
         yield FrameHead(nonce, offset, seq, len(piece), len(packed), len(joined), crc), packed
         at += len(piece)
 

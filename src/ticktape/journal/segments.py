@@ -5,11 +5,11 @@ its size and its position are those of the plain one. Where both files lie, the 
 """
 
 import os
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from ticktape.checksum import crc32
 from ticktape.errors import Corrupt
 from ticktape.journal.blocks import Block, parse_blocks, parse_header, resync
 from ticktape.journal.disk import read_at
@@ -219,4 +219,4 @@ def read_first_block(segment: Segment) -> Block | None:
 
 
 def _is_whole(head: bytes) -> bool:
-    return zlib.crc32(head[:-4]) == int.from_bytes(head[-4:], "little")
+    return crc32(head[:-4]) == int.from_bytes(head[-4:], "little")

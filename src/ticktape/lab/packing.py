@@ -8,9 +8,9 @@ also when nothing has changed, as in the notebook. Packed, it is
 """
 
 import struct
-import zlib
 
 from ticktape import mt5
+from ticktape.checksum import crc32
 from ticktape.lab.source import Rows
 
 Capture = tuple[int, int, int, int, Rows]
@@ -27,7 +27,7 @@ def pack(capture: Capture) -> bytes:
     sequence, leg, before_ns, after_ns, rows = capture
     body = rows if isinstance(rows, bytes) else mt5.pack_rows(rows)  # type: ignore[arg-type]
     packed = HEAD.pack(sequence, before_ns, after_ns, len(body), leg) + body
-    return packed + CHECKSUM.pack(zlib.crc32(packed))
+    return packed + CHECKSUM.pack(crc32(packed))
 
 
 def plain(capture: Capture) -> Capture:
@@ -47,7 +47,7 @@ def parts_of(packed: bytes) -> Parts:
 
 def checksum_of(sequence: int, before_ns: int, after_ns: int, leg: int, body: bytes) -> int:
     """What the checksum of such a capture is."""
-    return zlib.crc32(body, zlib.crc32(HEAD.pack(sequence, before_ns, after_ns, len(body), leg)))
+    return crc32(body, crc32(HEAD.pack(sequence, before_ns, after_ns, len(body), leg)))
 
 
 def sequence_of(packed: bytes) -> int:

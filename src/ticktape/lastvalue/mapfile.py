@@ -8,10 +8,10 @@ import errno
 import mmap
 import os
 import struct
-import zlib
 from pathlib import Path
 from typing import Final
 
+from ticktape.checksum import crc32
 from ticktape.clock import sleep_s
 from ticktape.errors import Full, WriteFailed
 from ticktape.failpoints import Failpoints, from_environment
@@ -99,7 +99,7 @@ class Mapping:
         start = (word + 1) * WORD_BYTES
         sequence = self.words[word] | 1
         self.words[word] = sequence
-        checked = _CHECK.pack(zlib.crc32(payload) | len(payload) << _LENGTH_SHIFT) + payload
+        checked = _CHECK.pack(crc32(payload) | len(payload) << _LENGTH_SHIFT) + payload
         if self._failpoints is not None and self._failpoints.hit(self.shape.failpoint):
             half = len(checked) // 2
             self.view[start : start + half] = checked[:half]
@@ -126,7 +126,7 @@ class Mapping:
                 # A check that is itself half written may say any length.
                 if 0 < length <= room:
                     payload = view[start : start + length]
-                    if words[word] == sequence and check & _CRC_MASK == zlib.crc32(payload):
+                    if words[word] == sequence and check & _CRC_MASK == crc32(payload):
                         return payload
             if attempt >= READ_TRIES_NOWAIT:
                 sleep_s(READ_WAIT_S)
@@ -142,7 +142,7 @@ class Mapping:
         room = self.view[start : start + self._room_bytes]
         length = check >> _LENGTH_SHIFT
         payload = room[:length]
-        if 0 < length <= len(room) and check & _CRC_MASK == zlib.crc32(payload):
+        if 0 < length <= len(room) and check & _CRC_MASK == crc32(payload):
             return True, payload
         return False, room
 

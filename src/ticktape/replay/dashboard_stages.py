@@ -4,7 +4,6 @@ A recorder at full speed writes a row per block: of each feed a bounded sample o
 at, one header of 64 bytes each, so that the page costs the same at any rate.
 """
 
-import zlib
 from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Final
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ticktape import clock
+from ticktape.checksum import crc32
 from ticktape.dashboard.timeline import FINAL_S, Rows, Timeline
 from ticktape.directory import RunDirectory
 from ticktape.errors import Corrupt
@@ -60,7 +60,7 @@ class HeaderReader:
         if len(raw) < BLOCK_HEADER_BYTES:
             return None
         _, at, seq, recv_ns, mono_ns, body_bytes, count, _, _, _, crc = BLOCK_HEADER.unpack(raw)
-        if at != offset or crc != zlib.crc32(raw[:_HEADER_CRC_AT]):
+        if at != offset or crc != crc32(raw[:_HEADER_CRC_AT]):
             return None
         end = offset + BLOCK_HEADER_BYTES + body_bytes
         return epoch, offset, end, mono_ns, count, seq, recv_ns
