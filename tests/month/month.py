@@ -2,8 +2,8 @@
 
 Real processes against the real simulator and its REST twin, in one run directory on a small disk.
 Each day's wall clock is set to some seconds around its close; the clocks change, markets have
-holidays, processes and the whole tree are killed, lines are lost, the disk is full for a while, and a
-strategy dies. Then the month is proven. It begins anew with each call: a day takes 11 to 25 s.
+holidays, processes and the whole tree are killed, lines are lost, the disk is full for a while, a
+strategy dies. Then the month is proven. It begins anew with each call; a day takes some 15 s.
 """
 
 import argparse
@@ -81,7 +81,8 @@ def live_month(
             left_s = (time.monotonic() - begun) / number * (len(plan) - number)
             say(
                 f"{day.date:%Y-%m-%d %a}  {day.story:14} {done.seconds:5.1f} s  "
-                f"disk {disk.used_bytes() / MIB:5.1f} MiB, {len(watch.deleted):3} segments deleted, "
+                f"disk {disk.used_bytes() / MIB:4.1f} MiB, "
+                f"{len(watch.deleted):3} segments deleted, "
                 f"{len(life.violations) + len(watch.violations)} violations, "
                 f"{left_s / 60:.1f} min left"
             )

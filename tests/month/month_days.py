@@ -33,7 +33,7 @@ STORIES = (
     *(BUSY, KILL_LEDGER, KILL_TREE, KILL_HEAL, FULL_DISK, KILL_CAPTURE, POWER_CUT, BUSY),
     *(KILL_TABLE, LOST_LINE, KILL_TREE),
 )
-GAPS = {KILL_TREE: 1, KILL_CAPTURE: 1, LOST_LINE: 1, MUTE: 2}
+GAPS = {KILL_TREE: 1, KILL_CAPTURE: 1, LOST_LINE: 1, MUTE: 1}
 """Story -> how many spans REST is to be asked for on that day."""
 
 
@@ -83,9 +83,10 @@ def make_plan(days: list[date], seed: int) -> list[Day]:
             after = [day for day in trading if day >= change]
             if before and after:
                 told |= {before[-1]: MUTE, after[0]: MUTE}
-    for day in trading:
-        told.setdefault(day, stories.pop() if stories and day != trading[-1] else PLAIN)
-    return [_day(day, told.get(day, SILENT), rng) for day in days]
+    for day in trading[:-1]:
+        if day not in told and stories:
+            told[day] = stories.pop()
+    return [_day(day, SILENT if is_closed(day) else told.get(day, PLAIN), rng) for day in days]
 
 
 def day_of(day: date, story: str, seed: int = 1) -> Day:

@@ -153,7 +153,7 @@ class Watch:
             # Looked at behind what went, so that a place is never older than what was asked of it.
             for reader in readers if fresh else ():
                 saved = load_positions(self._directory.reader_file(reader))[0].get(journal)
-                for key, each in fresh.items():
+                for each in fresh.values():
                     end = (each["epoch"], each["end_offset"])
                     if saved is None or (saved.epoch, saved.offset) < end:
                         self.violations.append(

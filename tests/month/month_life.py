@@ -1,4 +1,4 @@
-"""Lives through the days: starts the venue and the recorder on each day's clock, and does its story.
+"""Lives through the days: the venue and the recorder on each day's clock, and the day's story.
 
 It waits for what is to come and never for a time, but for the quiet behind a close, which is one.
 """
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from month_days import (
-    BUSY,
     DEAD_STRATEGY,
     FULL_DISK,
     GAPS,
@@ -24,7 +23,6 @@ from month_days import (
     KILL_LEDGER,
     KILL_TABLE,
     KILL_TREE,
-    MUTE,
     NS_PER_S,
     POWER_CUT,
     Day,
@@ -34,7 +32,9 @@ from month_recorder import FEED, STRATEGY_NAME, Recorder
 from month_venue import Venue, shifted, wall_ns
 
 WAIT_S = 90.0  # a machine with other work is slow, and that is no fault of the recorder
-LEAD_S = 3.5  # from the recorder's start to the tape's: it takes two to three on two cores
+LEAD_S = 3.0  # from the recorder's start to the tape's, at first: it takes two on a quiet machine
+LATE_S = 1.0  # a tape that began later would look late to the watchdog, and to the calendar
+TRIES = 4
 QUIET_S = 5.5  # a feed of this pace alarms after 3 to 4.5 s of silence, if it may
 VICTIMS = {KILL_TABLE: "table", KILL_LEDGER: "ledger", KILL_HEAL: "heal"}
 
@@ -42,8 +42,11 @@ VICTIMS = {KILL_TABLE: "table", KILL_LEDGER: "ledger", KILL_HEAL: "heal"}
 # What no journal can mend: reasons of `check`, and the stories that they may be from.
 _DIED = rf"(decide-)?{STRATEGY_NAME}:? stopped itself"
 _UNDECIDED = rf"{STRATEGY_NAME}: \d+ entries of {FEED} were recorded and not decided on"
+# A block that was half on the disk, and is there as a whole behind it.
+_TORN = rf"{FEED}(.rest)?: torn end at .* 0 entries lost"
 EXPLAINED = {
     _DIED: {DEAD_STRATEGY},
+    _TORN: {FULL_DISK, KILL_TREE, KILL_CAPTURE, KILL_HEAL},
     _UNDECIDED: {DEAD_STRATEGY, KILL_TREE, POWER_CUT},
 }
 
@@ -61,13 +64,14 @@ class Lived(NamedTuple):
     """A day that is over: what was done to it, and what the recorder said of itself.
 
     `kills` are the times, of the day's clock or of yesterday's, at which the capture was killed;
-    `late_s` is how late the tape began; `verdict` what `record` said at its end, None when it had
-    none; `truth` where the venue wrote down what it sent.
+    `stops` how often it was stopped in order; `late_s` how late the tape began; `verdict` what
+    `record` said at its end, None when it had none; `truth` what the venue wrote of what it sent.
     """
 
     day: Day
     shift_ns: int
     kills: list[int]
+    stops: int
     late_s: float
     alarms: list[dict]
     verdict: dict | None
@@ -100,6 +104,8 @@ class Life:
         self.cut_at_ns = 0  # of yesterday's power cut; 0 when there was none
         self._heard: list[dict] = []
         self._words = ""
+        self._lead_s = LEAD_S
+        self._stops = 0
 
     # The day.
 
@@ -107,40 +113,49 @@ class Life:
         """Live through one day."""
         begun = time.monotonic()
         self._words = f"{day.date} ({day.story})"
+        self._heard, self._stops = [], 0
         folder = self.folder / f"{day.date}"
         folder.mkdir()
-        shift_ns = day.begin_ns - int(LEAD_S * NS_PER_S) - time.time_ns()
-        self._certify_yesterday(shift_ns)
-        shift_ns = day.begin_ns - int(LEAD_S * NS_PER_S) - time.time_ns()
-        self._heard, kills = [], [self.cut_at_ns] if self.cut_at_ns else []
+        kills = [self.cut_at_ns] if self.cut_at_ns else []
+        verdict = None
         with contextlib.ExitStack() as stack:
-            venue = Venue(day, folder, shift_ns, self.seed + day.date.toordinal())
+            venue = Venue(day, folder, _shift_ns(day, self._lead_s), self.seed)
             stack.callback(venue.close)
-            self.recorder.configure(
-                venue.url, venue.rest_url, dies=day.story == DEAD_STRATEGY
-            )
-            # The venue took its time to come up, which the recorder's clock need not have.
-            shift_ns = day.begin_ns - int(LEAD_S * NS_PER_S) - time.time_ns()
-            self._start(shift_ns)
+            self.recorder.configure(venue.url, venue.rest_url, dies=day.story == DEAD_STRATEGY)
+            shift_ns = self._start(day)
             stack.enter_context(self._reader(shift_ns))
             late_s = self._open(venue, day, shift_ns) if day.is_open else 0.0
             self._tell(day, shift_ns, kills)
             self._rest(day, venue, shift_ns)
             if day.story == POWER_CUT:
-                self.cut_at_ns, verdict = wall_ns(shift_ns), None
+                cut_at_ns = wall_ns(shift_ns)
                 self.recorder.kill()
             else:
-                self.cut_at_ns, verdict = 0, self._stop(day)
+                cut_at_ns, verdict = 0, self._stop(day)
         self._hear()
+        if self.cut_at_ns:
+            self._certify_yesterday(shift_ns)
+        self.cut_at_ns = cut_at_ns
         alarms = [each for each in self._heard if each["event"] == "alarm" and each["open"]]
         spent = time.monotonic() - begun
-        done = Lived(day, shift_ns, kills, late_s, alarms, verdict, folder, spent)
+        done = Lived(day, shift_ns, kills, self._stops, late_s, alarms, verdict, folder, spent)
         self.lived.append(done)
         return done
 
-    def _start(self, shift_ns: int) -> None:
-        self.recorder.start(shift_ns)
-        self._until_subscribed(1)
+    def _start(self, day: Day) -> int:
+        """Begin to record in time before the tape; the day's shift of the clock."""
+        for left in reversed(range(TRIES)):
+            begun, subscribed = time.monotonic(), self._subscribed()
+            shift_ns = _shift_ns(day, self._lead_s)
+            self.recorder.start(shift_ns)
+            self._until_subscribed(subscribed + 1)
+            spent_s = time.monotonic() - begun
+            if not left or not day.is_open or spent_s < self._lead_s + LATE_S:
+                break
+            # The machine is busy with other things: once more, with time enough.
+            self._lead_s = 1.5 * spent_s
+            self._stop(day)
+        return shift_ns
 
     def _open(self, venue: Venue, day: Day, shift_ns: int) -> float:
         """Let the tape begin when the day's clock says so; how late that is, in seconds."""
@@ -152,18 +167,18 @@ class Life:
 
     def _tell(self, day: Day, shift_ns: int, kills: list[int]) -> None:
         """Do what the day's story says, in the middle of its tape."""
-        at_s = {MUTE: 1.0, BUSY: 1.0}.get(day.story, 2.0)
         if day.is_open:
-            time.sleep(at_s)
+            time.sleep(2.0)
+        subscribed = self._subscribed()
         if day.story == KILL_TREE:
             kills.append(wall_ns(shift_ns))
             self.recorder.kill()
             self.recorder.start(shift_ns)
-            self._until_subscribed(2)
+            self._until_subscribed(subscribed + 1)
         elif day.story == KILL_CAPTURE:
             kills.append(wall_ns(shift_ns))
             self._kill(f"capture-{FEED}")
-            self._until_subscribed(2)
+            self._until_subscribed(subscribed + 1)
         elif day.story in VICTIMS:
             self._kill(VICTIMS[day.story])
         elif day.story == FULL_DISK:
@@ -189,27 +204,27 @@ class Life:
         self._demand(self.recorder.is_alive(), "the recorder ended by itself")
 
     def _stop(self, day: Day) -> dict:
+        self._stops += 1
         code, verdict = self.recorder.stop()
         stories = {day.story, *(lived.day.story for lived in self.lived)}
         left = unexplained(verdict["reasons"], stories)
         self._demand(not left, f"the day ended with {left}")
-        self._demand(code in (0, 3) if verdict["complete"] else code == 1, f"and with code {code}")
+        self._demand((code == 0) == (not verdict["reasons"]), f"the day ended with code {code}")
         return verdict
 
     def _certify_yesterday(self, shift_ns: int) -> None:
-        """Whose day ended in the dark has its certificate made by hand, unless it is there."""
-        if not self.cut_at_ns:
-            return
-        yesterday = self.lived[-1].day.date
-        if not (self.recorder.tape / "certificate" / f"{yesterday}.json").exists():
-            command = ("certificate", str(self.recorder.tape), "--day", str(yesterday), "--json")
-            subprocess.run(
-                [sys.executable, "-m", "ticktape", *command],
-                env=shifted(shift_ns),
-                check=False,
-                capture_output=True,
-                timeout=180,
-            )
+        """Whose day ended in the dark has its certificate made when its gap is healed."""
+        yesterday = str(self.lived[-1].day.date)
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "ticktape", "certificate", str(self.recorder.tape)),
+                *("--day", yesterday, "--json"),
+            ],
+            env=shifted(shift_ns),
+            check=False,
+            capture_output=True,
+            timeout=180,
+        )
 
     # What happens meanwhile.
 
@@ -256,13 +271,15 @@ class Life:
         self._hear()
         return sum(each["event"] == event for each in self._heard)
 
-    def _until_subscribed(self, times: int) -> None:
-        def subscribed() -> bool:
-            self._hear()
-            sessions = [each["content"] for each in self._heard if each["event"] == "session"]
-            return sum(each["event"] == "subscribed" for each in sessions) >= times
+    def _subscribed(self) -> int:
+        self._hear()
+        sessions = [each["content"] for each in self._heard if each["event"] == "session"]
+        return sum(each["event"] == "subscribed" for each in sessions)
 
-        self._until(subscribed, f"the recorder was not subscribed {times} times")
+    def _until_subscribed(self, times: int) -> None:
+        self._until(
+            lambda: self._subscribed() >= times, f"the recorder was not subscribed {times} times"
+        )
 
     def _until(self, condition: Callable[[], object], words: str) -> None:
         until = time.monotonic() + WAIT_S
@@ -280,6 +297,11 @@ class Life:
         """Leave no process."""
         self.recorder.kill()
         self.disk.free()
+
+
+def _shift_ns(day: Day, lead_s: float) -> int:
+    """The shift with which it is now so long before the day's tape."""
+    return day.begin_ns - int(lead_s * NS_PER_S) - time.time_ns()
 
 
 def keep(folder: Path, tape: Path) -> Path:

@@ -35,9 +35,7 @@ def main(tape: Path, places: Path) -> None:
         try:
             with (
                 open_tape(tape) as run,
-                run.follow(
-                    kinds=("trades", "gaps"), start=start or 0, timeout_s=TURN_S
-                ) as follow,
+                run.follow(kinds=("trades", "gaps"), start=start or 0, timeout_s=TURN_S) as follow,
             ):
                 for record in follow:
                     place = record.epoch, record.seq, record.index
