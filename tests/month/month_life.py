@@ -295,7 +295,7 @@ class Life:
 
     def close(self) -> None:
         """Leave no process."""
-        self.recorder.kill()
+        self.recorder.close()
         self.disk.free()
 
 

@@ -2,10 +2,12 @@
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 from month_venue import KINDS, SYMBOLS, shifted
@@ -62,7 +64,8 @@ class Recorder:
         self._folder, self.tape = folder, tape
         self._keep = {"keep_days": keep_days, "keep_bytes": keep_bytes}
         self._process: subprocess.Popen[bytes] | None = None
-        self._heard_bytes = 0
+        self._log: BinaryIO | None = None
+        self._rest = b""
         self.starts = 0
 
     def configure(self, url: str, rest_url: str, *, dies: bool = False) -> None:
@@ -135,22 +138,33 @@ class Recorder:
         return self._process is not None and self._process.poll() is None
 
     def news(self) -> list[dict]:
-        """What it has logged since the last time; a line that a full disk cut off is left out.
-
-        A log that has become shorter was rotated, and begins anew.
-        """
-        path = self.tape / "log" / "events.jsonl"
-        if not path.exists():
-            return []
-        if path.stat().st_size < self._heard_bytes:
-            self._heard_bytes = 0
-        with open(path, "rb") as log:
-            log.seek(self._heard_bytes)
-            content = log.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        self._heard_bytes += len(whole)
+        """What it has logged since the last time; a line that a full disk cut off is left out."""
         found = []
-        for line in whole.splitlines():
+        for line in self._fresh_lines():
             with contextlib.suppress(ValueError):
                 found.append(json.loads(line))
         return found
+
+    def _fresh_lines(self) -> list[bytes]:
+        """What is new in the log, to the end of the old file when it was rotated."""
+        path = self.tape / "log" / "events.jsonl"
+        lines: list[bytes] = []
+        if self._log is not None:
+            self._rest += self._log.read()
+            if path.exists() and os.path.samestat(os.fstat(self._log.fileno()), path.stat()):
+                *lines, self._rest = self._rest.split(b"\n")
+                return lines
+            lines, self._rest = self._rest.split(b"\n"), b""
+            self._log.close()
+            self._log = None
+        if path.exists():
+            self._log = open(path, "rb")  # noqa: SIM115 - held, so that a rotation loses nothing
+            lines += self._fresh_lines()
+        return lines
+
+    def close(self) -> None:
+        """Let go of what it holds of the run; may be called twice."""
+        self.kill()
+        if self._log is not None:
+            self._log.close()
+            self._log = None

@@ -88,7 +88,10 @@ class Venue:
             stderr=self._log,
             env=shifted(shift_ns),
         )
-        ready = json.loads(self._process.stdout.readline())
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the venue did not start: {self._log.name} says why")
+        ready = json.loads(line)
         self.url, self.rest_url = ready["urls"][PATH], ready["rest_url"]
         threading.Thread(target=self._hear, daemon=True).start()
 

@@ -40,7 +40,7 @@ from month_days import (
 from month_disk import SmallDisk, Watch
 from month_life import Lived, unexplained
 from month_proof import KEYS, Proof
-from month_recorder import FEED
+from month_recorder import FEED, Recorder
 from month_venue import MUTED, write_tape
 
 from ticktape.clock import iso_utc
@@ -288,3 +288,24 @@ def test_only_what_was_done_explains_why_a_run_is_not_complete():
     assert unexplained([undecided, torn, died], {KILL_TREE, FULL_DISK, DEAD_STRATEGY}) == []
     assert unexplained([undecided, torn, died], {PLAIN}) == [undecided, torn, died]
     assert unexplained([lost], {FULL_DISK}) == [lost]
+
+
+def test_a_log_that_is_rotated_is_heard_to_its_end(tmp_path):
+    log = tmp_path / "tape" / "log" / "events.jsonl"
+    log.parent.mkdir(parents=True)
+    recorder = Recorder(tmp_path, tmp_path / "tape", keep_days=1, keep_bytes=1)
+    assert recorder.news() == []
+    with open(log, "w") as file:
+        for number in range(4):
+            file.write(json.dumps({"n": number}) + "\n")
+            file.flush()
+            if number == 0:
+                file.write('{"n"')  # cut off, or on its way
+                file.flush()
+                assert recorder.news() == [{"n": 0}]
+                file.write(": 0.5}\n")
+    log.rename(log.with_suffix(".1"))
+    log.write_text('{"n": 4}\n')
+    assert [said["n"] for said in recorder.news()] == [0.5, 1, 2, 3, 4]
+    assert recorder.news() == []
+    recorder.close()
