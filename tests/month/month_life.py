@@ -32,7 +32,8 @@ from month_recorder import FEED, STRATEGY_NAME, Recorder
 from month_venue import Venue, shifted, wall_ns
 
 WAIT_S = 90.0  # a machine with other work is slow, and that is no fault of the recorder
-LEAD_S = 3.0  # from the recorder's start to the tape's, at first: it takes two on a quiet machine
+LEAD_S = 3.0  # from the recorder's start to the tape's: it takes two on a quiet machine
+LEAD_VENUES = 2.0  # on a busy one it takes longer: the start of the venue, just before, tells
 LATE_S = 1.0  # a tape that began later would look late to the watchdog, and to the calendar
 TRIES = 4
 QUIET_S = 5.5  # a feed of this pace alarms after 3 to 4.5 s of silence, if it may
@@ -121,6 +122,7 @@ class Life:
         with contextlib.ExitStack() as stack:
             venue = Venue(day, folder, _shift_ns(day, self._lead_s), self.seed)
             stack.callback(venue.close)
+            self._lead_s = max(LEAD_S, LEAD_VENUES * (time.monotonic() - begun))
             self.recorder.configure(venue.url, venue.rest_url, dies=day.story == DEAD_STRATEGY)
             shift_ns = self._start(day)
             stack.enter_context(self._reader(shift_ns))
@@ -152,9 +154,11 @@ class Life:
             spent_s = time.monotonic() - begun
             if not left or not day.is_open or spent_s < self._lead_s + LATE_S:
                 break
-            # The machine is busy with other things: once more, with time enough.
+            # The machine is busy with other things: once more, with time enough. Yesterday's gap
+            # may be open yet.
             self._lead_s = 1.5 * spent_s
-            self._stop(day)
+            self._stops += 1
+            self.recorder.stop()
         return shift_ns
 
     def _open(self, venue: Venue, day: Day, shift_ns: int) -> float:
