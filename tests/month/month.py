@@ -25,7 +25,7 @@ from month_proof import Proof
 from month_recorder import MIB, Recorder
 
 DISK_BYTES = 64 * MIB
-KEEP_BYTES = 600_000
+KEEP_BYTES = 1_500_000  # six days sealed, and one that is not yet
 KEEP_DAYS = 6.0
 ROW_BYTES = 250  # most that a row takes in a plain journal, of 181 in the mean
 DISK_MARGIN = 3  # what one day may take beyond `keep_bytes`, in tapes of that day

@@ -96,7 +96,7 @@ def day_of(day: date, story: str, seed: int = 1) -> Day:
 
 def _day(day: date, story: str, rng: random.Random) -> Day:
     rows_per_s = 1500.0 if story == BUSY else rng.uniform(250, 350)
-    lengths = {MUTE: 15.0, KILL_TREE: 8.0, KILL_CAPTURE: 7.0, LOST_LINE: 7.0, FULL_DISK: 7.0}
+    lengths = {MUTE: 18.0, KILL_TREE: 8.0, KILL_CAPTURE: 7.0, LOST_LINE: 7.0, FULL_DISK: 7.0}
     return Day(day, story, close_of(day), lengths.get(story, 5.0), rows_per_s)
 
 

@@ -35,16 +35,16 @@ class SmallDisk:
             )
             self.is_mounted = done.returncode == 0
         self._filler = folder / "filler"
+        self._is_filled = False
         self._refused: tuple[int, int] | None = None
 
     def used_bytes(self) -> int:
-        """What is on it, without what only fills it."""
+        """What is on it; nothing can be said while it is filled, and 0 is."""
         if self.is_mounted:
+            before = self._is_filled
             room = os.statvfs(self.folder)
-            used = (room.f_blocks - room.f_bfree) * room.f_frsize
-            with contextlib.suppress(FileNotFoundError):
-                used -= self._filler.stat().st_blocks * 512
-            return used
+            is_known = not (before or self._is_filled or self._filler.exists())
+            return (room.f_blocks - room.f_bfree) * room.f_frsize if is_known else 0
         found = 0
         for root, _, names in os.walk(self.folder):
             for name in names:
@@ -54,6 +54,7 @@ class SmallDisk:
 
     def fill(self, pid: int) -> None:
         """Let it be full; where it is a folder, for the process `pid` alone."""
+        self._is_filled = True
         if self.is_mounted:
             with open(self._filler, "wb", buffering=0) as filler, contextlib.suppress(OSError):
                 while filler.write(bytes(65_536)):
@@ -68,6 +69,7 @@ class SmallDisk:
     def free(self) -> None:
         """Let it have room again."""
         self._filler.unlink(missing_ok=True)
+        self._is_filled = False
         if self._refused is not None:
             import resource
 

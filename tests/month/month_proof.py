@@ -193,6 +193,8 @@ def excused(alarm: dict[str, Any], lived: Lived) -> bool:
     at_ns = np.datetime64(alarm["at"].removesuffix("Z")).astype("datetime64[ns]").astype(np.int64)
     if at_ns > lived.day.close_ns + SLACK_NS:
         return False
+    if at_ns < lived.day.begin_ns + int(lived.late_s * NS_PER_S) + SLACK_NS:
+        return True  # connected while the market is open, and the tape has hardly begun
     sent_ns = sent["sent_ns"].to_numpy()
     if alarm["kind"] == "lag":
         age_ns = (sent_ns - sent["event_ns"].to_numpy())[sent["kind"].to_numpy() == "trades"]
@@ -205,7 +207,7 @@ def _counted(table: Any, columns: tuple[str, ...]) -> Counter[tuple[Any, ...]]:
 
 
 def _was_suspected(gap: dict[str, Any]) -> bool:
-    return gap["symbol"] != "" or gap["cause"].startswith("silent")
+    return "nothing came " in gap["cause"]  # the watchdog's words, and no session's
 
 
 def _holds(gap: dict[str, Any], at_ns: int) -> bool:
