@@ -11,15 +11,17 @@ from ticktape.directory import RunDirectory
 from ticktape.errors import EXIT_COMPLETE, Corrupt, Locked
 from ticktape.journal.disk import write_error
 from ticktape.journal.sealing import Sealer
-from ticktape.recorder.keeping import Keeper
+from ticktape.recorder.keeping import DAY_NS, Keeper
 from ticktape.recorder.parent import Parent
 from ticktape.recorder.priority import UPKEEP, take_place
 from ticktape.recorder.room import HINT, Room
+from ticktape.recorder.row_keeping import delete_rows
 from ticktape.recorder.task import UpkeepTask
 from ticktape.recorder.turn import turn
 
 _LOOK_S = 5.0
 _WAIT_S = 0.1  # how soon the word to leave is heard
+_ROWS_NS = 3600 * clock.NS_PER_S  # how often rows of latency are looked through
 _TROUBLE_NS = 60 * clock.NS_PER_S  # how long a journal whose disk refused is left alone
 
 
@@ -39,6 +41,9 @@ class UpkeepChild:
             for name in task.journals
         }
         self._keeper = Keeper(directory, task.deleted, task.healed, task.journal)
+        self._directory = directory
+        self._keep_rows_ns = int(task.journal.keep_latency_days * DAY_NS)
+        self._rows_at_ns = clock.monotonic_ns()
         self._again_at_ns: dict[str, int] = {}
         self._trouble = ""
         self._counts = {
@@ -47,6 +52,7 @@ class UpkeepChild:
             "sealed_to_bytes": 0,
             "deleted_segments": 0,
             "deleted_bytes": 0,
+            "deleted_row_files": 0,
         }
 
     def run(self) -> int:
@@ -72,8 +78,15 @@ class UpkeepChild:
                 self._parent.tell("deleted", words=words, feed=name, segment=gone.segment)
                 if self._parent.leave.is_set():
                     return
+            self._delete_rows()
         except OSError as error:
-            self._tell_trouble(str(write_error(error, "deleting old segments").args[0]), "")
+            self._tell_trouble(str(write_error(error, "deleting what is old").args[0]), "")
+
+    def _delete_rows(self) -> None:
+        if self._keep_rows_ns and clock.monotonic_ns() >= self._rows_at_ns:
+            self._rows_at_ns = clock.monotonic_ns() + _ROWS_NS
+            before_ns = clock.wall_now_ns() - self._keep_rows_ns
+            self._counts["deleted_row_files"] += delete_rows(self._directory, before_ns)
 
     def _seal(self) -> None:
         """Seal all that waits, the journals in turn."""

@@ -18,7 +18,7 @@ from ticktape.journal.blocks import Block
 from ticktape.journal.position_file import load_positions
 from ticktape.journal.reader import Reader
 from ticktape.journal.retention import read_deleted
-from ticktape.latency import LatencyReport, read_stages
+from ticktape.latency import ROWS_MAX, LatencyReport, read_stages
 from ticktape.ledger import GapInterval, Lacking, Proof, Verdict, Witnesses, base_feed, fold_gaps
 from ticktape.records import Gap, Position
 from ticktape.replay.certify_hashes import SegmentHashes
@@ -201,7 +201,7 @@ class _Check:
 
     def _read_feed(self, feed: str, kind: str, reading: FeedReading) -> FeedReading:
         decoder = decoder_for(kind, feed)
-        stages = read_stages(self._directory.stages, feed)
+        stages = read_stages(self._directory.stages, feed, ROWS_MAX)
         boots = boots_of(self._directory, feed)
         headers = Headers()
         for blocks, tables in self._read(feed, decoder, reading):
