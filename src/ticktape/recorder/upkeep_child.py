@@ -1,4 +1,4 @@
-"""The upkeep process: seals closed segments and deletes what the config does not keep.
+"""The upkeep process: seals closed segments, deletes what the config does not keep, certifies days.
 
 A process of its own, of low priority: sealing a trade costs more than storing it, and the table
 must not wait for it. It can be killed at any moment; the next one goes on where it ended.
@@ -11,6 +11,7 @@ from ticktape.directory import RunDirectory
 from ticktape.errors import EXIT_COMPLETE, Corrupt, Locked
 from ticktape.journal.disk import write_error
 from ticktape.journal.sealing import Sealer
+from ticktape.recorder.certifying import CertificateRoll
 from ticktape.recorder.keeping import DAY_NS, Keeper
 from ticktape.recorder.parent import Parent
 from ticktape.recorder.priority import UPKEEP, take_place
@@ -41,6 +42,7 @@ class UpkeepChild:
             for name in task.journals
         }
         self._keeper = Keeper(directory, task.deleted, task.healed, task.journal)
+        self._roll = CertificateRoll(directory, task.deleted, task.healed)
         self._directory = directory
         self._keep_rows_ns = int(task.journal.keep_latency_days * DAY_NS)
         self._rows_at_ns = clock.monotonic_ns()
@@ -58,6 +60,7 @@ class UpkeepChild:
     def run(self) -> int:
         """Look after the journals until the parent says leave."""
         while not self._parent.leave.is_set():
+            self._certify()
             self._delete()
             self._seal()
             self._parent.tell("statistics", **self._counts)
@@ -66,9 +69,20 @@ class UpkeepChild:
                 pass
         return EXIT_COMPLETE
 
+    def close(self) -> None:
+        """End what is at work for it; may be called twice."""
+        self._roll.close()
+
+    def _certify(self) -> None:
+        try:
+            for each in self._roll.look(clock.wall_now_ns()):
+                self._parent.tell("certified", words=f"{each.day}: {each.words}", day=each.day)
+        except OSError as error:
+            self._tell_trouble(str(write_error(error, "the day's certificate").args[0]), "")
+
     def _delete(self) -> None:
         try:
-            for name, gone in self._keeper.delete(clock.wall_now_ns()):
+            for name, gone in self._keeper.delete(clock.wall_now_ns(), self._roll.pin):
                 self._counts["deleted_segments"] += 1
                 self._counts["deleted_bytes"] += gone.bytes
                 words = (
@@ -139,4 +153,10 @@ def main(task: UpkeepTask, parent: Parent) -> int:
     take_place(UPKEEP)
     parent.listen()
     with turn(RunDirectory(Path(task.directory)), "upkeep", parent) as ours:
-        return UpkeepChild(task, parent).run() if ours else EXIT_COMPLETE
+        if not ours:
+            return EXIT_COMPLETE
+        child = UpkeepChild(task, parent)
+        try:
+            return child.run()
+        finally:
+            child.close()

@@ -10,6 +10,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ticktape import clock
 from ticktape.config import REST
 from ticktape.decoders import decoder_for
 from ticktape.directory import DECISION, LEDGER, RunDirectory
@@ -81,6 +82,7 @@ class _Check:
     ) -> None:
         self._directory = directory
         self._live = is_live(directory)
+        self._began_ns = clock.wall_now_ns()
         # The position is read before the tables' snapshot, and rows before it must be there.
         self._saved, _ = load_positions(directory.reader_file("table"))
         # And that before the journals: what is in a table is in a journal by then.
@@ -119,8 +121,6 @@ class _Check:
             name for name in sources - known if ledger is None or not name.startswith(LEDGER)
         )
         extra += [f"the table has rows of {name!r}, which has no journal" for name in strangers]
-        if self._live:
-            extra.append("the recorder is still at work on it")
         gaps = self._gaps(feeds, rests, ledger)
         asked = {
             (base_feed(feed), *gap): windows
@@ -135,6 +135,7 @@ class _Check:
             strategies=strategies,
             ledger=ledger,
             live=self._live,
+            began_ns=self._began_ns,
             counts=by_day,
             symbols=self._proof.symbols_by_day(),
             miscounted=self._proof.miscounted(),
