@@ -7,7 +7,6 @@ beginning. A line that it prints between the two is lost, which a log may.
 
 import contextlib
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from ticktape import clock
@@ -78,14 +77,14 @@ class LogWatch:
         self._bytes_max = bytes_max
         self._look_at_ns = 0
 
-    def look(self, names: Iterable[str]) -> None:
-        """Empty those that are full, of these names, if it is time to look."""
+    def look(self) -> None:
+        """Empty those that are full, if it is time to look."""
         now_ns = clock.monotonic_ns()
         # Windows has no appending that several processes share: there a log is moved aside before
         # its child is started.
         if now_ns < self._look_at_ns or os.name == "nt":
             return
         self._look_at_ns = now_ns + _LOOK_NS
-        for name in names:
+        for path in self._folder.glob("*.log"):
             with contextlib.suppress(OSError):  # of a full disk others speak
-                empty(self._folder / f"{name}.log", self._bytes_max)
+                empty(path, self._bytes_max)

@@ -195,7 +195,7 @@ class Supervisor:
                 hint = "It is left and opened again; look whether a window of it waits for you."
                 self._hear(ChildEvent(child.name, "hung", {"words": words, "hint": hint}))
         self._disk.look()
-        self._logs.look(child.name for child in self.children())
+        self._logs.look()
         self._start_upkeep()
         self._subscriptions.look(self.captures)
         return not all(child.final for child in self.captures)
