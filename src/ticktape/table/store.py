@@ -26,7 +26,7 @@ from ticktape.errors import TableError
 from ticktape.records import Position
 from ticktape.schemas import KINDS
 from ticktape.table.files import make_directory, sync_directory, sync_file, write_file
-from ticktape.table.soundness import LAST_COUNTER, missing_file, torn_commit
+from ticktape.table.soundness import LAST_COUNTER, drop_torn_commit, missing_file, torn_commit
 
 OFFSET_BITS = 44
 OFFSET_MAX = 2**OFFSET_BITS - 1
@@ -93,6 +93,7 @@ class TableStore:
                 hint="Choose another directory.",
             )
         self.set_aside: list[SetAside] = []
+        self.dropped: list[SetAside] = []  # last commits that a power loss had torn
         self._read_only = read_only
         self._step: Step = on_step or (lambda _name: None)
         self._snapshots: dict[str, DeltaTable | None] = {}
@@ -267,9 +268,13 @@ class TableStore:
         path = self.root / kind
         if not any((path / "_delta_log").glob("*.json")):
             return None  # never made, or its making was cut short before it held anything
+        if not self._read_only and (dropped := drop_torn_commit(path)) is not None:
+            self.dropped.append(SetAside(kind, dropped, "its last commit is torn"))
         try:
-            snapshot = DeltaTable(path)
-            fault = torn_commit(path, snapshot.version()) or missing_file(path, snapshot)
+            fault = torn_commit(path)  # in our words: deltalake cannot read it, or reads too little
+            if not fault:
+                snapshot = DeltaTable(path)
+                fault = missing_file(path, snapshot)
         except (DeltaError, OSError, ValueError) as error:
             fault = str(error)
         if not fault:
@@ -277,7 +282,7 @@ class TableStore:
         if self._read_only:
             raise TableError(
                 f"table {kind!r} at {path} cannot be read: {fault}",
-                hint="The next `ticktape record` sets it aside and makes it again.",
+                hint="The next `ticktape record` mends it from the journal.",
             )
         self._move_aside(kind, path, fault)
         return None
