@@ -77,9 +77,7 @@ class _LoopSleeper(Sleeper):
 
     async def sleep_in_loop(self, seen: Seen, timeout_s: float) -> None:
         """As `sleep`."""
-        self._slots = {key: slot for key, slot in self._slots.items() if not slot[0].closed}
-        for positions, index in self._slots.values():
-            positions.set_asleep(index)
+        self._fall_asleep()
         try:
             for positions, epoch, offset, synced in seen:
                 if positions.limit(synced=synced)[:2] != (epoch, offset):

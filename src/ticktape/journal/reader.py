@@ -304,6 +304,17 @@ class Reader:
             return None
         return self._positions, self._seen[0], self._seen[1], self._synced
 
+    def has_news(self) -> bool:
+        """Whether the writer has moved since `read` last looked; False when none is known."""
+        return (
+            self._positions is not None
+            and self._positions.limit(synced=self._synced)[:2] != self._seen
+        )
+
+    def is_at_limit(self) -> bool:
+        """Whether all that `read` was allowed when it last looked is read."""
+        return self.position == self._seen
+
     def behind_bytes(self) -> int:
         """Bytes of the live epoch between this reader and its gate; 0 when no writer is known."""
         epoch, limit, _ = self._ask_writer()
