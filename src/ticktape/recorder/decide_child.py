@@ -195,13 +195,17 @@ class DecideChild:
         while not self._runner.stopped:
             found = not self._waits and self._read(self._following)
             self._between()
-            if not found and self._parent.leave.is_set() and not self._runner.stopped:
-                if self._waits or self._following.is_drained(self._over):
-                    break
+            if not found and self._parent.leave.is_set() and self._is_done(self._following):
+                break
             if not found or self._following.is_at_limit():
                 self._wait(self._following)
         self._report()
         return EXIT_STOPPED if self._runner.stopped else EXIT_COMPLETE
+
+    def _is_done(self, following: Following) -> bool:
+        if self._runner.stopped or self._waits:
+            return True
+        return following.is_drained(self._over)
 
     def _read(self, following: Following) -> bool:
         """Give the strategy what is new; whether there was something."""

@@ -72,7 +72,7 @@ class LastChild:
         self._report()
 
     def _rest(self, began_ns: int) -> None:
-        """Under a steady stream be woken once a pace and not by each block; the first is at once."""
+        """Let a steady stream wake us once a pace, and not with each block."""
         is_steady = began_ns - self._took_ns < 2 * _PACE_NS
         self._took_ns = began_ns
         left_ns = began_ns + _PACE_NS - clock.monotonic_ns()
