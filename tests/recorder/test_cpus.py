@@ -85,9 +85,11 @@ def test_confined_process_stays_on_its_cpus_and_an_empty_word_changes_nothing():
 
 def test_each_child_of_a_run_with_a_spinning_strategy_is_told_its_place(tmp_path, monkeypatch):
     monkeypatch.setattr("ticktape.recorder.supervisor.usable", lambda: {0, 1})
+    for name in ("fast.py", "slow.py"):
+        (tmp_path / name).touch()
     text = (
         f"directory = {str(tmp_path / 'run')!r}\n[[feed]]\nname = 'sip'\nkind = 'alpaca'\n"
-        "trades = ['*']\n[[decide]]\nfile = 'fast.py'\nwait = 'spin'\n"
+        "url = 'ws://127.0.0.1:1'\ntrades = ['*']\n[[decide]]\nfile = 'fast.py'\nwait = 'spin'\n"
         "[[decide]]\nfile = 'slow.py'\n"
     )
     config = parse_config(text, "test", tmp_path)
