@@ -77,9 +77,7 @@ class _LoopSleeper(Sleeper):
 
     async def sleep_in_loop(self, seen: Seen, timeout_s: float) -> None:
         """As `sleep`."""
-        self._slots = {key: slot for key, slot in self._slots.items() if not slot[0].closed}
-        for positions, index in self._slots.values():
-            positions.set_asleep(index)
+        self._fall_asleep()
         try:
             for positions, epoch, offset, synced in seen:
                 if positions.limit(synced=synced)[:2] != (epoch, offset):
@@ -156,7 +154,7 @@ class _Journals:
         """Feed -> the first block of which not all records were given."""
         return {feed: source.given for feed, source in self._sources.items()}
 
-    def next_block(self) -> list[Record] | None:
+    def next_block(self) -> Sequence[Record] | None:
         """All records of the oldest block that is there; None when nothing is there now.
 
         Call it when the last ones are given.

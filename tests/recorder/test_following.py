@@ -205,6 +205,58 @@ def test_spinning_never_sleeps(directory, pauses, monkeypatch):
     following.close()
 
 
+def test_spinning_gives_way_until_a_writer_has_moved(directory, pauses, monkeypatch):
+    with writer_of(directory, "a"), writer_of(directory, "b") as b:
+        following = Following(directory, {"a": BEGINNING, "b": BEGINNING}, pauses, spin=True)
+        assert payloads(following) == []
+        turns = []
+
+        def give_way():
+            turns.append(None)
+            if len(turns) == 3:
+                b.append([b"1"], 1, 1)
+
+        monkeypatch.setattr("ticktape.recorder.following.give_way", give_way)
+        following.wait(10.0)
+        assert len(turns) == 3
+        assert payloads(following) == [("b", [b"1"])]
+
+        turns[:] = [None] * 10
+        following.wait(10.0)
+        assert 10 < len(turns) < 1_000, "with nothing new it comes back, for the timers' sake"
+        following.close()
+
+
+def test_spinning_looks_for_a_writer_that_is_not_known_yet(directory, pauses, monkeypatch):
+    monkeypatch.setattr("ticktape.recorder.following.give_way", lambda: None)
+    following = Following(directory, {"sip": BEGINNING}, pauses, spin=True)
+    assert payloads(following) == []
+    with writer_of(directory) as writer:
+        writer.append([b"1"], 1, 1)
+        following.wait(10.0)
+        assert payloads(following) == [("sip", [b"1"])]
+    following.close()
+
+
+def test_at_the_limit_nothing_is_left_of_any_feed(directory, pauses):
+    with writer_of(directory, "a") as a, writer_of(directory, "b") as b:
+        following = Following(directory, {"a": BEGINNING, "b": BEGINNING}, pauses)
+        a.append([b"1"], 1, 1)
+        b.append([b"2"], 1, 1)
+        b.append([b"3"], 1, 1)
+        assert not following.is_at_limit(), "nothing was looked at"
+        assert payloads(following, max_bytes=1) == [("a", [b"1"]), ("b", [b"2"])]
+        assert not following.is_at_limit()
+        assert payloads(following, max_bytes=1) == [("b", [b"3"])]
+        assert following.is_at_limit()
+        a.append([b"4"], 1, 1)
+        # What has come since, the sleep itself finds: so one need not look twice.
+        assert following.is_at_limit()
+        following.wait(10.0)
+        assert payloads(following) == [("a", [b"4"])]
+        following.close()
+
+
 def test_the_disks_syncs_are_noted_with_their_length(directory, tmp_path, monkeypatch):
     times = iter(range(1, 10**12, 1_000_000))
     monkeypatch.setattr("ticktape.recorder.timed_disk.clock.monotonic_ns", lambda: next(times))

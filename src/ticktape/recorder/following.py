@@ -11,16 +11,17 @@ from ticktape import clock
 from ticktape.config import REST
 from ticktape.directory import RunDirectory
 from ticktape.journal.blocks import Block
-from ticktape.journal.disk import Disk, sync_error
 from ticktape.journal.positions import JournalState, Positions
 from ticktape.journal.reader import Reader, wait_any
-from ticktape.journal.recovery import add_doubt, find_journal_end, make_durable
+from ticktape.journal.recovery import make_all_durable
 from ticktape.journal.wakeup import SLEEP_S_MAX, Sleeper
 from ticktape.latency import PauseLog
+from ticktape.recorder.priority import give_way
 from ticktape.recorder.turn import is_locked
 from ticktape.records import Position
 
 _DRAIN_CHECK_S = 0.05
+_LOOKS = 256  # a quarter of a millisecond: timers are not late by more
 _STALL_NS = 1_000_000  # a timer that ends up to 0.2 ms late is the kernel's habit, and no stall
 
 
@@ -60,15 +61,7 @@ def sync_all(directory: RunDirectory, name: str) -> None:
     Raises:
         SyncFailed: the disk refused.
     """
-    journal = directory.journal(name)
-    try:
-        refused = make_durable(Disk(), journal, find_journal_end(journal))
-        # A sync that failed before is not trusted because it says yes now.
-        refused = add_doubt(directory.positions(name), journal, refused)
-    except OSError as error:
-        raise sync_error(error, str(journal)) from error
-    for each in refused:
-        raise sync_error(each.error, str(each.segment.path)) from each.error
+    make_all_durable(directory.journal(name), directory.positions(name))
 
 
 class Range(NamedTuple):
@@ -122,24 +115,39 @@ class Following:
         self._pauses = pauses
         self._synced = synced
         self._sleeper = Sleeper()
-        self._order: Sequence[tuple[str, Reader]] = list(self.readers.items())
+        self._readers = list(self.readers.values())
         self._settled = False
 
     def read(self, max_bytes: int) -> Iterator[tuple[str, list[Block]]]:
         """One look at every feed: (feed, blocks) for those that have something."""
-        for feed, reader in self._order:
+        for feed, reader in self.readers.items():
             blocks = reader.read(max_bytes)
             if blocks:
                 yield feed, blocks
 
     def wait(self, timeout_s: float) -> None:
-        """Sleep until something may be new; returns at once when spinning."""
-        if not self.spin:
-            wait_ns = int(min(timeout_s, SLEEP_S_MAX) * clock.NS_PER_S)
-            due_ns = clock.monotonic_ns() + wait_ns
-            wait_any([reader for _, reader in self._order], self._sleeper, timeout_s)
-            if clock.monotonic_ns() - due_ns > _STALL_NS:
-                self._pauses.record_wake(due_ns)
+        """Sleep, or spin, until something may be new."""
+        if self.spin:
+            self._spin()
+            return
+        wait_ns = int(min(timeout_s, SLEEP_S_MAX) * clock.NS_PER_S)
+        due_ns = clock.monotonic_ns() + wait_ns
+        wait_any(self._readers, self._sleeper, timeout_s)
+        if clock.monotonic_ns() - due_ns > _STALL_NS:
+            self._pauses.record_wake(due_ns)
+
+    def _spin(self) -> None:
+        """Look at the writers' words until one has moved, but not for long."""
+        for _ in range(_LOOKS):
+            for reader in self._readers:
+                if reader.has_news():
+                    return
+            # Else the capture, which is to bring the news, waits for its turn on this CPU.
+            give_way()
+
+    def is_at_limit(self) -> bool:
+        """Whether `read` has left nothing behind: then it need not be asked again to know."""
+        return all(reader.is_at_limit() for reader in self._readers)
 
     def is_drained(self, over: Collection[str] = ()) -> bool:
         """Whether all is read; call it, after the word to leave, when `read` yields nothing.
