@@ -68,7 +68,7 @@ class PriceRows:
             floats([w.s for w in wires]),
             texts([w.x for w in wires]),
             ints([w.i for w in wires]),
-            texts(self._conditions.joined([w.c for w in wires])),
+            self._conditions.column([w.c for w in wires]),
             texts([w.z for w in wires]),
             texts([w.tks for w in wires]),
         ]
@@ -104,7 +104,7 @@ class PriceRows:
             floats([w.ap for w in wires]),
             floats([w.as_ for w in wires]),
             texts([w.ax for w in wires]),
-            texts(self._conditions.joined([w.c for w in wires])),
+            self._conditions.column([w.c for w in wires]),
             texts([w.z for w in wires]),
         ]
 

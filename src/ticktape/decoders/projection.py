@@ -126,6 +126,7 @@ class Projection:
         self.feed = feed
         self.counts = DecodedCounts(0, 0, 0, 0)
         self._wire = wire
+        self._reads = wire.reads
         self._records = {made: shape.record for made, shape in wire.shapes.items()}
         self._kind_of = {made: shape.kind for made, shape in wire.shapes.items()}
         self._kind_of[Unreadable] = "unknown"
@@ -179,10 +180,15 @@ class Projection:
         control = malformed = 0
         chunk = _Chunk()
         for block in blocks:
-            for seq, (kind, payload) in self._gather(block, chunk):
-                found = self._gaps(kind, payload, block.recv_ns, block.epoch, seq)
-                malformed += found is None
-                gaps += found or []
+            entries = block.entries()
+            if len(entries) == 1 and entries[0][0] <= _LAST_DATA_KIND:
+                chunk.counts.append(self._read(*entries[0], chunk.messages))
+            else:
+                found = self._read_all(block, entries, chunk)
+                malformed += found.count(None)
+                gaps += [gap for each in found for gap in each or ()]
+            chunk.blocks.append(block)
+            chunk.sizes.append(len(entries))
             if len(chunk.messages) >= CHUNK_MESSAGES:
                 control += self._flush(chunk, batches)
                 chunk = _Chunk()
@@ -199,26 +205,26 @@ class Projection:
         self.counts = DecodedCounts(rows, control, unknown, malformed)
         return made
 
-    def _gather(self, block: BlockLike, chunk: "_Chunk") -> list[tuple[int, tuple[int, bytes]]]:
-        """Read a block's frames into `chunk`; give the other entries with their `seq`."""
-        reads = self._wire.reads
-        messages, counts, payloads, seqs = chunk.messages, chunk.counts, chunk.payloads, chunk.seqs
-        others = []
-        frames_before = len(counts)
-        for seq, entry in enumerate(block.entries(), block.seq):
-            kind, payload = entry
+    def _read(self, kind: int, payload: bytes, messages: list[Any]) -> int:
+        """Add a frame's messages to `messages`; how many."""
+        try:
+            found = self._reads[kind](payload)
+        except (ValueError, RecursionError) as error:
+            found = self._wire.salvage(payload, str(error))
+        messages += found
+        return len(found)
+
+    def _read_all(
+        self, block: BlockLike, entries: list[tuple[int, bytes]], chunk: "_Chunk"
+    ) -> list[list[Gap] | None]:
+        """Read a block's frames into `chunk`; give what its other entries say of gaps."""
+        others: list[list[Gap] | None] = []
+        for seq, (kind, payload) in enumerate(entries, block.seq):
             if kind > _LAST_DATA_KIND:
-                others.append((seq, entry))
-                continue
-            try:
-                found = reads[kind](payload)
-            except (ValueError, RecursionError) as error:
-                found = self._wire.salvage(payload, str(error))
-            messages += found
-            counts.append(len(found))
-            payloads.append(payload)
-            seqs.append(seq)
-        chunk.close_block(block.recv_ns, block.epoch, len(counts) - frames_before)
+                others.append(self._gaps(kind, payload, block.recv_ns, block.epoch, seq))
+                chunk.counts.append(0)
+            else:
+                chunk.counts.append(self._read(kind, payload, chunk.messages))
         return others
 
     def _gaps(
@@ -244,16 +250,16 @@ class Projection:
         messages = chunk.messages
         if not messages:
             return {}
-        kinds = list(map(self._kind_of.__getitem__, map(type, messages)))
-        present = set(kinds)
+        present = {self._kind_of[made] for made in set(map(type, messages))}
         origin = chunk.origin()
         if len(present) == 1:
             (kind,) = present
             return {kind: self._batch(kind, messages, origin)} if kind else {}
+        kinds = list(map(self._kind_of.__getitem__, map(type, messages)))
         made = {}
         for kind in present - {""}:
-            rows = np.flatnonzero(np.fromiter((k == kind for k in kinds), np.bool_, len(kinds)))
-            picked = [messages[row] for row in rows.tolist()]
+            rows = np.flatnonzero(np.fromiter(map(kind.__eq__, kinds), np.bool_, len(kinds)))
+            picked = list(map(messages.__getitem__, rows.tolist()))
             made[kind] = self._batch(kind, picked, origin.take(rows))
         return made
 
@@ -282,8 +288,9 @@ class Projection:
     def _repair(self, chunk: "_Chunk") -> None:
         """Replace each message whose record cannot be made by an Unreadable."""
         messages = chunk.messages
+        payloads = [payload for block in chunk.blocks for _, payload in block.entries()]
         row = 0
-        for payload, count in zip(chunk.payloads, chunk.counts, strict=True):
+        for payload, count in zip(payloads, chunk.counts, strict=True):
             for index in range(count):
                 make = self._records.get(type(messages[row]))
                 if make is not None:
@@ -308,31 +315,43 @@ class _Origin:
 
 
 class _Chunk:
-    """Some frames' messages in one list; what its rows share, per frame and per block."""
+    """Some blocks' messages in one list; how many each entry and each block brought.
 
-    __slots__ = ("_blocks", "counts", "messages", "payloads", "seqs")
+    An entry of our own brings none.
+    """
+
+    __slots__ = ("blocks", "counts", "messages", "sizes")
 
     def __init__(self) -> None:
         self.messages: list[Any] = []
-        self.payloads: list[bytes] = []
+        self.blocks: list[BlockLike] = []
+        self.sizes: list[int] = []
         self.counts: list[int] = []
-        self.seqs: list[int] = []
-        self._blocks: list[tuple[int, int, int]] = []
-
-    def close_block(self, recv_ns: int, epoch: int, frames: int) -> None:
-        self._blocks.append((recv_ns, epoch, frames))
 
     def origin(self) -> _Origin:
-        counts = np.array(self.counts, np.int64)
-        starts = np.cumsum(counts) - counts
-        index = np.arange(len(self.messages), dtype=np.int64) - np.repeat(starts, counts)
-        recv_ns, epoch, frames = np.array(self._blocks, np.int64).T
+        blocks, sizes, counts = self.blocks, self.sizes, self.counts
+        seqs = np.array([block.seq for block in blocks], np.int64)
+        recv_ns = np.array([block.recv_ns for block in blocks], np.int64)
+        epochs = np.array([block.epoch for block in blocks], np.int64)
+        if sizes.count(1) < len(sizes):
+            entries = np.array(sizes, np.int64)
+            seqs = np.repeat(seqs, entries) + _places(entries)
+            recv_ns, epochs = np.repeat(recv_ns, entries), np.repeat(epochs, entries)
+        if len(self.messages) == len(counts) == counts.count(1):
+            return _Origin(recv_ns, epochs, seqs, np.zeros(len(counts), np.int32))
+        rows = np.array(counts, np.int64)
         return _Origin(
-            np.repeat(np.repeat(recv_ns, frames), counts),
-            np.repeat(np.repeat(epoch, frames), counts),
-            np.repeat(np.array(self.seqs, np.int64), counts),
-            index.astype(np.int32),
+            np.repeat(recv_ns, rows),
+            np.repeat(epochs, rows),
+            np.repeat(seqs, rows),
+            _places(rows).astype(np.int32),
         )
+
+
+def _places(counts: "np.ndarray[Any, np.dtype[np.int64]]") -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """Count from 0 within each of these groups, one behind the other."""
+    ends = np.cumsum(counts)
+    return np.arange(ends[-1], dtype=np.int64) - np.repeat(ends - counts, counts)
 
 
 def table_of(kind: str, records: list[Any]) -> pa.Table:
