@@ -71,18 +71,24 @@ Raises ValueError or RecursionError when not all of it could be read.
 """
 
 
+Brief: TypeAlias = dict[str, Column]
+"""Some columns of a kind by their names, `symbol` and `event_ns` among them."""
+
+
 class Shape(NamedTuple):
     """How one kind of wire message becomes a record and columns.
 
     `record(wire, feed, recv_ns, epoch, seq, index)` and `columns(wires)` raise ValueError for what
     the first decoding let through (times and conditions are read here). `columns` gives symbol,
     event_ns and then the kind's own columns in the schema's order; it takes messages of all types
-    of the kind, mixed.
+    of the kind, mixed. `brief(wires)`, for kinds that come in masses, gives only what the ledger
+    looks at, and raises for exactly the messages for which `columns` does.
     """
 
     kind: str
     record: Callable[[Any, str, int, int, int, int], Record]
     columns: Callable[[list[Any]], list[Column]]
+    brief: Callable[[list[Any]], Brief] | None = None
 
 
 class Wire(Protocol):
@@ -120,9 +126,13 @@ def unreadable(reason: str, raw: bytes) -> Unreadable:
 
 
 class Projection:
-    """Decodes blocks of one feed; `counts` are those of the last call."""
+    """Decodes blocks of one feed; `counts` are those of the last call.
 
-    def __init__(self, feed: str, wire: Wire) -> None:
+    With `is_brief` the tables of a kind whose Shape has a `brief` have only its columns, `recv_ns`
+    and `seq`; they have the same rows.
+    """
+
+    def __init__(self, feed: str, wire: Wire, *, is_brief: bool = False) -> None:
         self.feed = feed
         self.counts = DecodedCounts(0, 0, 0, 0)
         self._wire = wire
@@ -133,6 +143,11 @@ class Projection:
         self._kind_of |= dict.fromkeys(wire.controls, "")
         self._columns = {shape.kind: shape.columns for shape in wire.shapes.values()}
         self._columns["unknown"] = _unknown_columns
+        self._briefs = {
+            shape.kind: shape.brief
+            for shape in wire.shapes.values()
+            if is_brief and shape.brief is not None
+        }
 
     def decode(self, block: BlockLike) -> list[Record]:
         """Turn a block into records, in the order of its entries and of the messages in them."""
@@ -194,7 +209,7 @@ class Projection:
                 chunk = _Chunk()
         control += self._flush(chunk, batches)
         made = {
-            kind: pa.Table.from_batches(batches[kind], KINDS[kind])
+            kind: pa.Table.from_batches(batches[kind])
             for kind in KINDS
             if kind in batches
         }
@@ -266,6 +281,9 @@ class Projection:
     def _batch(self, kind: str, messages: list[Any], origin: "_Origin") -> pa.RecordBatch:
         count = len(messages)
         recv_ns: Column = pa.array(origin.recv_ns)
+        if kind in self._briefs:
+            brief = self._briefs[kind](messages) | {"recv_ns": recv_ns, "seq": pa.array(origin.seq)}
+            return pa.RecordBatch.from_arrays(list(brief.values()), list(brief))
         own = self._columns[kind](messages)
         if kind == "unknown":  # its own time could not be read: it stands where we received it
             own = [pa.repeat("", count), recv_ns, *own]

@@ -28,7 +28,7 @@ class LedgerFeed:
         sums = SumsKept(start, totals)
         self.name = name
         self._suspects = suspects
-        self.decoder = decoder_for(feed.kind, name)
+        self.decoder = decoder_for(feed.kind, name, is_brief=True)
         end = memory.ends.get(name) or (End(0, 0) if start == BEGINNING else None)
         self.counter = FeedCounter(name, start, totals, end)
         self.sums = sums
