@@ -4,6 +4,8 @@ A feed uses a few dozen different lists, so each is parsed once and remembered b
 memory is bounded: a venue that sends ever new lists must not make it grow.
 """
 
+from typing import cast
+
 import msgspec
 import numpy as np
 import pyarrow as pa
@@ -59,6 +61,7 @@ class Conditions(dict[bytes, str]):
             return texts([self[bytes(raw)] for raw in raws])
         offsets = np.zeros(len(raws) + 1, np.int32)
         offsets[1:] = ends
-        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(lines)]
+        buffers = [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(lines)]
         coded = pa.Array.from_buffers(pa.binary(), len(raws), buffers).dictionary_encode()
-        return texts([self[line[:-1]] for line in coded.dictionary.to_pylist()]).take(coded.indices)
+        lists = cast("list[bytes]", coded.dictionary.to_pylist())
+        return texts([self[line[:-1]] for line in lists]).take(coded.indices)

@@ -5,8 +5,7 @@ that a venue sends may raise here: what cannot be read becomes a row of `unknown
 neighbours in the frame stay.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
@@ -14,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ticktape.decoders.instants import Column
+from ticktape.decoders.origin import Origin, origin_of
 from ticktape.decoders.session import GAPS
 from ticktape.records import EntryKind, Gap, Record, Unknown
 from ticktape.schemas import KINDS
@@ -136,7 +136,6 @@ class Projection:
         self.feed = feed
         self.counts = DecodedCounts(0, 0, 0, 0)
         self._wire = wire
-        self._reads = wire.reads
         self._records = {made: shape.record for made, shape in wire.shapes.items()}
         self._kind_of = {made: shape.kind for made, shape in wire.shapes.items()}
         self._kind_of[Unreadable] = "unknown"
@@ -193,26 +192,17 @@ class Projection:
         batches: dict[str, list[pa.RecordBatch]] = {}
         gaps: list[Gap] = []
         control = malformed = 0
-        chunk = _Chunk()
-        for block in blocks:
-            entries = block.entries()
-            if len(entries) == 1 and entries[0][0] <= _LAST_DATA_KIND:
-                chunk.counts.append(self._read(*entries[0], chunk.messages))
-            else:
-                found = self._read_all(block, entries, chunk)
-                malformed += found.count(None)
-                gaps += [gap for each in found for gap in each or ()]
-            chunk.blocks.append(block)
-            chunk.sizes.append(len(entries))
-            if len(chunk.messages) >= CHUNK_MESSAGES:
-                control += self._flush(chunk, batches)
-                chunk = _Chunk()
-        control += self._flush(chunk, batches)
-        made = {
-            kind: pa.Table.from_batches(batches[kind])
-            for kind in KINDS
-            if kind in batches
-        }
+        coming = iter(blocks)
+        while True:
+            chunk = _Chunk()
+            for block in self._gather(coming, chunk):
+                said = self._gaps_of(block)
+                malformed += said.count(None)
+                gaps += [gap for each in said for gap in each or ()]
+            if not chunk.blocks:
+                break
+            control += self._flush(chunk, batches)
+        made = {kind: pa.Table.from_batches(batches[kind]) for kind in KINDS if kind in batches}
         rows = sum(table.num_rows for table in made.values())
         unknown = made["unknown"].num_rows if "unknown" in made else 0
         if gaps:
@@ -220,27 +210,38 @@ class Projection:
         self.counts = DecodedCounts(rows, control, unknown, malformed)
         return made
 
-    def _read(self, kind: int, payload: bytes, messages: list[Any]) -> int:
-        """Add a frame's messages to `messages`; how many."""
-        try:
-            found = self._reads[kind](payload)
-        except (ValueError, RecursionError) as error:
-            found = self._wire.salvage(payload, str(error))
-        messages += found
-        return len(found)
+    def _gather(self, blocks: Iterator[BlockLike], chunk: "_Chunk") -> list[BlockLike]:
+        """Read blocks until the chunk is full; give those that hold entries of our own."""
+        reads, salvage, last = self._wire.reads, self._wire.salvage, int(_LAST_DATA_KIND)
+        messages, counts, sizes = chunk.messages, chunk.counts, chunk.sizes
+        own: list[BlockLike] = []
+        for block in blocks:
+            entries = block.entries()
+            chunk.blocks.append(block)
+            sizes.append(len(entries))
+            for kind, payload in entries:
+                if kind > last:
+                    counts.append(0)
+                    if not own or own[-1] is not block:
+                        own.append(block)
+                    continue
+                try:
+                    found = reads[kind](payload)
+                except (ValueError, RecursionError) as error:
+                    found = salvage(payload, str(error))
+                messages += found
+                counts.append(len(found))
+            if len(messages) >= CHUNK_MESSAGES:
+                break
+        return own
 
-    def _read_all(
-        self, block: BlockLike, entries: list[tuple[int, bytes]], chunk: "_Chunk"
-    ) -> list[list[Gap] | None]:
-        """Read a block's frames into `chunk`; give what its other entries say of gaps."""
-        others: list[list[Gap] | None] = []
-        for seq, (kind, payload) in enumerate(entries, block.seq):
-            if kind > _LAST_DATA_KIND:
-                others.append(self._gaps(kind, payload, block.recv_ns, block.epoch, seq))
-                chunk.counts.append(0)
-            else:
-                chunk.counts.append(self._read(kind, payload, chunk.messages))
-        return others
+    def _gaps_of(self, block: BlockLike) -> list[list[Gap] | None]:
+        """The gaps that each entry of our own tells of; None for one that cannot be read."""
+        return [
+            self._gaps(kind, payload, block.recv_ns, block.epoch, seq)
+            for seq, (kind, payload) in enumerate(block.entries(), block.seq)
+            if kind > _LAST_DATA_KIND
+        ]
 
     def _gaps(
         self, kind: int, payload: bytes, recv_ns: int, epoch: int, seq: int
@@ -278,7 +279,7 @@ class Projection:
             made[kind] = self._batch(kind, picked, origin.take(rows))
         return made
 
-    def _batch(self, kind: str, messages: list[Any], origin: "_Origin") -> pa.RecordBatch:
+    def _batch(self, kind: str, messages: list[Any], origin: Origin) -> pa.RecordBatch:
         count = len(messages)
         recv_ns: Column = pa.array(origin.recv_ns)
         if kind in self._briefs:
@@ -319,19 +320,6 @@ class Projection:
                 row += 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """Where each message of a chunk came from, as columns."""
-
-    recv_ns: "np.ndarray[Any, np.dtype[np.int64]]"
-    epoch: "np.ndarray[Any, np.dtype[np.int64]]"
-    seq: "np.ndarray[Any, np.dtype[np.int64]]"
-    index: "np.ndarray[Any, np.dtype[np.int32]]"
-
-    def take(self, rows: "np.ndarray[Any, np.dtype[np.int64]]") -> "_Origin":
-        return _Origin(self.recv_ns[rows], self.epoch[rows], self.seq[rows], self.index[rows])
-
-
 class _Chunk:
     """Some blocks' messages in one list; how many each entry and each block brought.
 
@@ -346,30 +334,11 @@ class _Chunk:
         self.sizes: list[int] = []
         self.counts: list[int] = []
 
-    def origin(self) -> _Origin:
-        blocks, sizes, counts = self.blocks, self.sizes, self.counts
-        seqs = np.array([block.seq for block in blocks], np.int64)
-        recv_ns = np.array([block.recv_ns for block in blocks], np.int64)
-        epochs = np.array([block.epoch for block in blocks], np.int64)
-        if sizes.count(1) < len(sizes):
-            entries = np.array(sizes, np.int64)
-            seqs = np.repeat(seqs, entries) + _places(entries)
-            recv_ns, epochs = np.repeat(recv_ns, entries), np.repeat(epochs, entries)
-        if len(self.messages) == len(counts) == counts.count(1):
-            return _Origin(recv_ns, epochs, seqs, np.zeros(len(counts), np.int32))
-        rows = np.array(counts, np.int64)
-        return _Origin(
-            np.repeat(recv_ns, rows),
-            np.repeat(epochs, rows),
-            np.repeat(seqs, rows),
-            _places(rows).astype(np.int32),
-        )
-
-
-def _places(counts: "np.ndarray[Any, np.dtype[np.int64]]") -> "np.ndarray[Any, np.dtype[np.int64]]":
-    """Count from 0 within each of these groups, one behind the other."""
-    ends = np.cumsum(counts)
-    return np.arange(ends[-1], dtype=np.int64) - np.repeat(ends - counts, counts)
+    def origin(self) -> Origin:
+        seqs = np.array([block.seq for block in self.blocks], np.int64)
+        recv_ns = np.array([block.recv_ns for block in self.blocks], np.int64)
+        epochs = np.array([block.epoch for block in self.blocks], np.int64)
+        return origin_of(recv_ns, epochs, seqs, self.sizes, self.counts)
 
 
 def table_of(kind: str, records: list[Any]) -> pa.Table:

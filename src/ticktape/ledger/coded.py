@@ -4,7 +4,7 @@ So nothing is made or compared for a row by itself.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -39,9 +39,7 @@ class Coded:
         count = np.bincount(self.codes, minlength=len(self.texts))
         return {self.texts[code]: int(count[code]) for code in np.flatnonzero(count).tolist()}
 
-    def spread(
-        self, valued: Callable[[list[str]], npt.NDArray[_Value]]
-    ) -> npt.NDArray[_Value]:
+    def spread(self, valued: Callable[[list[str]], npt.NDArray[_Value]]) -> npt.NDArray[_Value]:
         """The value of each row's text; `valued` gives those of the texts that have a row."""
         present = np.flatnonzero(np.bincount(self.codes, minlength=len(self.texts)))
         values = valued([self.texts[code] for code in present.tolist()])
@@ -59,7 +57,7 @@ def coded(values: "Sequence[str] | pa.ChunkedArray[Any]") -> Coded:
     if isinstance(found, pa.ChunkedArray):
         found = found.combine_chunks()
     codes = found.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    return Coded(found.dictionary.to_pylist(), codes)
+    return Coded(cast("list[str]", found.dictionary.to_pylist()), codes)
 
 
 _TEXT = pa.string()
