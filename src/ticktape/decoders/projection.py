@@ -212,7 +212,7 @@ class Projection:
 
     def _gather(self, blocks: Iterator[BlockLike], chunk: "_Chunk") -> list[BlockLike]:
         """Read blocks until the chunk is full; give those that hold entries of our own."""
-        reads, salvage, last = self._wire.reads, self._wire.salvage, int(_LAST_DATA_KIND)
+        reads, last = self._wire.reads, int(_LAST_DATA_KIND)
         messages, counts, sizes = chunk.messages, chunk.counts, chunk.sizes
         own: list[BlockLike] = []
         for block in blocks:
@@ -228,7 +228,7 @@ class Projection:
                 try:
                     found = reads[kind](payload)
                 except (ValueError, RecursionError) as error:
-                    found = salvage(payload, str(error))
+                    found = self._wire.salvage(payload, str(error))
                 messages += found
                 counts.append(len(found))
             if len(messages) >= CHUNK_MESSAGES:
