@@ -10,12 +10,13 @@ from filelock import FileLock
 from ticktape.directory import RunDirectory
 from ticktape.errors import SyncFailed
 from ticktape.journal import Writer
+from ticktape.journal.blocks import Block
 from ticktape.journal.disk import Disk
 from ticktape.journal.positions import Positions
 from ticktape.journal.segments import list_segments
 from ticktape.journal.writer import WriterConfig
 from ticktape.latency import PauseKind, PauseLog, RunId, read_pauses
-from ticktape.recorder.following import Following, sync_all, writer_is_gone
+from ticktape.recorder.following import Following, ranges, sync_all, writer_is_gone
 from ticktape.recorder.timed_disk import TimedDisk
 from ticktape.records import Position
 
@@ -281,3 +282,10 @@ def test_a_sync_that_failed_is_not_trusted_when_the_drain_is_told_yes(directory)
 
     with pytest.raises(SyncFailed, match="ended before it could write that down"):
         sync_all(directory, "sip")
+
+
+def test_ranges_are_cut_where_the_epoch_changes_or_blocks_lack():
+    spans = [(0, 128, 200), (0, 200, 300), (0, 350, 400), (1, 400, 500), (1, 500, 600)]
+    blocks = [Block(epoch, begin, end, 0, 2, 0, 0, 0, b"") for epoch, begin, end in spans]
+    assert ranges(blocks) == [(0, 128, 300, 4), (0, 350, 400, 2), (1, 400, 600, 4)]
+    assert ranges([]) == []

@@ -76,13 +76,17 @@ class Range(NamedTuple):
 def ranges(blocks: Sequence[Block]) -> list[Range]:
     """The blocks as ranges, cut where the epoch changes or damage was passed over."""
     found: list[Range] = []
+    if not blocks:
+        return found
+    epoch, begin = blocks[0].epoch, blocks[0].offset
+    end, entries = begin, 0
     for block in blocks:
-        if found and found[-1].epoch == block.epoch and found[-1].to_offset == block.offset:
-            whole = found[-1]
-            entries = whole.entries + block.count
-            found[-1] = whole._replace(to_offset=block.end_offset, entries=entries)
-        else:
-            found.append(Range(block.epoch, block.offset, block.end_offset, block.count))
+        if block.offset != end or block.epoch != epoch:
+            found.append(Range(epoch, begin, end, entries))
+            epoch, begin, entries = block.epoch, block.offset, 0
+        end = block.end_offset
+        entries += block.count
+    found.append(Range(epoch, begin, end, entries))
     return found
 
 

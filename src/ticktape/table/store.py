@@ -317,10 +317,14 @@ class TableStore:
     def _write(self, kind: str, rows: pa.Table, name: str) -> list[AddAction]:
         if not rows.num_rows:
             return []
-        day = np.floor_divide(rows.column("event_ns").to_numpy(), _NS_PER_DAY)
+        event_ns = rows.column("event_ns").to_numpy()
+        first, last = int(event_ns.min()) // _NS_PER_DAY, int(event_ns.max()) // _NS_PER_DAY
+        parts = {first: rows}
+        if first < last:
+            day = np.floor_divide(event_ns, _NS_PER_DAY)
+            parts = {n: rows.filter(pa.array(day == n)) for n in np.unique(day).tolist()}
         actions = []
-        for number in np.unique(day).tolist():
-            part = rows.filter(pa.array(day == number))
+        for number, part in parts.items():
             folder = f"day={np.datetime64(number, 'D')}"
             actions.append(write_file(self.root / kind, f"{folder}/{name}", part))
             self._step("after-file")
