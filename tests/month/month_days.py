@@ -33,8 +33,8 @@ STORIES = (
     *(BUSY, KILL_LEDGER, KILL_TREE, KILL_HEAL, FULL_DISK, KILL_CAPTURE, POWER_CUT, BUSY),
     *(KILL_TABLE, LOST_LINE, KILL_TREE),
 )
-GAPS = {KILL_TREE: 1, KILL_CAPTURE: 1, LOST_LINE: 1, MUTE: 1}
-"""Story -> how many spans REST is to be asked for on that day."""
+GAPS = {KILL_TREE: 1, KILL_CAPTURE: 1, LOST_LINE: 1}
+"""Story -> how many gaps it makes that REST is to be asked for on that day."""
 
 
 class Day(NamedTuple):

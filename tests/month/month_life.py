@@ -33,9 +33,8 @@ from month_venue import Venue, shifted, wall_ns
 
 WAIT_S = 90.0  # a machine with other work is slow, and that is no fault of the recorder
 LEAD_S = 3.0  # from the recorder's start to the tape's: it takes two on a quiet machine
-LEAD_VENUES = 2.0  # on a busy one it takes longer: the start of the venue, just before, tells
-LATE_S = 1.0  # a tape that began later would look late to the watchdog, and to the calendar
-TRIES = 4
+LEAD_VENUES = 2.5  # on a busy one it takes longer: the start of the venue, just before, tells
+HEAL_S = 30.0  # how long to wait for what was suspected; what then is not healed, the proof names
 QUIET_S = 5.5  # a feed of this pace alarms after 3 to 4.5 s of silence, if it may
 VICTIMS = {KILL_TABLE: "table", KILL_LEDGER: "ledger", KILL_HEAL: "heal"}
 
@@ -146,19 +145,9 @@ class Life:
 
     def _start(self, day: Day) -> int:
         """Begin to record in time before the tape; the day's shift of the clock."""
-        for left in reversed(range(TRIES)):
-            begun, subscribed = time.monotonic(), self._subscribed()
-            shift_ns = _shift_ns(day, self._lead_s)
-            self.recorder.start(shift_ns)
-            self._until_subscribed(subscribed + 1)
-            spent_s = time.monotonic() - begun
-            if not left or not day.is_open or spent_s < self._lead_s + LATE_S:
-                break
-            # The machine is busy with other things: once more, with time enough. Yesterday's gap
-            # may be open yet.
-            self._lead_s = 1.5 * spent_s
-            self._stops += 1
-            self.recorder.stop()
+        shift_ns = _shift_ns(day, self._lead_s)
+        self.recorder.start(shift_ns)
+        self._until_subscribed(1)
         return shift_ns
 
     def _open(self, venue: Venue, day: Day, shift_ns: int) -> float:
@@ -202,6 +191,9 @@ class Life:
         quiet_from_ns = wall_ns(shift_ns)
         gaps = GAPS.get(day.story, 0) + (self.cut_at_ns > 0)
         self._until(lambda: self._said("healed") >= gaps, f"REST did not heal {gaps} gaps")
+        until = time.monotonic() + HEAL_S
+        while self._said("healed") < gaps + self._suspected() and time.monotonic() < until:
+            time.sleep(0.05)
         self._until(
             lambda: wall_ns(shift_ns) > quiet_from_ns + QUIET_S * NS_PER_S, "there was no quiet"
         )
@@ -274,6 +266,10 @@ class Life:
     def _said(self, event: str) -> int:
         self._hear()
         return sum(each["event"] == event for each in self._heard)
+
+    def _suspected(self) -> int:
+        alarms = [each for each in self._heard if each["event"] == "alarm" and each["open"]]
+        return sum(each["kind"] != "lag" for each in alarms)
 
     def _subscribed(self) -> int:
         self._hear()

@@ -116,8 +116,9 @@ class Proof:
         for lived in self.lived:
             words = f"{lived.day.date} ({lived.day.story})"
             muted = [each for each in lived.alarms if each.get("symbol") == MUTED]
+            trades = [each for each in muted if each["channel"] == "trades"]
             if lived.day.story == MUTE:
-                self.demand(bool(muted), f"{words}: {MUTED} was mute, and nobody noticed")
+                self.demand(bool(trades), f"{words}: {MUTED} was mute, and nobody noticed")
                 suspected = [
                     gap for gap in self.gaps if _was_suspected(gap) and _within(gap, lived)
                 ]

@@ -256,7 +256,13 @@ def test_a_lost_line_makes_one_gap_and_a_stop_one_that_is_planned(tmp_path, live
 
 def alarm(lived, at_s, symbol="", kind="mute"):
     at = iso_utc(lived.day.close_ns + int(at_s * NS_PER_S))
-    return {"at": at, "kind": kind, "symbol": symbol, "words": f"nothing came of {symbol}"}
+    return {
+        "at": at,
+        "kind": kind,
+        "symbol": symbol,
+        "channel": "trades",
+        "words": f"nothing came of {symbol}",
+    }
 
 
 def test_an_alarm_behind_the_close_or_on_a_holiday_is_a_violation(tmp_path, lived):
