@@ -15,7 +15,7 @@ from ticktape.journal.disk import Disk, sync_error
 from ticktape.journal.positions import JournalState, Positions
 from ticktape.journal.reader import Reader, wait_any
 from ticktape.journal.recovery import add_doubt, find_journal_end, make_durable
-from ticktape.journal.wakeup import SLEEP_S_MAX, Sleeper
+from ticktape.journal.wakeup import Sleeper
 from ticktape.latency import PauseLog
 from ticktape.recorder.turn import is_locked
 from ticktape.records import Position
@@ -134,11 +134,13 @@ class Following:
     def wait(self, timeout_s: float) -> None:
         """Sleep until something may be new; returns at once when spinning."""
         if not self.spin:
-            wait_ns = int(min(timeout_s, SLEEP_S_MAX) * clock.NS_PER_S)
-            due_ns = clock.monotonic_ns() + wait_ns
-            wait_any([reader for _, reader in self._order], self._sleeper, timeout_s)
+            due_ns = wait_any([reader for _, reader in self._order], self._sleeper, timeout_s)
             if clock.monotonic_ns() - due_ns > _STALL_NS:
                 self._pauses.record_wake(due_ns)
+
+    def rouse(self) -> None:
+        """End a wait, or the next one; may be called from any thread."""
+        self._sleeper.rouse()
 
     def is_drained(self, over: Collection[str] = ()) -> bool:
         """Whether all is read; call it, after the word to leave, when `read` yields nothing.

@@ -8,6 +8,7 @@ from ticktape.decoders import decoder_for
 from ticktape.decoders.holes import HoleTeller
 from ticktape.directory import RunDirectory
 from ticktape.journal.blocks import Block
+from ticktape.journal.wakeup import SLEEP_S_MAX
 from ticktape.lastvalue import LastValueWriter
 from ticktape.latency import PauseLog, RunId, StageLog
 from ticktape.recorder.following import Following, ranges
@@ -60,8 +61,12 @@ class LastChild:
                     has_successor(self._directory, self._parent) or self._following.is_drained()
                 ):
                     break
-                self._following.wait(_IDLE_S)
+                self._following.wait(SLEEP_S_MAX if self._parent.leave.is_set() else _IDLE_S)
         self._report()
+
+    def rouse(self) -> None:
+        """End its wait, for the word to leave; may be called from any thread."""
+        self._following.rouse()
 
     def _take(self, feed: str, blocks: list[Block]) -> None:
         decode = self._decoders[feed].decode
@@ -104,7 +109,8 @@ class LastChild:
 def main(task: LastTask, parent: Parent) -> int:
     """Run the last-value child; its exit code."""
     take_place(LAST)
-    parent.listen()
+    child: LastChild | None = None
+    parent.listen(lambda: child.rouse() if child is not None else None)
     with turn(RunDirectory(Path(task.directory)), "last", parent) as ours:
         if not ours:
             return 0
