@@ -23,6 +23,7 @@ from ticktape.recorder.assignments import Assignments
 from ticktape.recorder.cpus import shares, usable
 from ticktape.recorder.disk_watch import DiskWatch
 from ticktape.recorder.hang import HangWatch
+from ticktape.recorder.logs import LogWatch, rotate
 from ticktape.recorder.parent import EXIT_REFUSED, EXIT_STOPPED
 from ticktape.recorder.process import ChildEvent, ChildProcess, child_environment
 from ticktape.recorder.requests import RequestFolder
@@ -104,6 +105,7 @@ class Supervisor:
         self._alone, self._shared = shares(config.feed, usable())
         self._alerts = Alerts(config.alert.command, child_environment())
         self._disk = DiskWatch(self.directory.root, config.journal, self._hear_disk)
+        self._logs = LogWatch(self.directory.log)
         self._lock = self._open_directory()
         requests = RequestFolder(self.directory.requests)
         self._subscriptions = Subscriptions(config, requests, self._hear)
@@ -197,6 +199,7 @@ class Supervisor:
                 hint = "It is left and opened again; look whether a window of it waits for you."
                 self._hear(ChildEvent(child.name, "hung", {"words": words, "hint": hint}))
         self._disk.look()
+        self._logs.look()
         self._start_upkeep()
         self._subscriptions.look(self.captures)
         return not all(child.final for child in self.captures)
@@ -233,7 +236,8 @@ class Supervisor:
         moment = clock.iso_utc(clock.wall_now_ns())
         line = {"at": moment, "child": event.child, "event": event.event, **content}
         try:
-            with open(self.directory.log / "events.jsonl", "a", encoding="utf-8") as log:
+            rotate(self.directory.events)
+            with open(self.directory.events, "a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
         except OSError:
             # The disk is full or gone: the same words still reach the terminal and the certificate.

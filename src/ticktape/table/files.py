@@ -37,7 +37,7 @@ def write_file(root: Path, name: str, rows: pa.Table) -> AddAction:
     partial = path.with_name(f".{path.name}.partial")
     try:
         with open(partial, "wb") as file:
-            pq.write_table(rows, file, **_options(rows.schema))
+            pq.write_table(rows, file, **parquet_options(rows.schema))
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()
@@ -48,7 +48,7 @@ def write_file(root: Path, name: str, rows: pa.Table) -> AddAction:
         raise
     sync_directory(path.parent)
     day = path.parent.name.partition("=")[2]
-    return AddAction(name, size, {"day": day}, modified_ms, True, _statistics(rows))
+    return AddAction(name, size, {"day": day}, modified_ms, True, statistics_of(rows))
 
 
 def make_directory(path: Path) -> None:
@@ -79,7 +79,8 @@ def _sync(path: Path, flags: int) -> None:
         os.close(descriptor)
 
 
-def _options(schema: pa.Schema) -> dict[str, Any]:
+def parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """How a table's files are written, as arguments of pyarrow's writers."""
     # Measured on ticks: a fifth of the time and 9 % less than Arrow's defaults, which try a
     # dictionary for every number.
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
@@ -98,7 +99,8 @@ def _options(schema: pa.Schema) -> dict[str, Any]:
     }
 
 
-def _statistics(rows: pa.Table) -> str:
+def statistics_of(rows: pa.Table) -> str:
+    """What the Delta log says of a file's rows, in JSON."""
     low, high, nulls = {}, {}, {}
     for name in _STATISTICS:
         column = rows.column(name)
