@@ -148,7 +148,7 @@ class _Journals:
         """Feed -> the first block of which not all records were given."""
         return {feed: source.given for feed, source in self._sources.items()}
 
-    def next_block(self) -> list[Record] | None:
+    def next_block(self) -> Sequence[Record] | None:
         """All records of the oldest block that is there; None when nothing is there now.
 
         Call it when the last ones are given.

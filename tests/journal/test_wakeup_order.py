@@ -67,7 +67,13 @@ class Actor:
         self.wait_s = None
         return (sockets if self.letters else [], [], [])
 
-    # As the socket of a sleeper.
+    # As the socket of a sleeper, and as the writer's that is connected to it.
+
+    def send(self, _):
+        sender = self.world.actor
+        sender.pause()
+        self.world.show(sender, self.world.step)  # a call of the system is a fence
+        self.letters += 1
 
     def recv(self, _):
         if not self.letters:
@@ -121,21 +127,11 @@ class World:
     def select(self, *given):
         return self.actor.select(*given)
 
-    def sendto(self, _, address):
-        sender = self.actor
-        sender.pause()
-        self.show(sender, self.step)  # a call of the system is a fence
-        self.readers[address[1]].letters += 1
-
-    def close(self):
-        """As the socket of the waker."""
-
     # What they do.
 
     def _write(self):
         waker = Waker(self.positions)
-        waker._socket.close()
-        waker._socket = self
+        waker._socket = self.readers.__getitem__
         for number in range(1, BLOCKS + 1):
             self[WRITTEN_SEQ_INDEX] = number
             self[WRITTEN_INDEX] = number

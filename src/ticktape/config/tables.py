@@ -326,7 +326,10 @@ class DecideConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = "written"
     wait: Annotated[
         Literal["block", "spin"],
-        _why("spin answers some 30 µs earlier and takes a CPU for itself."),
+        _why(
+            "spin answers some 30 µs earlier and takes what others leave of a CPU; of two or"
+            " three CPUs it shares one with the captures."
+        ),
     ] = "block"
     on_restart: Annotated[
         Literal["replay", "resume"],

@@ -25,6 +25,7 @@ from ticktape import clock
 from ticktape.journal.positions import (
     ASLEEP_INDEXES,
     SLEEPERS_INDEX,
+    SLOT_COUNT,
     SLOTS_USED_INDEX,
     Positions,
 )
@@ -44,8 +45,8 @@ class Waker:
 
     def __init__(self, positions: Positions) -> None:
         self._words = positions.words
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
+        # By port, each connected to it: a send without an address takes a quarter less.
+        self._sockets: dict[int, socket.socket] = {}
 
     def wake(self) -> None:
         """Send one byte to every sleeper; call it after the position is published."""
@@ -55,12 +56,36 @@ class Waker:
         for index in ASLEEP_INDEXES[: words[SLOTS_USED_INDEX]]:
             if words[index]:
                 words[index] = 0
-                with contextlib.suppress(OSError):
-                    self._socket.sendto(b"\0", (_LOOPBACK, words[index + 1]))
+                self._send(words[index + 1])
+
+    def _send(self, port: int) -> None:
+        for _ in range(2):  # the refusal of a dead reader may meet who has its port now
+            try:
+                self._socket(port).send(b"\0")
+            except OSError:
+                self._forget(port)
+            else:
+                return
+
+    def _socket(self, port: int) -> socket.socket:
+        known = self._sockets.get(port)
+        if known is None:
+            if len(self._sockets) >= SLOT_COUNT:
+                self.close()  # of readers that came and went
+            known = self._sockets[port] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            known.setblocking(False)
+            known.connect((_LOOPBACK, port))
+        return known
+
+    def _forget(self, port: int) -> None:
+        refused = self._sockets.pop(port, None)
+        if refused is not None:
+            refused.close()
 
     def close(self) -> None:
-        """Close the socket; may be called twice."""
-        self._socket.close()
+        """Close the sockets; may be called twice."""
+        for port in list(self._sockets):
+            self._forget(port)
 
 
 class Sleeper:
@@ -74,6 +99,7 @@ class Sleeper:
         self._slots: dict[int, tuple[Positions, int]] = {}
         self._is_old = False  # the flags: they stand for FIRST_S or longer
         self._due_ns = 0
+        self._is_roused = False
 
     def watch(self, positions: Positions) -> None:
         """Have this journal's writer wake us from now on; all slots taken, we look by ourselves."""
@@ -100,7 +126,7 @@ class Sleeper:
             timeout_s: at most so long.
 
         Returns:
-            When the sleep's last step was to end at the latest, in monotonic ns.
+            When the sleep's last step was to end at the latest, in monotonic ns; 0 without one.
         """
         for wait_s in self._steps(seen, timeout_s):
             if select.select([self._socket], [], [], wait_s)[0]:
@@ -110,6 +136,7 @@ class Sleeper:
 
     def rouse(self) -> None:
         """End this sleep, or the next one; may be called from any thread."""
+        self._is_roused = True  # before the byte: one that comes too early is not heard
         with contextlib.suppress(OSError):  # closed meanwhile
             self._socket.sendto(b"\0", (_LOOPBACK, self._port))
 
@@ -118,9 +145,11 @@ class Sleeper:
 
         It ends when there is no reason to wait on. Who gets the byte calls `_wake_up` and leaves.
         """
-        # A reader that has closed its mapping since is not waited for.
-        self._slots = {key: slot for key, slot in self._slots.items() if not slot[0].closed}
-        self._lie_down()
+        self._due_ns = 0
+        self._fall_asleep()
+        if self._is_roused:
+            self._is_roused = False
+            return
         slept_s = 0.0
         for number, step_s in enumerate(_OLD if self._is_old else _YOUNG):
             if number:
@@ -135,6 +164,17 @@ class Sleeper:
             self._due_ns = clock.monotonic_ns() + int(wait_s * clock.NS_PER_S)
             yield wait_s
             self._is_old = self._is_old or wait_s >= FIRST_S
+
+    def _fall_asleep(self) -> None:
+        # Here and not on waking: then there is something to be read, which is in a hurry.
+        with contextlib.suppress(OSError):
+            # One a journal may have come; what is left wakes us once for nothing.
+            for _ in self._slots:
+                self._socket.recv(16)
+        for key, (positions, _) in tuple(self._slots.items()):
+            if positions.closed:
+                del self._slots[key]  # a reader that has closed its mapping is not waited for
+        self._lie_down()
 
     def _lie_down(self) -> None:
         """Set all flags, unless they stand."""
@@ -158,9 +198,6 @@ class Sleeper:
     def _wake_up(self) -> None:
         for positions, index in self._slots.values():
             positions.set_awake(index)
-        with contextlib.suppress(OSError):
-            while self._socket.recv(16):
-                pass
 
     def _free(self, positions: Positions, index: int) -> None:
         if not positions.closed and positions.owns_slot(index, self._port):

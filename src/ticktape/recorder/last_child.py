@@ -1,5 +1,6 @@
 """The last-value process: reads every feed's journal, keeps the mapped table of newest values."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ticktape.recorder.turn import has_successor, turn
 from ticktape.records import Position, Record
 
 _READ_BYTES = 1 << 18  # small enough that a burst is shown while it is read
+_PACE_NS = 1_000_000  # so old may a value be; a wake-up costs us and the capture 50 µs together
 _IDLE_S = 0.25
 _REPORT_NS = 300_000_000
 
@@ -46,12 +48,15 @@ class LastChild:
         starts = {feed: self._last.position(feed) or Position(0, 0) for feed in self._decoders}
         self._following = Following(self._directory, starts, self._pauses)
         self._records = 0
+        self._took_ns = 0
         self._report_at_ns = 0
 
     def run(self) -> None:
         """Keep them until the parent says leave and all is read."""
+        gc.freeze()  # what is there by now lives as long as we do: no collection looks at it again
         while True:
             idle = True
+            began_ns = clock.monotonic_ns()
             for feed, blocks in self._following.read(_READ_BYTES):
                 idle = False
                 self._take(feed, blocks)
@@ -61,12 +66,23 @@ class LastChild:
                     has_successor(self._directory, self._parent) or self._following.is_drained()
                 ):
                     break
+            else:
+                self._rest(began_ns)
+            if idle or self._following.is_at_limit():
                 self._following.wait(SLEEP_S_MAX if self._parent.leave.is_set() else _IDLE_S)
         self._report()
 
     def rouse(self) -> None:
         """End its wait, for the word to leave; may be called from any thread."""
         self._following.rouse()
+
+    def _rest(self, began_ns: int) -> None:
+        """Let a steady stream wake us once a pace, and not with each block."""
+        is_steady = began_ns - self._took_ns < 2 * _PACE_NS
+        self._took_ns = began_ns
+        left_ns = began_ns + _PACE_NS - clock.monotonic_ns()
+        if is_steady and left_ns > 0:
+            clock.sleep_s(left_ns / clock.NS_PER_S)
 
     def _take(self, feed: str, blocks: list[Block]) -> None:
         decode = self._decoders[feed].decode

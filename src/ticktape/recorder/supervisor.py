@@ -20,7 +20,7 @@ from ticktape.errors import EXIT_BUG, EXIT_COMPLETE, ConfigError, Full, Locked
 from ticktape.journal.disk import Disk, write_error
 from ticktape.recorder.alerts import Alerts, alert_text
 from ticktape.recorder.assignments import Assignments
-from ticktape.recorder.cpus import shares, usable
+from ticktape.recorder.cpus import beside_spinners, shares, usable
 from ticktape.recorder.disk_watch import DiskWatch
 from ticktape.recorder.hang import HangWatch
 from ticktape.recorder.logs import LogWatch, rotate
@@ -29,7 +29,7 @@ from ticktape.recorder.process import ChildEvent, ChildProcess, child_environmen
 from ticktape.recorder.requests import RequestFolder
 from ticktape.recorder.stagger import start_waits
 from ticktape.recorder.subscriptions import Subscriptions
-from ticktape.recorder.task import CaptureTask, Task
+from ticktape.recorder.task import CaptureTask, DecideTask, Task
 
 _UPKEEP_AFTER_NS = 5 * clock.NS_PER_S
 _EVENTS_MAX = 10_000
@@ -103,6 +103,8 @@ class Supervisor:
         self._cut_off: list[str] = []
         self._hangs = HangWatch()
         self._alone, self._shared = shares(config.feed, usable())
+        self._hot, others = beside_spinners(config.decide, config.feed, usable())
+        self._shared = self._shared or others
         self._alerts = Alerts(config.alert.command, child_environment())
         self._disk = DiskWatch(self.directory.root, config.journal, self._hear_disk)
         self._logs = LogWatch(self.directory.log)
@@ -167,7 +169,8 @@ class Supervisor:
     def _child(self, name: str, task: Task) -> ChildProcess:
         log = self.directory.log / f"{name}.log"
         finishes = not isinstance(task, CaptureTask)
-        return ChildProcess(name, task, log, self._events, finishes=finishes, cpus=self._shared)
+        cpus = self._hot if _is_hot(task) and self._hot else self._shared
+        return ChildProcess(name, task, log, self._events, finishes=finishes, cpus=cpus)
 
     def children(self) -> list[ChildProcess]:
         """All children, readers first."""
@@ -325,6 +328,13 @@ class Supervisor:
             child.kill()
         self._disk.close()
         self._lock.release()
+
+
+def _is_hot(task: Task) -> bool:
+    """Whether its place is beside the strategies that spin, where there is such a one."""
+    if isinstance(task, DecideTask):
+        return task.decide.wait == "spin"
+    return isinstance(task, CaptureTask)
 
 
 def _code(child: ChildProcess) -> int:

@@ -86,6 +86,12 @@ class TableChild:
                 words=f"table {each.kind} was unreadable ({each.reason})",
                 hint=f"It stands at {each.path.name}; it is being rebuilt from the journal.",
             )
+        for each in self._store.dropped:
+            self._parent.tell(
+                "trouble",
+                words=f"table {each.kind}: {each.reason}, as a power loss leaves it",
+                hint=f"It stands at {each.path.name}; its rows come again from the journal.",
+            )
         self._compactor = Compactor(
             self._store, lambda words: parent.tell("compacted", words=words)
         )

@@ -26,7 +26,7 @@ from ticktape.errors import TableError
 from ticktape.records import Position
 from ticktape.schemas import KINDS
 from ticktape.table.files import make_directory, sync_directory, sync_file, write_file
-from ticktape.table.soundness import LAST_COUNTER, missing_file, torn_commit
+from ticktape.table.soundness import LAST_COUNTER, drop_torn_commit, missing_file, torn_commit
 
 OFFSET_BITS = 44
 OFFSET_MAX = 2**OFFSET_BITS - 1
@@ -93,6 +93,7 @@ class TableStore:
                 hint="Choose another directory.",
             )
         self.set_aside: list[SetAside] = []
+        self.dropped: list[SetAside] = []  # last commits that a power loss had torn
         self._read_only = read_only
         self._step: Step = on_step or (lambda _name: None)
         self._snapshots: dict[str, DeltaTable | None] = {}
@@ -267,9 +268,13 @@ class TableStore:
         path = self.root / kind
         if not any((path / "_delta_log").glob("*.json")):
             return None  # never made, or its making was cut short before it held anything
+        if not self._read_only and (dropped := drop_torn_commit(path)) is not None:
+            self.dropped.append(SetAside(kind, dropped, "its last commit is torn"))
         try:
-            snapshot = DeltaTable(path)
-            fault = torn_commit(path, snapshot.version()) or missing_file(path, snapshot)
+            fault = torn_commit(path)  # in our words: deltalake cannot read it, or reads too little
+            if not fault:
+                snapshot = DeltaTable(path)
+                fault = missing_file(path, snapshot)
         except (DeltaError, OSError, ValueError) as error:
             fault = str(error)
         if not fault:
@@ -277,7 +282,7 @@ class TableStore:
         if self._read_only:
             raise TableError(
                 f"table {kind!r} at {path} cannot be read: {fault}",
-                hint="The next `ticktape record` sets it aside and makes it again.",
+                hint="The next `ticktape record` mends it from the journal.",
             )
         self._move_aside(kind, path, fault)
         return None
@@ -312,10 +317,14 @@ class TableStore:
     def _write(self, kind: str, rows: pa.Table, name: str) -> list[AddAction]:
         if not rows.num_rows:
             return []
-        day = np.floor_divide(rows.column("event_ns").to_numpy(), _NS_PER_DAY)
+        event_ns = rows.column("event_ns").to_numpy()
+        first, last = int(event_ns.min()) // _NS_PER_DAY, int(event_ns.max()) // _NS_PER_DAY
+        parts = {first: rows}
+        if first < last:
+            day = np.floor_divide(event_ns, _NS_PER_DAY)
+            parts = {n: rows.filter(pa.array(day == n)) for n in np.unique(day).tolist()}
         actions = []
-        for number in np.unique(day).tolist():
-            part = rows.filter(pa.array(day == number))
+        for number, part in parts.items():
             folder = f"day={np.datetime64(number, 'D')}"
             actions.append(write_file(self.root / kind, f"{folder}/{name}", part))
             self._step("after-file")
