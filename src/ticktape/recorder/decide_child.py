@@ -192,7 +192,6 @@ class DecideChild:
         self._timer_ns = int(self._runner.strategy.timer_s * clock.NS_PER_S)
         self._timer_at_ns = clock.monotonic_ns() + self._timer_ns
         self._see_room()
-        gc.freeze()  # what is there by now lives as long as we do: no collection looks at it again
         while not self._runner.stopped:
             found = not self._waits and self._read(self._following)
             self._between()
@@ -367,9 +366,11 @@ def main(task: DecideTask, parent: Parent) -> int:
         child = DecideChild(task, parent)
         try:
             child.begin()
+            gc.freeze()  # it lives as long as we do: no collection looks at it again
             return child.run()
         except DecisionError as error:
             parent.tell("decision_error", words=str(error.args[0]), hint=error.hint)
             return EXIT_STOPPED
         finally:
+            gc.unfreeze()
             child.close()

@@ -53,7 +53,6 @@ class LastChild:
 
     def run(self) -> None:
         """Keep them until the parent says leave and all is read."""
-        gc.freeze()  # what is there by now lives as long as we do: no collection looks at it again
         while True:
             idle = True
             began_ns = clock.monotonic_ns()
@@ -132,7 +131,9 @@ def main(task: LastTask, parent: Parent) -> int:
             return 0
         child = LastChild(task, parent)
         try:
+            gc.freeze()  # what is there lives as long as we do: no collection looks at it again
             child.run()
         finally:
+            gc.unfreeze()
             child.close()
     return 0
