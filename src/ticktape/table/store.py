@@ -168,7 +168,7 @@ class TableStore:
 
         Opens only files whose range of times holds one of them.
         """
-        actions = self._actions(kind)
+        actions = self.actions(kind)
         if actions is None or not len(event_ns):
             return self._read(kind, [], columns, None)
         low = actions.column("min.event_ns").to_numpy()
@@ -182,7 +182,7 @@ class TableStore:
 
     def event_ns_max(self, kind: str, feed: str) -> int | None:
         """Give an upper bound of the feed's event times in the table; None when it has no rows."""
-        actions = self._actions(kind)
+        actions = self.actions(kind)
         if actions is None:
             return None
         covers = pc.and_(
@@ -193,7 +193,7 @@ class TableStore:
 
     def files(self, kind: str) -> list[str]:
         """Give the paths of the Parquet files of the snapshot."""
-        actions = self._actions(kind)
+        actions = self.actions(kind)
         if actions is None:
             return []
         return [str(self.root / kind / str(path)) for path in actions.column("path").to_pylist()]
@@ -202,7 +202,8 @@ class TableStore:
         snapshot = self._snapshot(kind)
         return None if snapshot is None else snapshot.transaction_version(app_id)
 
-    def _actions(self, kind: str) -> pa.Table | None:
+    def actions(self, kind: str) -> pa.Table | None:
+        """Give what the log says of each file of the snapshot; None when there is none."""
         snapshot = self._snapshot(kind)
         if snapshot is None:
             return None
