@@ -163,8 +163,8 @@ def test_the_words_say_what_came_what_stays_lost_and_whom_a_star_stood_for():
     words = words_of({"trades": 1234}, parts, {"trades": 7})
 
     assert words == (
-        "REST has 1,234 trades in it; trades of all symbols: asked for the 7 that were seen, not "
-        "for one that traded in the gap alone; "
+        "REST has 1,234 trades in it; of all symbols' trades it could ask for the 7 seen, not for "
+        "one that traded in the gap alone; "
         "orderbooks stay lost: the changes of an order book have no history"
     )
     assert words_of({}, parts_of({"statuses": ["A"]}, STOCKS), {}).startswith("nothing of it")

@@ -192,6 +192,17 @@ def test_rows_that_only_the_stream_has_count_within_what_was_asked_to_its_end(wi
     assert witnesses.only_streamed() == {("sip", "trades", 0): 1}
 
 
+def test_of_what_the_stream_brought_after_its_answer_rest_can_say_nothing(witnesses):
+    window = Window("trades", IBM, 3 * MINUTE_NS, 4 * MINUTE_NS, said_ns=50)
+    witnesses.add_windows("sip", [window])
+    witnesses.add_rest("sip.rest", "trades", table(trade(0, 1)))
+    streamed = [trade(5, 1) | {"recv_ns": 60}, trade(6, 2) | {"recv_ns": 60}]
+    streamed += [trade(7, 3) | {"recv_ns": 50}]
+    witnesses.add_streamed("sip", "trades", table(*streamed))
+
+    assert witnesses.only_streamed() == {("sip", "trades", 0): 1}
+
+
 def test_a_feed_that_rest_was_not_asked_about_costs_and_says_nothing(witnesses):
     witnesses.add_streamed("sip", "trades", table(trade(0, 1)))
 

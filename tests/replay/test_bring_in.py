@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "recorder"))  # for its modul
 from heal_world import START_NS, TAPE, World
 
 from ticktape.errors import Locked
+from ticktape.journal import recovery
 from ticktape.journal.position_file import load_positions
 from ticktape.replay import bring_in as module
 from ticktape.replay.bring_in import bring_in
@@ -53,7 +54,7 @@ def test_a_recorder_and_its_writers_can_start_meanwhile_and_only_what_is_durable
     world, monkeypatch
 ):
     there = sorted(world.run.journal("iex").iterdir())
-    make_durable, opened = module.make_durable, []
+    make_durable, opened = recovery.make_durable, []
 
     def start_then_sync(disk, directory, found):
         with FileLock(world.run.lock, timeout=0):  # as a recorder does when it starts
@@ -63,7 +64,7 @@ def test_a_recorder_and_its_writers_can_start_meanwhile_and_only_what_is_durable
         writer.append([frame], START_NS, START_NS)
         return make_durable(disk, directory, found)
 
-    monkeypatch.setattr(module, "make_durable", start_then_sync)
+    monkeypatch.setattr(recovery, "make_durable", start_then_sync)
     with FileLock(world.run.lock, timeout=0):
         pass
     bring_in(world.run)
@@ -76,5 +77,5 @@ def test_a_recorder_and_its_writers_can_start_meanwhile_and_only_what_is_durable
 
 
 def bring_in_again(world, monkeypatch, make_durable):
-    monkeypatch.setattr(module, "make_durable", make_durable)
+    monkeypatch.setattr(recovery, "make_durable", make_durable)
     return bring_in(world.run)

@@ -12,6 +12,7 @@ from ticktape.cli.dashboard_child import page_of
 from ticktape.cli.running import keys_of, over_after, run_to_end
 from ticktape.cli.terminal import errors, print_json
 from ticktape.config import load_config
+from ticktape.recorder.supervisor import Supervisor
 
 
 def record(
@@ -51,10 +52,13 @@ def record(
     names = ", ".join(
         f"{feed.name} ({feed.kind}, {feed.url or feed.terminal})" for feed in loaded.feed
     )
-    errors.print(f"recording {names} into {loaded.directory}; Ctrl-C ends it", markup=False)
+
+    def on_started(_: Supervisor) -> None:
+        errors.print(f"recording {names} into {loaded.directory}; Ctrl-C ends it", markup=False)
+
     is_over = over_after(seconds, until_ns)
     with page_of(loaded.directory) if dashboard else contextlib.nullcontext():
-        finished = run_to_end(loaded, keys, is_over, reread=lambda: load_config(config))
+        finished = run_to_end(loaded, keys, is_over, on_started, reread=lambda: load_config(config))
     if json:
         print_json(finished.verdict.to_json())
     else:

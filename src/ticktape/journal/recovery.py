@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from ticktape.journal.blocks import Block, TrueHeader, parse_blocks, parse_header
-from ticktape.journal.disk import Disk
+from ticktape.journal.disk import Disk, sync_error
 from ticktape.journal.format import BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES
 from ticktape.journal.positions import Positions
 from ticktape.journal.segments import Segment, find_next_epoch, list_segments, read_opening
@@ -200,15 +200,23 @@ def add_doubt(positions_path: Path, directory: Path, unsynced: list[Unsynced]) -
     return found
 
 
-def settle(disk: Disk, directory: Path, found: JournalEnd) -> None:
-    """Make durable all that the last epoch wrote, and write down how its last segment ended.
+def make_all_durable(directory: Path, positions_path: Path) -> JournalEnd:
+    """Make durable what a writer that is gone had written; how the journal ends.
+
+    Then all of it may be read as synced. How its last segment ended is for the next writer to write
+    down: it may be starting now.
 
     Raises:
-        OSError: the disk refused.
+        SyncFailed: the disk refuses, or refused before: its yes of now is not trusted then.
     """
-    for each in make_durable(disk, directory, found):
-        raise each.error
-    write_manifest(disk, found)
+    try:
+        found = find_journal_end(directory)
+        refused = add_doubt(positions_path, directory, make_durable(Disk(), directory, found))
+    except OSError as error:
+        raise sync_error(error, str(directory)) from error
+    for each in refused:
+        raise sync_error(each.error, str(each.segment.path)) from each.error
+    return found
 
 
 def manifest_path(segment: Segment) -> Path:

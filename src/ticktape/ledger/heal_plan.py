@@ -118,7 +118,9 @@ class Around(NamedTuple):
         if self.lag_ns < -_TOLD_NS:
             return f"our clock was {-lag_s:,.1f} s behind the venue's"
         if self.lag_ns > _TOLD_NS:
-            return f"what came was {lag_s:,.1f} s late by our clock"
+            days = lag_s / 86_400
+            late = f"{lag_s:,.1f} s" if days < 1 else f"{days:,.0f} days"
+            return f"what came was {late} late by our clock"
         return ""
 
 
@@ -208,8 +210,8 @@ def words_of(
     if seen:
         most = max(seen.values())
         words += (
-            f"; {', '.join(seen)} of all symbols: asked for the {most:,} that were seen, not for"
-            " one that traded in the gap alone"
+            f"; of all symbols' {', '.join(seen)} it could ask for the {most:,} seen, not for one"
+            " that traded in the gap alone"
         )
     for channel, reason in parts.lost.items():
         words += f"; {channel} stay lost: {reason}"

@@ -69,6 +69,7 @@ WITH asked AS (
     SELECT w.*, w.event_ns // $minute AS minute
     FROM witnesses AS w SEMI JOIN windows AS a ON w.feed = a.feed AND w.kind = a.kind
         AND a.symbol = w.symbol AND w.event_ns BETWEEN a.from_ns AND a.to_ns
+        AND (w.by_rest OR w.recv_ns <= a.said_ns)
 ),
 sides AS (
     SELECT feed, kind, match, min(minute) AS minute,
@@ -102,12 +103,15 @@ class Window(NamedTuple):
     """What REST was asked to its end, in times of the venue, both inclusive.
 
     Of a channel all `symbols` that were asked for and not refused; of bars by their beginnings.
+    `said_ns` is when the answer stood in the journal, by our clock: of what came to us after that,
+    it can say nothing.
     """
 
     channel: str
     symbols: frozenset[str]
     from_ns: int
     to_ns: int
+    said_ns: int = _FOREVER_NS
 
 
 class Witnesses:
@@ -124,12 +128,13 @@ class Witnesses:
         where = "feed VARCHAR, kind VARCHAR, symbol VARCHAR"
         con.execute(
             f"CREATE TABLE witnesses ({where}, by_rest BOOLEAN, event_ns BIGINT, match UBIGINT, "
-            "name UBIGINT, content UBIGINT, epoch BIGINT, seq BIGINT)"
+            "name UBIGINT, content UBIGINT, epoch BIGINT, seq BIGINT, recv_ns BIGINT)"
         )
         con.execute("CREATE TABLE pages (feed VARCHAR, epoch BIGINT, seq BIGINT, request BIGINT)")
         con.execute("CREATE TABLE replaced (feed VARCHAR, name UBIGINT, event_ns BIGINT)")
-        for table in ("known", "windows"):
-            con.execute(f"CREATE TABLE {table} ({where}, from_ns BIGINT, to_ns BIGINT)")
+        times = "from_ns BIGINT, to_ns BIGINT"
+        con.execute(f"CREATE TABLE known ({where}, {times})")
+        con.execute(f"CREATE TABLE windows ({where}, {times}, said_ns BIGINT)")
 
     def add_pages(self, feed: str, pages: Sequence[tuple[int, int, int]]) -> None:
         """Say of what request an entry is a page: (epoch, seq, number of the request)."""
@@ -147,6 +152,7 @@ class Witnesses:
                 "symbol": sorted(window.symbols),
                 "from_ns": [window.from_ns] * count,
                 "to_ns": [window.to_ns] * count,
+                "said_ns": [window.said_ns] * count,
             }
             if count:
                 self._insert("windows", feed, columns)
@@ -250,7 +256,7 @@ class Witnesses:
         self._con.register("batch", rows)
         self._con.execute(
             f"INSERT INTO witnesses SELECT ?, ?, symbol, ?, event_ns, {match}, {name}, {whole}, "
-            f"epoch, seq FROM batch WHERE event_ns BETWEEN ? AND ?{more}",
+            f"epoch, seq, recv_ns FROM batch WHERE event_ns BETWEEN ? AND ?{more}",
             [feed, kind, by_rest, *span],
         )
 
@@ -277,7 +283,7 @@ class Witnesses:
     def only_streamed(self) -> dict[tuple[str, str, int], int]:
         """Rows in what REST was asked to its end that only the stream had: by feed, kind, day.
 
-        Late corrections are among them, and trades that REST leaves out of its data.
+        Only what we had by then. Late corrections are among them, and trades that REST leaves out.
         """
         if not self._spans:
             return {}

@@ -11,10 +11,9 @@ from ticktape import clock
 from ticktape.config import REST
 from ticktape.directory import RunDirectory
 from ticktape.journal.blocks import Block
-from ticktape.journal.disk import Disk, sync_error
 from ticktape.journal.positions import JournalState, Positions
 from ticktape.journal.reader import Reader, wait_any
-from ticktape.journal.recovery import add_doubt, find_journal_end, make_durable
+from ticktape.journal.recovery import make_all_durable
 from ticktape.journal.wakeup import SLEEP_S_MAX, Sleeper
 from ticktape.latency import PauseLog
 from ticktape.recorder.turn import is_locked
@@ -59,15 +58,7 @@ def sync_all(directory: RunDirectory, name: str) -> None:
     Raises:
         SyncFailed: the disk refused.
     """
-    journal = directory.journal(name)
-    try:
-        refused = make_durable(Disk(), journal, find_journal_end(journal))
-        # A sync that failed before is not trusted because it says yes now.
-        refused = add_doubt(directory.positions(name), journal, refused)
-    except OSError as error:
-        raise sync_error(error, str(journal)) from error
-    for each in refused:
-        raise sync_error(each.error, str(each.segment.path)) from each.error
+    make_all_durable(directory.journal(name), directory.positions(name))
 
 
 class Range(NamedTuple):

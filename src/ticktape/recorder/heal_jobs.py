@@ -108,7 +108,7 @@ class Job:
             return self.refusal.words
         if self.unknown:
             return self.unknown
-        times = " to ".join(map(clock.iso_utc, self.window))
+        times = " to ".join(f"{clock.iso_utc(each)[:-7]}Z" for each in self.window)  # to the ms
         where = f"from {times}" if self.gap is None else f"in and around it, from {times}"
         said = words_of(self.rows(), self.parts, self.seen, f"{where} of the venue's time")
         if self.strange:

@@ -14,9 +14,9 @@ from filelock import FileLock, Timeout
 from ticktape import clock
 from ticktape.directory import RunDirectory
 from ticktape.errors import Locked
-from ticktape.journal.disk import Disk, sync_error, write_error
+from ticktape.journal.disk import write_error
 from ticktape.journal.position_file import load_positions, save_positions
-from ticktape.journal.recovery import find_journal_end, make_durable
+from ticktape.journal.recovery import make_all_durable
 from ticktape.records import Position
 from ticktape.replay.places import decoders_of, reader_of
 from ticktape.table.builder import TableBuilder
@@ -74,14 +74,7 @@ def _durable_end(directory: RunDirectory, name: str) -> Position:
     Rows are made of synced entries alone, and a writer that was killed leaves others. How its last
     segment ended is for the next writer to say, which may be starting now.
     """
-    journal = directory.journal(name)
-    found = find_journal_end(journal)
-    try:
-        refused = make_durable(Disk(), journal, found)
-    except OSError as error:
-        raise sync_error(error, str(journal)) from error
-    for each in refused:
-        raise sync_error(each.error, str(each.segment.path)) from each.error
+    found = make_all_durable(directory.journal(name), directory.positions(name))
     return Position(0, 0) if found.last is None else found.last.end
 
 

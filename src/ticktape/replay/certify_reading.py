@@ -57,9 +57,9 @@ class RestReading(JournalReading):
                 if isinstance(said, Page):
                     chain = self._chain_of(said)
                 elif isinstance(said, Healed | Unhealable | Unsettled):
-                    self._see_end(said)
+                    self._see_end(said, block.recv_ns)
                 elif isinstance(said, Compared):
-                    self.compared += self._windows_of(said)
+                    self.compared += self._windows_of(said, block.recv_ns)
             else:
                 self.see_own(kind, payload, block.recv_ns)
 
@@ -74,20 +74,20 @@ class RestReading(JournalReading):
         self._chains[key] = (page.page, before[1])
         return before[1]
 
-    def _see_end(self, said: Healed | Unhealable | Unsettled) -> None:
+    def _see_end(self, said: Healed | Unhealable | Unsettled, said_ns: int) -> None:
         gap = said.gap
         self.words[gap.symbol, gap.from_ns] = said.words
         if said.asked is not None:
-            windows = self._windows_of(said.asked)
+            windows = self._windows_of(said.asked, said_ns)
             self.asked.setdefault((gap.symbol, gap.from_ns), []).extend(windows)
 
-    def _windows_of(self, said: Asked | Compared) -> list[Window]:
+    def _windows_of(self, said: Asked | Compared, said_ns: int) -> list[Window]:
         found = []
         for channel, symbols in said.channels.items():
             # Thousands of symbols, the same ones for most gaps: kept once.
             asked = frozenset(symbols)
             asked = self._symbols.setdefault(asked, asked)
-            found.append(Window(channel, asked, said.from_ns, said.to_ns))
+            found.append(Window(channel, asked, said.from_ns, said.to_ns, said_ns))
         return found
 
     @property

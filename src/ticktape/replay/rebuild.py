@@ -18,7 +18,7 @@ from ticktape.errors import Locked, TableError
 from ticktape.failpoints import from_environment
 from ticktape.journal.disk import Disk, write_error
 from ticktape.journal.position_file import load_positions, save_positions
-from ticktape.journal.recovery import find_journal_end, settle
+from ticktape.journal.recovery import make_all_durable
 from ticktape.records import Position
 from ticktape.replay.compare import Comparison, compare
 from ticktape.replay.derive import DigestingStore, Progress, derive
@@ -124,7 +124,7 @@ class _Rebuild:
         directory, work = self._directory, self._work
         for name in sources(directory):
             # Rows are made of synced entries alone: a writer that was killed leaves others.
-            settle(Disk(), directory.journal(name), find_journal_end(directory.journal(name)))
+            make_all_durable(directory.journal(name), directory.positions(name))
         (work / "table").mkdir(parents=True)
         saved, _ = load_positions(directory.reader_file(_READER))
         store = DigestingStore(work)

@@ -7,7 +7,7 @@ from filelock import FileLock, Timeout
 
 from ticktape.directory import RunDirectory
 from ticktape.journal.disk import Disk, write_error
-from ticktape.journal.recovery import find_journal_end, settle
+from ticktape.journal.recovery import make_all_durable, write_manifest
 from ticktape.journal.sealing import Sealed, Sealer
 from ticktape.replay.places import sources
 
@@ -70,7 +70,7 @@ def _sealer(directory: RunDirectory, name: str) -> Sealer:
     except OSError as error:
         raise write_error(error, str(journal)) from error
     try:
-        settle(Disk(), journal, find_journal_end(journal))
+        write_manifest(Disk(), make_all_durable(journal, directory.positions(name)))
         return Sealer(journal, None)
     except OSError as error:
         raise write_error(error, str(journal)) from error

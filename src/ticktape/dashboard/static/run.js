@@ -36,7 +36,7 @@ export const tick = (nowMs) => showFeeds(nowMs);
 
 function showFeeds(nowMs) {
   const box = byId("feeds");
-  if (!feeds.length) box.replaceChildren(element("p", { className: "soft", text: "None has recorded anything yet." }));
+  if (!feeds.length) box.replaceChildren(element("p", { className: "soft", text: "No feed has been heard of yet." }));
   const known = new Map([...box.querySelectorAll("details")].map((each) => [each.dataset.feed, each]));
   if (feeds.length && known.size !== feeds.length) {
     box.replaceChildren(...feeds.map((feed) => known.get(feed.name) || feedBox(feed)));
