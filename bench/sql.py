@@ -1,12 +1,12 @@
 """How fast does `sql` answer over a big day, against DuckDB on plain Parquet of the same rows?
 
 Workload: 10,000,000 made-up trades of one day and 5,000 symbols, or --rows (the goal is for 100
-million), in commits of 100,000 rows. First all was streamed; then a minute that was missed, a third
-of a thousandth of the day's rows by trade, has come from REST, with ten seconds on both sides of
-it; at last, of 3,000,000 trades at most, the whole day has been compared with REST. Ours: the views
-of `ticktape sql` over the tables of a run, opened for each query as the verb does. Floor: a new
-DuckDB connection that reads the same rows, with the same columns, from plain Parquet as pyarrow
-writes it. Seven queries; in turn, A B A B, each once before it counts.
+million), in commits of 100,000 rows. First all was streamed but for a minute; then that minute has
+come from REST, with ten seconds on both sides of it; at last, of 3,000,000 trades at most, the
+whole day was compared with REST. Ours: the views of `ticktape sql` over the tables of a run, opened
+for each query as the verb does. Floor: a new DuckDB connection that reads the same rows, with the
+same columns, from plain Parquet as pyarrow writes it. Seven queries; in turn, A B A B, each once
+before it counts.
 What would change our mind: below 0.8 of the floor in all queries together while nothing, or a
 minute, came from REST.
 """
@@ -117,7 +117,6 @@ def _time(connect: Callable[[], duckdb.DuckDBPyConnection], text: str) -> tuple[
 def _alike(ours: pa.Table, plain: pa.Table) -> bool:
     """Whether they are the same; sums of floats depend on the order of adding."""
     for name in plain.column_names:
-        # What plain Parquet reads from a day's folder, or has not.
         one, other = ours.column(name), plain.column(name)
         if pa.types.is_floating(one.type):
             if not np.allclose(one.to_numpy(), other.to_numpy(), rtol=1e-9):

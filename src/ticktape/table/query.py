@@ -104,8 +104,9 @@ def _missed(kind: str, source: Source, span: Span) -> str:
 
 
 def _trades(con: duckdb.DuckDBPyConnection, source: Source) -> str:
-    """The query of trades, each once and amended."""
+    """The query of trades, each once and amended; `trades_merged` shows them as they were."""
     span, query = _merged(con, "trades", source)
+    con.execute(f"CREATE VIEW trades_merged AS {query}")
     (amendments,) = con.execute(
         "SELECT (SELECT count(*) FROM cancels) + (SELECT count(*) FROM corrections)"
     ).fetchall()[0]

@@ -57,7 +57,7 @@ class Source:
         self._known = [] if as_of_ns is None else [f"recv_ns <= {int(as_of_ns)}"]
         self._files = _files(store, kind)
         rows = KINDS[kind].empty_table() if tail is None else tail
-        told = pc.equal(rows.column("witness"), Witness.REST.value)
+        told = pc.equal(rows.column("witness"), pa.scalar(Witness.REST.value))
         self._tail_has_rest = bool(pc.any(told).as_py())
         # An empty one, too, where there is nothing else that has the columns.
         self._has_tail = bool(rows.num_rows) or not self._files
