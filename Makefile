@@ -29,7 +29,7 @@ demo: $(RUNTIME) ## record a real tape from a simulated venue, decide, prove it;
 	@$(BIN)/ticktape demo $(ARGS)
 
 test: $(TESTING) browser ## all tests and all checkers, as CI runs them
-	@$(BIN)/python -m pytest -q -n $(JOBS) $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup $(ARGS)
 
 browser: ## Chromium, in which the tests open pages: installed where that is possible, else said
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \

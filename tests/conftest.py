@@ -29,6 +29,31 @@ def keep_niceness():
         os.nice = lambda _: nice(0)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Keep tests that share something dear in one worker, which then makes it once."""
+    for item in items:
+        shared = _shared(item)
+        if shared:
+            item.add_marker(pytest.mark.xdist_group(shared))
+
+
+def _shared(item):
+    """The module and what its lasting fixtures are made of; "" if none of ours outlives a test."""
+    info = getattr(item, "_fixtureinfo", None)
+    definitions = {} if info is None else info.name2fixturedefs
+    names = [
+        name
+        for name, found in definitions.items()
+        if found[-1].scope != "function" and found[-1].func.__module__.startswith(("test", "conft"))
+    ]
+    if not names:
+        return ""
+    of_item = item.callspec.params if hasattr(item, "callspec") else {}
+    made_of = [f"{name}={of_item[name]}" for name in sorted(names) if name in of_item]
+    return "|".join([item.nodeid.partition("::")[0], *made_of])
+
+
 @pytest.fixture(autouse=True)
 def own_module_path():
     """Loading a strategy adds its folder to the module path: no other test may see that."""

@@ -9,6 +9,15 @@ LEDGER = "ledger:"
 """Name of the ledger's own journal where it stands beside those of feeds and strategies."""
 
 
+LOG_FILES = 5
+"""So many files are kept of each log, the one that grows among them."""
+
+
+def older_log(path: Path, number: int) -> Path:
+    """Where what a log held before lies: 1 is the newest of its older files."""
+    return path.with_name(f"{path.name}.{number}")
+
+
 class RunDirectory:
     """The paths of one run's directory."""
 
@@ -23,6 +32,7 @@ class RunDirectory:
         self.pauses = root / "pauses"
         self.table = root / "table"
         self.log = root / "log"
+        self.events = self.log / "events.jsonl"
         self.certificates = root / "certificate"
         self.last = self.live / "last.map"
 

@@ -41,6 +41,17 @@ def test_feeds_are_told_apart_by_of_and_joined_by_symbol(makes):
     assert last["IBM"].trade.price == 20.0
 
 
+def test_what_is_newest_of_a_feed_and_late_for_its_symbol_is_the_feeds_alone(makes):
+    last = OwnLastValues()
+    last.update(makes.trade(1, 20.0, event_ns=2, feed="iex"))
+    last.update(makes.trade(2, 10.0, event_ns=1, feed="sip"))
+
+    assert last.of("sip", "IBM").trade.price == 10.0
+    assert last["IBM"].trade.price == last.of("iex", "IBM").trade.price == 20.0
+    assert last.of("sip", "AAPL").trade is None
+    assert list(last) == ["IBM"]
+
+
 def test_books_and_ticks_are_kept_whole_and_move_forward_only(makes):
     last = OwnLastValues()
     newest, tick = makes.book(1, 10.0, event_ns=50), makes.tick(2, 9.0, event_ns=50)

@@ -74,7 +74,7 @@ def rows_of(records):
 
 
 def read_both_ways(kind, blocks):
-    """The rows by kind, after a look that records, tables and counts say the same."""
+    """The rows by kind, after a look that records, tables, brief ones and counts say the same."""
     decoder, tables = decoder_for(kind, "sip"), decoder_for(kind, "sip")
     records, counts = [], [(0, 0, 0, 0)]
     for block in blocks:
@@ -88,7 +88,19 @@ def read_both_ways(kind, blocks):
     assert all(made[name].schema == KINDS[name] for name in made)
     assert tuple(tables.counts) == tuple(map(sum, zip(*counts, strict=True)))
     assert tables.counts.messages == sum(made[n].num_rows for n in MARKET_KINDS if n in made)
+    look_briefly(kind, blocks, made, tables.counts)
     return rows
+
+
+def look_briefly(kind, blocks, made, counts):
+    """The ledger must count and watch exactly the rows that the table is given."""
+    decoder = decoder_for(kind, "sip", is_brief=True)
+    brief = decoder.tables(blocks)
+    assert decoder.counts == counts
+    assert brief.keys() == made.keys()
+    for name, table in brief.items():
+        assert set(table.column_names) >= {"symbol", "event_ns", "recv_ns", "seq"}
+        assert repr(table.to_pylist()) == repr(made[name].select(table.column_names).to_pylist())
 
 
 @pytest.fixture(scope="session", name="read_both_ways")

@@ -47,6 +47,13 @@ ALMOST = st.text(st.sampled_from("0123456789-:.TZ +²٣"), max_size=32)
 @example("2262-04-11T23:47:16.854775808Z")
 @example("2021-02-22T15:51:44.1")
 @example("2021-02-22T15:51Z")
+@example("2021-02-30T00:00:00Z")
+@example("2021-02-22T24:00:00Z")
+@example("2021-02-22T15:51:60.5Z")
+@example("2021-02-22T15:51:44.5z")
+@example("1677-09-21T00:12:43.1Z")
+@example("1677-12-31T23:59:59.999999999Z")
+@example("1678-01-01T00:00:00.000000001Z")
 @example("9999-01-01T00:00:00Z")
 @example("")
 def test_the_parser_and_the_bulk_accept_the_same_texts(text):
@@ -71,3 +78,11 @@ def test_seconds_that_take_turns_are_each_exact_however_many_there_are():
             minute, rest = divmod(second, 60)
             text = f"2021-02-22T15:{minute:02d}:{rest:02d}.{turn}Z"
             assert parser.parse(text) == instants([text])[0].as_py()
+
+
+def test_the_usual_times_need_none_of_the_imports_that_arrow_does_with_its_first_text(monkeypatch):
+    monkeypatch.setattr("ticktape.decoders.instants.instants", lambda _: pytest.fail("asked Arrow"))
+    parser = InstantParser()
+    assert parser.parse("2021-02-22T15:51:44.1Z") == 1_614_009_104_100_000_000
+    assert parser.parse("1969-12-31T23:59:59.999999999Z") == -1
+    assert parser.parse("1970-01-01T00:00:00Z") == 0

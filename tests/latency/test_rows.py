@@ -240,3 +240,35 @@ def test_nothing_written_means_no_rows(tmp_path):
     assert read_rows(tmp_path / "last", "sip").shape == (0,)
     assert read_pauses(tmp_path / "pause").shape == (0,)
     assert np.array_equal(read_rows(tmp_path / "last", "sip")["boot"], np.empty((0, 2)))
+
+
+def test_a_full_file_is_followed_by_another_and_all_rows_come_back_in_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(rowfile, "FILE_BYTES_MAX", 500)
+    rows = [(1, at * 10, at * 10 + 10, 5 + at, 1) for at in range(100)]
+    with StageLog(tmp_path / "last", "sip", RUN) as log:
+        for at, row in enumerate(rows):
+            log.append(*row)
+            if at % 3 == 0:
+                log.flush()
+    assert (log.statistics().rows, log.statistics().dropped) == (100, 0)
+    files = sorted((tmp_path / "last").iterdir())
+    assert len(files) > 5
+    assert max(path.stat().st_size for path in files) < 700
+    assert as_tuples(read_rows(tmp_path / "last", "sip")) == rows
+    newest = as_tuples(read_rows(tmp_path / "last", "sip", 20))
+    assert newest == rows[-len(newest) :] and 20 <= len(newest) < 50
+
+
+def test_a_disk_that_refuses_at_the_end_of_a_file_costs_no_row(tmp_path, monkeypatch):
+    monkeypatch.setattr(rowfile, "FILE_BYTES_MAX", 300)
+    disk = RefusingDisk()
+    monkeypatch.setattr(rowfile, "os", disk.system)
+    rows = [(1, at * 10, at * 10 + 10, 5, 1) for at in range(50)]
+    with StageLog(tmp_path / "last", "sip", RUN) as log:
+        for row in rows:
+            disk.room += 43
+            log.append(*row)
+            log.flush()
+        disk.room = 1_000_000
+    assert as_tuples(read_rows(tmp_path / "last", "sip")) == rows
+    assert log.statistics().dropped == 0

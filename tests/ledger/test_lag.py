@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ticktape.ledger.coded import coded
 from ticktape.ledger.lag import Lag, is_late_print
 
 NS = 1_000_000_000
@@ -15,7 +16,9 @@ def run(lag, seconds, late_ns, *, since=0, each=20, conditions="@", tape="C"):
     changes = []
     for second in range(since, since + seconds):
         recv = T0 + second * NS + np.arange(each) * (NS // each)
-        changes += lag.observe(recv - late_ns, recv, [conditions] * each, [tape] * each)
+        changes += lag.observe(
+            recv - late_ns, recv, coded([conditions] * each), coded([tape] * each)
+        )
         changes += lag.advance(T0 + (second + 1) * NS)
     return changes
 

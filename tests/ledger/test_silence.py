@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from ticktape.ledger.coded import coded
 from ticktape.ledger.sessions import Hours
 from ticktape.ledger.silence import Silence
 
@@ -55,7 +56,7 @@ def replay(watch, recv_ns, symbols, *, channel="trades", until_ns=None, batch_s=
     while at_ns < until_ns:
         end_ns = min(at_ns + int(batch_s * NS), until_ns)
         low, high = np.searchsorted(recv_ns, [at_ns, end_ns])
-        watch.observe(channel, symbols[low:high].tolist(), recv_ns[low:high])
+        watch.observe(channel, coded(symbols[low:high].tolist()), recv_ns[low:high])
         changes += watch.advance(end_ns)
         at_ns = end_ns
     return changes
@@ -129,7 +130,7 @@ def test_a_channel_that_stops_is_one_alarm_while_the_other_flows():
     for at in range(0, 800, 2):
         for channel, times, numbers in (("trades", recv, which), ("quotes", quotes, of)):
             low, high = np.searchsorted(times, [OPEN + at * NS, OPEN + (at + 2) * NS])
-            watch.observe(channel, NAMES[numbers[low:high]].tolist(), times[low:high])
+            watch.observe(channel, coded(NAMES[numbers[low:high]].tolist()), times[low:high])
         changes += watch.advance(OPEN + (at + 2) * NS)
     alarm, end = changes
 
@@ -256,7 +257,7 @@ def test_a_reader_that_is_behind_is_no_silence():
     changes = []
     for begin in range(0, len(recv), 5_000):
         part = slice(begin, begin + 5_000)
-        watch.observe("trades", NAMES[which[part]].tolist(), recv[part])
+        watch.observe("trades", coded(NAMES[which[part]].tolist()), recv[part])
         changes += watch.advance(int(recv[part][-1]))
 
     assert changes == []

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from ticktape.ledger.coded import coded
 from ticktape.ledger.sessions import Hours
 from ticktape.ledger.watchdog import Watchdog
 
@@ -29,7 +30,7 @@ def run(watch, feed, recv, *, symbol="AAPL", channel="trades", late_ns=20_000_00
     while at < until_ns:
         end = min(at + 2 * NS, until_ns)
         part = recv[slice(*np.searchsorted(recv, [at, end]))]
-        changes += watch.observe(feed, channel, [symbol] * len(part), part - late_ns, part)
+        changes += watch.observe(feed, channel, coded([symbol] * len(part)), part - late_ns, part)
         changes += watch.advance(feed, end)
         at = end
     return changes
@@ -128,7 +129,7 @@ def replay_day(day, muted=()):
         for channel, (recv, symbols) in kept.items():
             part = slice(*np.searchsorted(recv, [begin, begin + 60 * NS]))
             changes += watch.observe(
-                "sip", channel, symbols[part].tolist(), recv[part] - 20_000_000, recv[part]
+                "sip", channel, coded(symbols[part].tolist()), recv[part] - 20_000_000, recv[part]
             )
         changes += watch.advance("sip", begin + 60 * NS)
     return [each for each in changes if each.until_ns is None]

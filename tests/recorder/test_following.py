@@ -10,12 +10,13 @@ from filelock import FileLock
 from ticktape.directory import RunDirectory
 from ticktape.errors import SyncFailed
 from ticktape.journal import Writer
+from ticktape.journal.blocks import Block
 from ticktape.journal.disk import Disk
 from ticktape.journal.positions import Positions
 from ticktape.journal.segments import list_segments
 from ticktape.journal.writer import WriterConfig
 from ticktape.latency import PauseKind, PauseLog, RunId, read_pauses
-from ticktape.recorder.following import Following, sync_all, writer_is_gone
+from ticktape.recorder.following import Following, ranges, sync_all, writer_is_gone
 from ticktape.recorder.timed_disk import TimedDisk
 from ticktape.records import Position
 
@@ -186,10 +187,10 @@ def test_bytes_behind_are_told_by_feed(directory, pauses):
 def test_a_wake_up_that_came_much_too_late_is_noted_as_a_stall(directory, tmp_path, monkeypatch):
     with PauseLog(tmp_path / "pauses", "test", RUN) as log:
         following = Following(directory, {"sip": BEGINNING}, log)
-        times = iter([0, 25_000_000])
-        monkeypatch.setattr("ticktape.recorder.following.clock.monotonic_ns", lambda: next(times))
+        monkeypatch.setattr("ticktape.recorder.following.wait_any", lambda *_: 5_000_000)
+        monkeypatch.setattr("ticktape.recorder.following.clock.monotonic_ns", lambda: 25_000_000)
         monkeypatch.setattr(log, "_monotonic_ns", lambda: 25_000_000)
-        following.wait(0.005)
+        following.wait(0.25)
         following.close()
 
     (pause,) = read_pauses(tmp_path / "pauses")
@@ -203,6 +204,58 @@ def test_spinning_never_sleeps(directory, pauses, monkeypatch):
 
     following.wait(10.0)
     following.close()
+
+
+def test_spinning_gives_way_until_a_writer_has_moved(directory, pauses, monkeypatch):
+    with writer_of(directory, "a"), writer_of(directory, "b") as b:
+        following = Following(directory, {"a": BEGINNING, "b": BEGINNING}, pauses, spin=True)
+        assert payloads(following) == []
+        turns = []
+
+        def give_way():
+            turns.append(None)
+            if len(turns) == 3:
+                b.append([b"1"], 1, 1)
+
+        monkeypatch.setattr("ticktape.recorder.following.give_way", give_way)
+        following.wait(10.0)
+        assert len(turns) == 3
+        assert payloads(following) == [("b", [b"1"])]
+
+        turns[:] = [None] * 10
+        following.wait(10.0)
+        assert 10 < len(turns) < 1_000, "with nothing new it comes back, for the timers' sake"
+        following.close()
+
+
+def test_spinning_looks_for_a_writer_that_is_not_known_yet(directory, pauses, monkeypatch):
+    monkeypatch.setattr("ticktape.recorder.following.give_way", lambda: None)
+    following = Following(directory, {"sip": BEGINNING}, pauses, spin=True)
+    assert payloads(following) == []
+    with writer_of(directory) as writer:
+        writer.append([b"1"], 1, 1)
+        following.wait(10.0)
+        assert payloads(following) == [("sip", [b"1"])]
+    following.close()
+
+
+def test_at_the_limit_nothing_is_left_of_any_feed(directory, pauses):
+    with writer_of(directory, "a") as a, writer_of(directory, "b") as b:
+        following = Following(directory, {"a": BEGINNING, "b": BEGINNING}, pauses)
+        a.append([b"1"], 1, 1)
+        b.append([b"2"], 1, 1)
+        b.append([b"3"], 1, 1)
+        assert not following.is_at_limit(), "nothing was looked at"
+        assert payloads(following, max_bytes=1) == [("a", [b"1"]), ("b", [b"2"])]
+        assert not following.is_at_limit()
+        assert payloads(following, max_bytes=1) == [("b", [b"3"])]
+        assert following.is_at_limit()
+        a.append([b"4"], 1, 1)
+        # What has come since, the sleep itself finds: so one need not look twice.
+        assert following.is_at_limit()
+        following.wait(10.0)
+        assert payloads(following) == [("a", [b"4"])]
+        following.close()
 
 
 def test_the_disks_syncs_are_noted_with_their_length(directory, tmp_path, monkeypatch):
@@ -229,3 +282,10 @@ def test_a_sync_that_failed_is_not_trusted_when_the_drain_is_told_yes(directory)
 
     with pytest.raises(SyncFailed, match="ended before it could write that down"):
         sync_all(directory, "sip")
+
+
+def test_ranges_are_cut_where_the_epoch_changes_or_blocks_lack():
+    spans = [(0, 128, 200), (0, 200, 300), (0, 350, 400), (1, 400, 500), (1, 500, 600)]
+    blocks = [Block(epoch, begin, end, 0, 2, 0, 0, 0, b"") for epoch, begin, end in spans]
+    assert ranges(blocks) == [(0, 128, 300, 4), (0, 350, 400, 2), (1, 400, 600, 4)]
+    assert ranges([]) == []

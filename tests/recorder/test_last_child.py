@@ -1,4 +1,4 @@
-"""The last-value child on order books: what a damaged journal took away ends them."""
+"""The last-value child: its pace, and that what a damaged journal took away ends order books."""
 
 import threading
 
@@ -95,3 +95,42 @@ def test_a_restart_alone_ends_no_book(directory):
     write(directory, [CHANGE % 8, CHANGE % 9], first_ns=2)
     assert follow(directory).bids() == ((9.0, 1.0), (8.0, 1.0))
     assert follow(directory).is_valid
+
+
+@pytest.fixture
+def child(directory):
+    made = LastChild(LastTask("run", str(directory.root), []), FakeParent())
+    yield made
+    made.close()
+
+
+def test_a_steady_stream_is_taken_once_a_millisecond_and_the_first_after_a_pause_at_once(
+    child, monkeypatch
+):
+    now_ns = 10**12
+    rests = []
+
+    def sleep(seconds):
+        nonlocal now_ns
+        rests.append(round(seconds * 1e6))
+        now_ns += round(seconds * 1e9)
+
+    monkeypatch.setattr("ticktape.clock.monotonic_ns", lambda: now_ns)
+    monkeypatch.setattr("ticktape.clock.sleep_s", sleep)
+
+    def take(work_us):
+        nonlocal now_ns
+        began_ns = now_ns
+        now_ns += work_us * 1_000
+        child._rest(began_ns)
+
+    take(100)
+    assert rests == []
+    for _ in range(3):
+        take(100)
+    assert rests == [900, 900, 900]
+    take(1_500)  # a burst takes longer: no rest
+    assert len(rests) == 3
+    now_ns += 5_000_000
+    take(100)
+    assert len(rests) == 3

@@ -37,6 +37,15 @@ def test_system_without_niceness_is_left_alone(monkeypatch):
     priority.take_place(priority.TABLE)
 
 
+def test_who_gives_way_comes_back_also_where_the_system_has_no_word_for_it(monkeypatch):
+    priority.give_way()
+    slept = []
+    monkeypatch.setattr("ticktape.clock.sleep_s", slept.append)
+    monkeypatch.delattr(os, "sched_yield", raising=False)
+    priority.give_way()
+    assert slept == [0]
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root may step forward")
 def test_root_lets_captures_step_forward():
     assert niceness_after(priority.CAPTURE) == max(os.nice(0) + priority.CAPTURE, -20)

@@ -13,6 +13,7 @@ from ticktape.journal.position_file import load_positions
 from ticktape.recorder import room as room_module
 from ticktape.recorder import table_child
 from ticktape.recorder.task import FeedPlace, TableTask
+from ticktape.table import compact
 from ticktape.table.store import TableStore
 
 TRADE = b'[{"T":"t","S":"IBM","i":%d,"x":"N","p":1.5,"s":100,"t":"2026-11-20T15:00:00Z","z":"A"}]'
@@ -184,4 +185,50 @@ def test_below_the_reserve_it_stores_nothing_until_there_is_room(
 
     free[0] = 10**9
     assert table_child.main(task, parent) == EXIT_COMPLETE
+    assert rows_of(directory) == 1000
+
+
+def test_its_files_become_few_in_idle_moments_and_it_says_so(
+    directory, task, written, quick, monkeypatch
+):
+    parent = FakeParent()
+    monkeypatch.setattr(compact, "_LOOK_NS", 0)
+    child = table_child.TableChild(task, parent)
+    plain = child._pause
+
+    def pause():
+        if parent.words("compacted"):
+            parent.leave.set()
+        plain()
+
+    monkeypatch.setattr(child, "_pause", pause)
+    assert child.run() == EXIT_COMPLETE
+    child.report()
+    child.close()
+    assert parent.words("compacted")[0].startswith("trades of 2026-11-20: ")
+    assert len(TableStore(directory.root, read_only=True).files("trades")) < 5
+    assert rows_of(directory) == 1000
+    (told,) = [content for event, content in parent.told if event == "statistics"][-1:]
+    assert told["merged_files"] > 10 and told["made_files"] == 1
+
+
+def test_compacting_that_fails_is_said_and_costs_no_row(
+    directory, task, written, quick, monkeypatch
+):
+    parent = FakeParent()
+    monkeypatch.setattr(compact, "_LOOK_NS", 0)
+    refuse(10**9, monkeypatch, (compact.Merge, "run"), OSError(28, "no room"))
+    child = table_child.TableChild(task, parent)
+    plain = child._pause
+
+    def pause():
+        if parent.words("trouble"):
+            parent.leave.set()
+        plain()
+
+    monkeypatch.setattr(child, "_pause", pause)
+    assert child.run() == EXIT_COMPLETE
+    child.close()
+    (words,) = parent.words("trouble")
+    assert words.startswith("the tables cannot be compacted")
     assert rows_of(directory) == 1000

@@ -127,6 +127,17 @@ def test_a_table_that_vanished_or_broke_is_made_again_from_the_journal(
     assert_exactly_once(store)
 
 
+@pytest.mark.parametrize("kind", ["trades", "quotes"])
+def test_the_rows_of_a_torn_last_commit_come_again_and_no_others(tape, journal, tmp_path, kind):
+    process = Process(tape, tmp_path, journal, Failpoint())
+    process.run()
+    log = max((tmp_path / "table" / kind / "_delta_log").glob("*.json"))
+    log.write_bytes(log.read_bytes()[:-30])
+    store = process.run()
+    assert (store.set_aside, [each.kind for each in store.dropped]) == ([], [kind])
+    assert_exactly_once(store)
+
+
 def builder_of(tape, store, **options):
     builder = TableBuilder(store, {name: tape.Decoder(name) for name in ("sip", "old")}, **options)
     assert builder.start_position("sip", None) == BEGINNING

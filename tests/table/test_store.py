@@ -186,7 +186,31 @@ def garble_log(table):
     sorted((table / "_delta_log").glob("*.json"))[0].write_text(json.dumps({"x": 1})[:5])
 
 
-@pytest.mark.parametrize("harm", [lose_file, cut_file, empty_log, cut_log, garble_log])
+def cut_line(table):
+    path = sorted((table / "_delta_log").glob("*.json"))[-1]
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+@pytest.mark.parametrize("harm", [empty_log, cut_log, cut_line])
+def test_of_a_torn_commit_alone_the_rows_are_lost_and_can_come_again(tmp_path, rows, harm):
+    for number in range(1, 3):
+        store = TableStore(tmp_path)
+        store.append("trades", rows(2 * number), "sip", Position(number, 7), Tally(1))
+        store.append("trades", rows(2 * number + 1), "sip", Position(number, 8), Tally(1))
+        harm(tmp_path / "table" / "trades")
+        with pytest.raises(TableError, match="cannot be read: its last commit"):
+            TableStore(tmp_path, read_only=True).committed("trades", "sip")
+        again = TableStore(tmp_path)
+        assert again.committed("trades", "sip") == Position(number, 7)
+        assert again.rows("trades").num_rows == number
+        assert (again.set_aside, [each.kind for each in again.dropped]) == ([], ["trades"])
+        assert again.dropped[0].path.is_file()
+        assert TableStore(tmp_path, read_only=True).tally("trades", "sip") == Tally(number)
+    assert again.append("trades", rows(5), "sip", Position(2, 8), Tally(1))
+    assert TableStore(tmp_path).rows("trades").num_rows == 3
+
+
+@pytest.mark.parametrize("harm", [lose_file, cut_file, garble_log])
 def test_an_unreadable_table_is_set_aside_and_begins_anew(tmp_path, rows, harm):
     for _ in range(2):
         store = TableStore(tmp_path)

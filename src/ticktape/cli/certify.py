@@ -1,15 +1,18 @@
 """`ticktape certificate`: what a day's recording holds, how sure that is, and its digests."""
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from ticktape.cli.certificate_timeline import percent
 from ticktape.cli.checking import examine_with_progress
 from ticktape.cli.figures import duration, printable, span
 from ticktape.cli.terminal import console, print_json, print_line, print_rows
-from ticktape.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigError
+from ticktape.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigError, Locked
 
 if TYPE_CHECKING:
     from ticktape.directory import RunDirectory
@@ -32,7 +35,7 @@ def certificate(
     directory
         The run's directory, e.g. runs/demo.
     day
-        Only this day in UTC, e.g. 2026-11-26.
+        Only this day in UTC, e.g. 2026-11-26; several with commas.
     check
         Write nothing: compute the digests again, and name the first segment that differs.
     json
@@ -41,7 +44,7 @@ def certificate(
     from ticktape.replay.places import open_run
 
     run = open_run(directory)
-    if day is not None and not re.fullmatch(r"\d{4}-\d\d-\d\d", day):
+    if day is not None and not re.fullmatch(r"\d{4}-\d\d-\d\d(,\d{4}-\d\d-\d\d)*,?", day):
         raise ConfigError([f"--day {day!r} is not a day"], hint="Say it as 2026-11-26, in UTC.")
     if check:
         return _check(run, day, json=json)
@@ -52,15 +55,20 @@ def _write(run: "RunDirectory", day: str | None, *, json: bool) -> int:
     from ticktape.cli.certificate_page import page
     from ticktape.replay import certify
 
-    found = examine_with_progress(run, hashed=True)
-    made = certify.certificates(found, _days(found, day))
     try:
-        different = [words for each in made for words in certify.keep(run, each, page(each), found)]
+        with _alone(run):
+            found = examine_with_progress(run, hashed=True)
+            made = certify.certificates(found, _days(found, day))
+            kept = (certify.keep(run, each, page(each), found) for each in made)
+            different = [words for each in kept for words in each]
     except OSError as error:
         raise ConfigError(
             [f"{run.certificates}: cannot be written ({error.strerror})"],
             hint="`ticktape check DIR` proves the run and writes nothing; so does --check here.",
         ) from error
+    if not made:
+        print_line("nothing was recorded on these days")
+        return EXIT_COMPLETE
     newest = made[-1]
     if json:
         print_json({**newest, "differences": [str(words) for words in different]})
@@ -76,14 +84,37 @@ def _write(run: "RunDirectory", day: str | None, *, json: bool) -> int:
     return EXIT_COMPLETE if whole else EXIT_INCOMPLETE
 
 
-def _days(found: "Found", day: str | None) -> list[int]:
+@contextlib.contextmanager
+def _alone(run: "RunDirectory") -> Iterator[None]:
+    """Keep others from doing the same work at the same time.
+
+    Raises:
+        Locked: one is at it.
+        OSError: the folder cannot be written.
+    """
+    run.certificates.mkdir(exist_ok=True)
+    lock = FileLock(run.certificates / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise Locked(
+            f"{run.certificates}: another ticktape makes certificates here",
+            hint="A recorder does so by itself when a day is over; wait for it.",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _days(found: "Found", asked: str | None) -> list[int]:
     from ticktape.replay.certify_hashes import day_name
 
-    days = [each for each in found.days() if day in (None, day_name(each))]
-    if not days:
+    days = [day for day in found.days() if asked is None or day_name(day) in asked.split(",")]
+    if not days and (asked is None or "," not in asked):
         there = ", ".join(map(day_name, found.days())) or "none"
         raise ConfigError(
-            [f"nothing was recorded on {day}" if day else "nothing was recorded"],
+            [f"nothing was recorded on {asked}" if asked else "nothing was recorded"],
             hint=f"Days of this run: {there}.",
         )
     return days
@@ -92,7 +123,7 @@ def _days(found: "Found", day: str | None) -> list[int]:
 def _check(run: "RunDirectory", day: str | None, *, json: bool) -> int:
     from ticktape.replay import certify
 
-    days = certify.certificate_days(run) if day is None else [day]
+    days = certify.certificate_days(run) if day is None else day.strip(",").split(",")
     if not days:
         raise ConfigError(
             [f"{run.certificates}: no certificate here"],

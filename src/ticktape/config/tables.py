@@ -303,6 +303,15 @@ class JournalConfig(msgspec.Struct, frozen=True, kw_only=True):
             1_073_741_824 * MIB,
         ),
     ] = 0
+    keep_latency_days: Annotated[
+        float,
+        _why(
+            "Rows of latency and pauses older than this are deleted: a busy feed's are larger than"
+            " its sealed journal. 0: never.",
+            0,
+            36_500,
+        ),
+    ] = 30.0
 
 
 class DecideConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -317,7 +326,10 @@ class DecideConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = "written"
     wait: Annotated[
         Literal["block", "spin"],
-        _why("spin answers some 30 µs earlier and takes a CPU for itself."),
+        _why(
+            "spin answers some 30 µs earlier and takes what others leave of a CPU; of two or"
+            " three CPUs it shares one with the captures."
+        ),
     ] = "block"
     on_restart: Annotated[
         Literal["replay", "resume"],

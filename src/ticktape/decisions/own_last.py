@@ -82,22 +82,28 @@ class OwnLastValues:
     """
 
     def __init__(self) -> None:
-        self._by_feed: dict[tuple[str, str], Last] = {}
+        # Of each (feed, symbol): its own, and what all feeds of the symbol share.
+        self._both: dict[tuple[str, str], tuple[Last, Last]] = {}
         self._by_symbol: dict[str, Last] = {}
         self._order_books = OrderBooks()
         self._views: dict[str, list[LastOrderBook]] = {}  # of each symbol, one a feed
 
     def update(self, record: Record) -> None:
         """Take a record in; the runner does this before the callback."""
-        name = _NAMES.get(type(record))
+        name = _NAMES.get(record.__class__)
         if name is None:
             if isinstance(record, _OF_ORDER_BOOKS):
                 self._update_order_books(record)
             return
-        for last in self._places(record):
-            newest: Record | None = getattr(last, name)
-            if newest is None or record.event_ns >= newest.event_ns:
-                setattr(last, name, record)
+        own, shared = self._both.get((record.feed, record.symbol)) or self._places(record)
+        event_ns = record.event_ns
+        newest: Record | None = getattr(own, name)
+        if newest is not None and event_ns < newest.event_ns:
+            return  # and the newest of all feeds is not older than its feed's own
+        setattr(own, name, record)
+        newest = getattr(shared, name)
+        if newest is None or event_ns >= newest.event_ns:
+            setattr(shared, name, record)
 
     def _update_order_books(self, record: Record) -> None:
         changed = self._order_books.update(record)
@@ -110,7 +116,7 @@ class OwnLastValues:
                 self._views.setdefault(record.symbol, []).append(own.order_book)
                 shared.order_book = shared.order_book or own.order_book
         for feed, symbol in changed:
-            self._choose(self._by_feed[feed, symbol].order_book, symbol)
+            self._choose(self._both[feed, symbol][0].order_book, symbol)
 
     def _choose(self, changed: LastOrderBook | None, symbol: str) -> None:
         """Let a book that changed be the symbol's, or another one if it is not valid any more."""
@@ -123,13 +129,11 @@ class OwnLastValues:
                 shared.order_book = max(valid, key=_received_ns)
 
     def _places(self, record: Record) -> tuple[Last, Last]:
-        own = self._by_feed.get((record.feed, record.symbol))
-        if own is None:
-            own = self._by_feed[record.feed, record.symbol] = Last()
-        shared = self._by_symbol.get(record.symbol)
-        if shared is None:
-            shared = self._by_symbol[record.symbol] = Last()
-        return own, shared
+        key = (record.feed, record.symbol)
+        both = self._both.get(key)
+        if both is None:
+            both = self._both[key] = (Last(), self._by_symbol.setdefault(record.symbol, Last()))
+        return both
 
     def __getitem__(self, symbol: str) -> Last:
         """The newest of a symbol over all feeds; empty when nothing has come."""
@@ -137,7 +141,8 @@ class OwnLastValues:
 
     def of(self, feed: str, symbol: str) -> Last:
         """The newest of a symbol on one feed; empty when nothing has come."""
-        return self._by_feed.get((feed, symbol)) or Last()
+        both = self._both.get((feed, symbol))
+        return Last() if both is None else both[0]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._by_symbol)

@@ -49,6 +49,21 @@ class Outcome(NamedTuple):
         ]
 
 
+class _Made:
+    """What an input leads to, while it does."""
+
+    __slots__ = ("failure", "kinds", "payloads")
+
+    def __init__(self) -> None:
+        self.kinds: list[int] = []
+        self.payloads: list[bytes] = []
+        self.failure: DecisionError | None = None
+
+    def outcome(self, given: Input) -> Outcome:
+        """All of it, once it is known what was given."""
+        return Outcome(given, self.kinds, self.payloads, self.failure)
+
+
 class DecisionStatistics(NamedTuple):
     """Counters of one instance; they only grow."""
 
@@ -98,53 +113,55 @@ class DecisionRunner:
         A strategy that is stopped is given nothing more. When `is_enough`, asked after each block,
         says so, the rest is not given: the outcome's input says which were.
         """
-        outcome = Outcome(_named(feed, blocks), [], [], None)
+        made = _Made()
         if self.stopped:
-            return outcome
-        decoder = self._decoders[feed]
+            return made.outcome(_named(feed, blocks))
+        decode, on_block = self._decoders[feed].decode, self.on_block
         for number, block in enumerate(blocks, 1):
-            outcome = self._give_records(decoder.decode(block), outcome)
+            self._give_records(decode(block), made)
             if self.stopped:
-                return outcome
-            if self.on_block is not None:
-                self.on_block(feed, block)
+                break
+            if on_block is not None:
+                on_block(feed, block)
             if is_enough is not None and is_enough():
-                return outcome._replace(input=_named(feed, blocks[:number]))
-        return outcome
+                return made.outcome(_named(feed, blocks[:number]))
+        return made.outcome(_named(feed, blocks))
 
-    def _give_records(self, records: Sequence[Record], outcome: Outcome) -> Outcome:
+    def _give_records(self, records: Sequence[Record], made: "_Made") -> None:
         decide = self.strategy.decide
+        given = 0
         for record in records:
-            self._records += 1
+            given += 1
             try:
                 value = decide(record)
             except DecisionError as error:
-                outcome = self._failed(outcome, record.kind, error)
+                self._failed(made, record.kind, error)
                 if self.stopped:
                     break
                 continue
             if value is not None:
-                self._decided(outcome, record, value)
-        return outcome
+                self._decided(made, record, value)
+        self._records += given
 
     def fire_timer(self, now_ns: int) -> Outcome:
         """Call the strategy's timer with this time."""
-        outcome = Outcome(Timer(now_ns), [], [], None)
+        made = _Made()
         if self.stopped:
-            return outcome
+            return made.outcome(Timer(now_ns))
         self._timers += 1
+        value = None
         try:
             value = self.strategy.on_timer(now_ns)
         except DecisionError as error:
-            return self._failed(outcome, "timer", error)
+            self._failed(made, "timer", error)
         if value is not None:
             said = Decided(
                 self.next_number, "timer", "", "", now_ns, now_ns, 0, -1, 0, msgspec.Raw(value)
             )
-            self._add(outcome, said)
-        return outcome
+            self._add(made, said)
+        return made.outcome(Timer(now_ns))
 
-    def _decided(self, outcome: Outcome, record: Record, value: bytes) -> None:
+    def _decided(self, made: "_Made", record: Record, value: bytes) -> None:
         said = Decided(
             self.next_number,
             record.kind,
@@ -157,24 +174,24 @@ class DecisionRunner:
             record.index,
             msgspec.Raw(value),
         )
-        self._add(outcome, said)
+        self._add(made, said)
 
-    def _add(self, outcome: Outcome, said: Decided) -> None:
+    def _add(self, made: "_Made", said: Decided) -> None:
         self.next_number += 1
         self._decisions += 1
-        outcome.kinds.append(EntryKind.DECISION)
-        outcome.payloads.append(encode(said))
+        made.kinds.append(EntryKind.DECISION)
+        made.payloads.append(encode(said))
 
-    def _failed(self, outcome: Outcome, trigger: str, error: DecisionError) -> Outcome:
+    def _failed(self, made: "_Made", trigger: str, error: DecisionError) -> None:
         self._failures += 1
         failed = Failed(trigger, error.seq, str(error.args[0]), self._on_error)
-        outcome.kinds.append(EntryKind.ERROR)
-        outcome.payloads.append(encode(failed))
+        made.kinds.append(EntryKind.ERROR)
+        made.payloads.append(encode(failed))
+        made.failure = error
         if self._on_error == "detach":
             self.strategy.detach(trigger)
         else:
             self.stopped = True
-        return outcome._replace(failure=error)
 
     def statistics(self) -> DecisionStatistics:
         """Counters of this instance."""

@@ -68,11 +68,17 @@ class Strategy:
         Raises:
             DecisionError: the callback raised, or returned what JSON cannot hold.
         """
-        self.last.update(record)
+        last = self.last
+        last.update(record)
         callback = self._callbacks.get(record.kind)
         if callback is None:
             return None
-        return self._call(callback, record, record.seq)
+        # As `_call`, without the call: it is the path of every record.
+        try:
+            value = callback(record, last)
+            return None if value is None else _encode(value)
+        except BaseException as error:  # a strategy's sys.exit() is an error, too
+            raise self._failure(callback, record.seq, error) from error
 
     def on_timer(self, now_ns: int) -> bytes | None:
         """Call the timer; as `decide`."""
@@ -89,14 +95,19 @@ class Strategy:
             value = callback(argument, self.last)
             return None if value is None else _encode(value)
         except BaseException as error:  # a strategy's sys.exit() is an error, too
-            where = _place(error, self._file)
-            raise DecisionError(
-                f"strategy {self.name}: {callback.__name__} raised "
-                f"{type(error).__name__}: {error}{where}",
-                decision=self.name,
-                seq=seq,
-                hint="Recording goes on. Mend the strategy and try it: ticktape replay DIR.",
-            ) from error
+            raise self._failure(callback, seq, error) from error
+
+    def _failure(
+        self, callback: Callable[..., object], seq: int, error: BaseException
+    ) -> DecisionError:
+        where = _place(error, self._file)
+        return DecisionError(
+            f"strategy {self.name}: {callback.__name__} raised "
+            f"{type(error).__name__}: {error}{where}",
+            decision=self.name,
+            seq=seq,
+            hint="Recording goes on. Mend the strategy and try it: ticktape replay DIR.",
+        )
 
 
 def _place(error: BaseException, file: Path | None) -> str:

@@ -7,7 +7,7 @@
     mt5.py                a terminal's images and ticks    books.py  one image, and many
     projection.py         one wire decoding, two projections: records and tables
     session.py            gaps out of the entries of our own    holes.py  and where blocks lack
-    instants.py  packed.py  conditions.py  columns.py    the parts of a row
+    instants.py  packed.py  conditions.py  columns.py  origin.py    the parts of a row
 
 A package of its own names a `Wire`, or a `Decoder`, in the entry-point group `ticktape.decoders`.
 No I/O and no clock in here: the same bytes give the same records, live, in replay and in `check`.
@@ -46,8 +46,10 @@ _WIRES: dict[str, Callable[[], Wire]] = {"alpaca": AlpacaWire, "alpaca_v1": Alpa
 _OWN: dict[str, Callable[[str], Decoder]] = {"alpaca_rest": RestProjection, "mt5": Mt5Decoder}
 
 
-def decoder_for(kind: str, feed: str) -> Decoder:
+def decoder_for(kind: str, feed: str, *, is_brief: bool = False) -> Decoder:
     """Make the decoder of a feed of this kind; each feed and thread needs its own.
+
+    With `is_brief` its tables may lack columns at which the ledger does not look.
 
     Raises:
         ConfigError: no decoder has this name, here or in an installed package that can be used.
@@ -55,7 +57,7 @@ def decoder_for(kind: str, feed: str) -> Decoder:
     if kind in _OWN:
         return _OWN[kind](feed)
     if kind in _WIRES:
-        return Projection(feed, _WIRES[kind]())
+        return Projection(feed, _WIRES[kind](), is_brief=is_brief)
     return _packaged(kind, feed)
 
 

@@ -68,11 +68,11 @@ class NoticeRows:
             ints([w.oi for w in wires]),
             floats([w.op for w in wires]),
             floats([w.os for w in wires]),
-            texts(self._conditions.joined([w.oc for w in wires])),
+            self._conditions.column([w.oc for w in wires]),
             ints([w.ci for w in wires]),
             floats([w.cp for w in wires]),
             floats([w.cs for w in wires]),
-            texts(self._conditions.joined([w.cc for w in wires])),
+            self._conditions.column([w.cc for w in wires]),
             texts([w.z for w in wires]),
         ]
 

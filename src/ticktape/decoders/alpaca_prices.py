@@ -20,7 +20,7 @@ from ticktape.decoders.columns import float_lists, floats, ints, texts
 from ticktape.decoders.conditions import Conditions
 from ticktape.decoders.instants import Column
 from ticktape.decoders.packed import moments
-from ticktape.decoders.projection import Shape
+from ticktape.decoders.projection import Brief, Shape
 from ticktape.records import Bar, CryptoBook, Quote, Trade
 
 
@@ -32,8 +32,8 @@ class PriceRows:
         self._conditions = conditions
         bar = Shape("bars", self._bar, _bar_columns)
         self.shapes: dict[str, Shape] = {
-            "t": Shape("trades", self._trade, self._trade_columns),
-            "q": Shape("quotes", self._quote, self._quote_columns),
+            "t": Shape("trades", self._trade, self._trade_columns, self._trade_brief),
+            "q": Shape("quotes", self._quote, self._quote_columns, self._quote_brief),
             "b": bar,
             "u": bar,
             "d": bar,
@@ -68,10 +68,18 @@ class PriceRows:
             floats([w.s for w in wires]),
             texts([w.x for w in wires]),
             ints([w.i for w in wires]),
-            texts(self._conditions.joined([w.c for w in wires])),
+            self._conditions.column([w.c for w in wires]),
             texts([w.z for w in wires]),
             texts([w.tks for w in wires]),
         ]
+
+    def _trade_brief(self, wires: list[TradeWire[Any]]) -> Brief:
+        return {
+            "symbol": texts([w.S for w in wires]),
+            "event_ns": moments([w.t for w in wires]),
+            "conditions": self._conditions.column([w.c for w in wires]),
+            "tape": texts([w.z for w in wires]),
+        }
 
     def _quote(
         self, w: QuoteWire[Any], feed: str, recv_ns: int, epoch: int, seq: int, index: int
@@ -104,9 +112,16 @@ class PriceRows:
             floats([w.ap for w in wires]),
             floats([w.as_ for w in wires]),
             texts([w.ax for w in wires]),
-            texts(self._conditions.joined([w.c for w in wires])),
+            self._conditions.column([w.c for w in wires]),
             texts([w.z for w in wires]),
         ]
+
+    def _quote_brief(self, wires: list[QuoteWire[Any]]) -> Brief:
+        self._conditions.column([w.c for w in wires])  # which may be none: then it is no quote
+        return {
+            "symbol": texts([w.S for w in wires]),
+            "event_ns": moments([w.t for w in wires]),
+        }
 
     def _bar(
         self, w: BarWire[Any], feed: str, recv_ns: int, epoch: int, seq: int, index: int

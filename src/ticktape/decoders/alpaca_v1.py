@@ -141,7 +141,7 @@ class AlpacaV1Wire:
             floats([w.s for w in wires]),
             texts([codes[w.x] for w in wires]),
             _ids([w.i for w in wires]),
-            texts(self._conditions.joined([w.c for w in wires])),
+            self._conditions.column([w.c for w in wires]),
             texts([codes[w.z] for w in wires]),
             pa.repeat("", len(wires)),
         ]
@@ -177,7 +177,7 @@ class AlpacaV1Wire:
             floats([w.P for w in wires]),
             floats([w.S for w in wires]),
             texts([codes[w.X] for w in wires]),
-            texts(self._conditions.joined([w.c for w in wires])),
+            self._conditions.column([w.c for w in wires]),
             pa.repeat("", len(wires)),
         ]
 

@@ -31,14 +31,13 @@ class HoleTeller:
         self._next_seq = next_seq
         self._last_ns: int | None = None
 
-    def decode(self, block: Block) -> list[Record]:
+    def decode(self, block: Block) -> Sequence[Record]:
         """The records of a block, in order; before them the gap between it and the last one."""
-        found: list[Record] = []
-        if self._next_seq not in (-1, block.seq):
-            found.append(self._gap(block))
-        self._next_seq, self._last_ns = block.next_seq, block.recv_ns
-        found += self._decoder.decode(block)
-        return found
+        before = self._next_seq
+        gap = None if before in (block.seq, -1) else self._gap(block)
+        self._next_seq, self._last_ns = block.seq + block.count, block.recv_ns
+        found = self._decoder.decode(block)
+        return found if gap is None else [gap, *found]
 
     def _gap(self, block: Block) -> Gap:
         from_ns = block.recv_ns if self._last_ns is None else self._last_ns

@@ -5,8 +5,7 @@ that a venue sends may raise here: what cannot be read becomes a row of `unknown
 neighbours in the frame stay.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
@@ -14,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ticktape.decoders.instants import Column
+from ticktape.decoders.origin import Origin, origin_of
 from ticktape.decoders.session import GAPS
 from ticktape.records import EntryKind, Gap, Record, Unknown
 from ticktape.schemas import KINDS
@@ -71,18 +71,24 @@ Raises ValueError or RecursionError when not all of it could be read.
 """
 
 
+Brief: TypeAlias = dict[str, Column]
+"""Some columns of a kind by their names, `symbol` and `event_ns` among them."""
+
+
 class Shape(NamedTuple):
     """How one kind of wire message becomes a record and columns.
 
     `record(wire, feed, recv_ns, epoch, seq, index)` and `columns(wires)` raise ValueError for what
     the first decoding let through (times and conditions are read here). `columns` gives symbol,
     event_ns and then the kind's own columns in the schema's order; it takes messages of all types
-    of the kind, mixed.
+    of the kind, mixed. `brief(wires)`, for kinds that come in masses, gives only what the ledger
+    looks at, and raises for exactly the messages for which `columns` does.
     """
 
     kind: str
     record: Callable[[Any, str, int, int, int, int], Record]
     columns: Callable[[list[Any]], list[Column]]
+    brief: Callable[[list[Any]], Brief] | None = None
 
 
 class Wire(Protocol):
@@ -120,9 +126,13 @@ def unreadable(reason: str, raw: bytes) -> Unreadable:
 
 
 class Projection:
-    """Decodes blocks of one feed; `counts` are those of the last call."""
+    """Decodes blocks of one feed; `counts` are those of the last call.
 
-    def __init__(self, feed: str, wire: Wire) -> None:
+    With `is_brief` the tables of a kind whose Shape has a `brief` have only its columns, `recv_ns`
+    and `seq`; they have the same rows.
+    """
+
+    def __init__(self, feed: str, wire: Wire, *, is_brief: bool = False) -> None:
         self.feed = feed
         self.counts = DecodedCounts(0, 0, 0, 0)
         self._wire = wire
@@ -132,6 +142,11 @@ class Projection:
         self._kind_of |= dict.fromkeys(wire.controls, "")
         self._columns = {shape.kind: shape.columns for shape in wire.shapes.values()}
         self._columns["unknown"] = _unknown_columns
+        self._briefs = {
+            shape.kind: shape.brief
+            for shape in wire.shapes.values()
+            if is_brief and shape.brief is not None
+        }
 
     def decode(self, block: BlockLike) -> list[Record]:
         """Turn a block into records, in the order of its entries and of the messages in them."""
@@ -177,21 +192,17 @@ class Projection:
         batches: dict[str, list[pa.RecordBatch]] = {}
         gaps: list[Gap] = []
         control = malformed = 0
-        chunk = _Chunk()
-        for block in blocks:
-            for seq, (kind, payload) in self._gather(block, chunk):
-                found = self._gaps(kind, payload, block.recv_ns, block.epoch, seq)
-                malformed += found is None
-                gaps += found or []
-            if len(chunk.messages) >= CHUNK_MESSAGES:
-                control += self._flush(chunk, batches)
-                chunk = _Chunk()
-        control += self._flush(chunk, batches)
-        made = {
-            kind: pa.Table.from_batches(batches[kind], KINDS[kind])
-            for kind in KINDS
-            if kind in batches
-        }
+        coming = iter(blocks)
+        while True:
+            chunk = _Chunk()
+            for block in self._gather(coming, chunk):
+                said = self._gaps_of(block)
+                malformed += said.count(None)
+                gaps += [gap for each in said for gap in each or ()]
+            if not chunk.blocks:
+                break
+            control += self._flush(chunk, batches)
+        made = {kind: pa.Table.from_batches(batches[kind]) for kind in KINDS if kind in batches}
         rows = sum(table.num_rows for table in made.values())
         unknown = made["unknown"].num_rows if "unknown" in made else 0
         if gaps:
@@ -199,27 +210,38 @@ class Projection:
         self.counts = DecodedCounts(rows, control, unknown, malformed)
         return made
 
-    def _gather(self, block: BlockLike, chunk: "_Chunk") -> list[tuple[int, tuple[int, bytes]]]:
-        """Read a block's frames into `chunk`; give the other entries with their `seq`."""
-        reads = self._wire.reads
-        messages, counts, payloads, seqs = chunk.messages, chunk.counts, chunk.payloads, chunk.seqs
-        others = []
-        frames_before = len(counts)
-        for seq, entry in enumerate(block.entries(), block.seq):
-            kind, payload = entry
-            if kind > _LAST_DATA_KIND:
-                others.append((seq, entry))
-                continue
-            try:
-                found = reads[kind](payload)
-            except (ValueError, RecursionError) as error:
-                found = self._wire.salvage(payload, str(error))
-            messages += found
-            counts.append(len(found))
-            payloads.append(payload)
-            seqs.append(seq)
-        chunk.close_block(block.recv_ns, block.epoch, len(counts) - frames_before)
-        return others
+    def _gather(self, blocks: Iterator[BlockLike], chunk: "_Chunk") -> list[BlockLike]:
+        """Read blocks until the chunk is full; give those that hold entries of our own."""
+        reads, last = self._wire.reads, int(_LAST_DATA_KIND)
+        messages, counts, sizes = chunk.messages, chunk.counts, chunk.sizes
+        own: list[BlockLike] = []
+        for block in blocks:
+            entries = block.entries()
+            chunk.blocks.append(block)
+            sizes.append(len(entries))
+            for kind, payload in entries:
+                if kind > last:
+                    counts.append(0)
+                    if not own or own[-1] is not block:
+                        own.append(block)
+                    continue
+                try:
+                    found = reads[kind](payload)
+                except (ValueError, RecursionError) as error:
+                    found = self._wire.salvage(payload, str(error))
+                messages += found
+                counts.append(len(found))
+            if len(messages) >= CHUNK_MESSAGES:
+                break
+        return own
+
+    def _gaps_of(self, block: BlockLike) -> list[list[Gap] | None]:
+        """The gaps that each entry of our own tells of; None for one that cannot be read."""
+        return [
+            self._gaps(kind, payload, block.recv_ns, block.epoch, seq)
+            for seq, (kind, payload) in enumerate(block.entries(), block.seq)
+            if kind > _LAST_DATA_KIND
+        ]
 
     def _gaps(
         self, kind: int, payload: bytes, recv_ns: int, epoch: int, seq: int
@@ -244,22 +266,25 @@ class Projection:
         messages = chunk.messages
         if not messages:
             return {}
-        kinds = list(map(self._kind_of.__getitem__, map(type, messages)))
-        present = set(kinds)
+        present = {self._kind_of[made] for made in set(map(type, messages))}
         origin = chunk.origin()
         if len(present) == 1:
             (kind,) = present
             return {kind: self._batch(kind, messages, origin)} if kind else {}
+        kinds = list(map(self._kind_of.__getitem__, map(type, messages)))
         made = {}
         for kind in present - {""}:
-            rows = np.flatnonzero(np.fromiter((k == kind for k in kinds), np.bool_, len(kinds)))
-            picked = [messages[row] for row in rows.tolist()]
+            rows = np.flatnonzero(np.fromiter(map(kind.__eq__, kinds), np.bool_, len(kinds)))
+            picked = list(map(messages.__getitem__, rows.tolist()))
             made[kind] = self._batch(kind, picked, origin.take(rows))
         return made
 
-    def _batch(self, kind: str, messages: list[Any], origin: "_Origin") -> pa.RecordBatch:
+    def _batch(self, kind: str, messages: list[Any], origin: Origin) -> pa.RecordBatch:
         count = len(messages)
         recv_ns: Column = pa.array(origin.recv_ns)
+        if kind in self._briefs:
+            brief = self._briefs[kind](messages) | {"recv_ns": recv_ns, "seq": pa.array(origin.seq)}
+            return pa.RecordBatch.from_arrays(list(brief.values()), list(brief))
         own = self._columns[kind](messages)
         if kind == "unknown":  # its own time could not be read: it stands where we received it
             own = [pa.repeat("", count), recv_ns, *own]
@@ -282,8 +307,9 @@ class Projection:
     def _repair(self, chunk: "_Chunk") -> None:
         """Replace each message whose record cannot be made by an Unreadable."""
         messages = chunk.messages
+        payloads = [payload for block in chunk.blocks for _, payload in block.entries()]
         row = 0
-        for payload, count in zip(chunk.payloads, chunk.counts, strict=True):
+        for payload, count in zip(payloads, chunk.counts, strict=True):
             for index in range(count):
                 make = self._records.get(type(messages[row]))
                 if make is not None:
@@ -294,45 +320,25 @@ class Projection:
                 row += 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """Where each message of a chunk came from, as columns."""
-
-    recv_ns: "np.ndarray[Any, np.dtype[np.int64]]"
-    epoch: "np.ndarray[Any, np.dtype[np.int64]]"
-    seq: "np.ndarray[Any, np.dtype[np.int64]]"
-    index: "np.ndarray[Any, np.dtype[np.int32]]"
-
-    def take(self, rows: "np.ndarray[Any, np.dtype[np.int64]]") -> "_Origin":
-        return _Origin(self.recv_ns[rows], self.epoch[rows], self.seq[rows], self.index[rows])
-
-
 class _Chunk:
-    """Some frames' messages in one list; what its rows share, per frame and per block."""
+    """Some blocks' messages in one list; how many each entry and each block brought.
 
-    __slots__ = ("_blocks", "counts", "messages", "payloads", "seqs")
+    An entry of our own brings none.
+    """
+
+    __slots__ = ("blocks", "counts", "messages", "sizes")
 
     def __init__(self) -> None:
         self.messages: list[Any] = []
-        self.payloads: list[bytes] = []
+        self.blocks: list[BlockLike] = []
+        self.sizes: list[int] = []
         self.counts: list[int] = []
-        self.seqs: list[int] = []
-        self._blocks: list[tuple[int, int, int]] = []
 
-    def close_block(self, recv_ns: int, epoch: int, frames: int) -> None:
-        self._blocks.append((recv_ns, epoch, frames))
-
-    def origin(self) -> _Origin:
-        counts = np.array(self.counts, np.int64)
-        starts = np.cumsum(counts) - counts
-        index = np.arange(len(self.messages), dtype=np.int64) - np.repeat(starts, counts)
-        recv_ns, epoch, frames = np.array(self._blocks, np.int64).T
-        return _Origin(
-            np.repeat(np.repeat(recv_ns, frames), counts),
-            np.repeat(np.repeat(epoch, frames), counts),
-            np.repeat(np.array(self.seqs, np.int64), counts),
-            index.astype(np.int32),
-        )
+    def origin(self) -> Origin:
+        seqs = np.array([block.seq for block in self.blocks], np.int64)
+        recv_ns = np.array([block.recv_ns for block in self.blocks], np.int64)
+        epochs = np.array([block.epoch for block in self.blocks], np.int64)
+        return origin_of(recv_ns, epochs, seqs, self.sizes, self.counts)
 
 
 def table_of(kind: str, records: list[Any]) -> pa.Table:

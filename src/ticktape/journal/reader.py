@@ -18,7 +18,7 @@ from ticktape.journal.segments import (
     read_first_block,
     read_opening,
 )
-from ticktape.journal.wakeup import Sleeper
+from ticktape.journal.wakeup import SLEEP_S_MAX, Seen, Sleeper
 from ticktape.records import Position
 
 CHUNK_BYTES = 1 << 20  # one read; a larger block is read whole
@@ -76,8 +76,8 @@ class Reader:
                 return []
             segment = self._segment
             assert segment is not None
-            end = self._readable_end(segment, epoch, limit)
-            self._is_live = (segment.epoch, segment.base) == (epoch, base)
+            end = limit if segment.epoch == epoch else self._readable_end(segment, epoch)
+            self._is_live = segment.epoch == epoch and segment.base == base
             if self.position.offset < end:
                 blocks = self._read_segment(segment, end, max_bytes)
                 if blocks:
@@ -119,9 +119,8 @@ class Reader:
             return _UNKNOWN, _NO_LIMIT, -1
         return self._positions.limit(synced=self._synced)
 
-    def _readable_end(self, segment: Segment, epoch: int, limit: int) -> int:
-        if segment.epoch == epoch:
-            return limit
+    def _readable_end(self, segment: Segment, epoch: int) -> int:
+        """How far a segment may be read that is not of the writer's epoch."""
         if self._positions_path is None or segment.epoch < epoch:
             return _NO_LIMIT
         if epoch == _UNKNOWN:
@@ -151,8 +150,9 @@ class Reader:
                 last = blocks.pop()
                 bad = BadBlock(TrueHeader(last.seq, last.count, len(last.body)), False, 0)
             if blocks:
-                self._damage.resume(blocks[0], blocks[-1].next_seq)
-                self.position = blocks[-1].end
+                last = blocks[-1]
+                self._damage.resume(blocks[0], last.seq + last.count)
+                self.position = Position(last.epoch, last.end_offset)
                 return blocks
             if bad is None:
                 return []
@@ -298,11 +298,22 @@ class Reader:
 
     # Waiting.
 
-    def seen(self) -> tuple[Positions, int, int, bool] | None:
+    def seen(self) -> Seen | None:
         """What this reader has seen of the writer's positions, for `Sleeper.sleep`."""
         if self._positions is None:
             return None
         return self._positions, self._seen[0], self._seen[1], self._synced
+
+    def has_news(self) -> bool:
+        """Whether the writer has moved since `read` last looked; False when none is known."""
+        return (
+            self._positions is not None
+            and self._positions.limit(synced=self._synced)[:2] != self._seen
+        )
+
+    def is_at_limit(self) -> bool:
+        """Whether all that `read` was allowed when it last looked is read."""
+        return self.position == self._seen
 
     def behind_bytes(self) -> int:
         """Bytes of the live epoch between this reader and its gate; 0 when no writer is known."""
@@ -325,12 +336,28 @@ class Reader:
         self.close()
 
 
-def wait_any(readers: Sequence[Reader], sleeper: Sleeper, timeout_s: float) -> None:
-    """Sleep until one of `readers` may have something new, at most `timeout_s` (and 20 ms)."""
+def wait_any(readers: Sequence[Reader], sleeper: Sleeper, timeout_s: float) -> int:
+    """Sleep until one of `readers` may have something new, at most `timeout_s` (and LONG_S).
+
+    Returns:
+        When the last step of the sleep was to end at the latest, in monotonic ns; 0 without one.
+    """
+    return sleeper.sleep(*watch_all(readers, sleeper, timeout_s))
+
+
+def watch_all(
+    readers: Sequence[Reader], sleeper: Sleeper, timeout_s: float
+) -> tuple[list[Seen], float]:
+    """Have the writers of `readers` wake a sleeper; what it is to be given, and for how long.
+
+    A writer that is not there yet wakes nobody: it has to be looked for.
+    """
     seen = []
     for reader in readers:
         known = reader.seen()
-        if known is not None:
+        if known is None:
+            timeout_s = min(timeout_s, SLEEP_S_MAX)
+        else:
             sleeper.watch(known[0])
             seen.append(known)
-    sleeper.sleep(seen, timeout_s)
+    return seen, timeout_s

@@ -1,6 +1,6 @@
 """Every entry's way through the recorder, in time: stamps per batch, joined with the journal's own.
 
-    rowfile     small fixed rows appended to a file per process start
+    rowfile     small fixed rows appended to a file per process start, and per 16 MiB
     stagelog    what a stage did: which positions, and when
     pauselog    what stood in the way: GC, fsync, scheduler
     rowreading  both of them, read back
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from ticktape.latency.blockindex import BlockIndex
     from ticktape.latency.histogram import Histogram
     from ticktape.latency.report import LatencyReport, SlowBatch
-    from ticktape.latency.rowreading import read_pauses, read_rows, read_stages
+    from ticktape.latency.rowreading import ROWS_MAX, read_pauses, read_rows, read_stages
     from ticktape.latency.trace import Step, path_of
 
 __all__ = [
+    "ROWS_MAX",
     "STAGES",
     "BlockIndex",
     "Histogram",
@@ -47,6 +48,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ROWS_MAX": "rowreading",
     "BlockIndex": "blockindex",
     "Histogram": "histogram",
     "LatencyReport": "report",

@@ -1,4 +1,4 @@
-"""Files of small fixed rows, one per process start, appended only.
+"""Files of small fixed rows, appended only: one per process start, then one per 16 MiB of them.
 
     head  "TTROWS01" · version u32 · row bytes u32 · boot id 16 · stage 32 · name 64 ·
           start_ns i64 · pid i64 · CRC-32 of the head u32            148 bytes, little-endian
@@ -17,6 +17,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from ticktape.clock import monotonic_ns
+
 MAGIC: Final = b"TTROWS01"
 VERSION: Final = 1
 SUFFIX: Final = ".rows"
@@ -24,6 +26,8 @@ STAGE_BYTES: Final = 32
 NAME_BYTES: Final = 64
 # 26,000 stage rows: at 1,000 batches a second, half a minute of a disk that refuses.
 PENDING_BYTES_MAX: Final = 1 << 20
+# Whole files are what can be deleted of a recorder that runs for months.
+FILE_BYTES_MAX: Final = 16 << 20
 
 HEAD: Final = struct.Struct(f"<8sII16s{STAGE_BYTES}s{NAME_BYTES}sqqI")
 _CRC = struct.Struct("<I")
@@ -63,14 +67,22 @@ class RowFile:
     """
 
     def __init__(self, directory: Path, stage: str, name: str, run: RunId, row_bytes: int) -> None:
-        self.path = directory / f"{quote(name, safe='')}-{run.start_ns}-{run.pid}{SUFFIX}"
+        self._directory = directory
+        self._stage, self._name, self._run = stage, name, run
         self._row_bytes = row_bytes
         self._file_number = -1
-        self._pending = bytearray(_pack_head(stage, name, run, row_bytes))
+        self._begin(run)
         self._rows = 0
-        self._written_bytes = 0
+        self._rows_before = 0  # in files that are full
         self._dropped = 0
         self._failure = ""
+
+    def _begin(self, run: RunId) -> None:
+        self.path = self._directory / (
+            f"{quote(self._name, safe='')}-{run.start_ns}-{run.pid}{SUFFIX}"
+        )
+        self._pending = bytearray(_pack_head(self._stage, self._name, run, self._row_bytes))
+        self._written_bytes = 0
 
     def write(self, rows: bytes) -> None:
         """Append whole rows, with what an earlier refusal left over before them.
@@ -91,7 +103,8 @@ class RowFile:
         Raises:
             FileExistsError: another log of this process has this name already.
         """
-        if not self._rows or not self._pending:
+        is_begun = self._written_bytes > 0 or len(self._pending) > HEAD.size
+        if not is_begun or not self._pending:
             return
         try:
             if self._file_number < 0:
@@ -101,10 +114,22 @@ class RowFile:
                 count_bytes = os.write(self._file_number, self._pending)
                 del self._pending[:count_bytes]
                 self._written_bytes += count_bytes
+            if self._written_bytes >= FILE_BYTES_MAX:
+                self._turn()
         except FileExistsError:
             raise
         except OSError as error:
             self._failure = str(error)
+
+    def _turn(self) -> None:
+        """End a file that is full; the next one has a name by which it comes behind it."""
+        number, self._file_number = self._file_number, -1
+        self._rows_before += self._whole_rows()
+        self._begin(self._run._replace(start_ns=monotonic_ns()))
+        os.close(number)
+
+    def _whole_rows(self) -> int:
+        return max(0, self._written_bytes - HEAD.size) // self._row_bytes
 
     def _open(self) -> int:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,8 +143,7 @@ class RowFile:
     def close(self) -> None:
         """Close the file; rows that are not drained by now are dropped. May be called twice."""
         self._pending.clear()
-        whole = max(0, self._written_bytes - HEAD.size) // self._row_bytes
-        self._dropped = self._rows - whole
+        self._dropped = self._rows - self._rows_before - self._whole_rows()
         if self._file_number >= 0:
             os.close(self._file_number)
         self._file_number = -1

@@ -3,9 +3,10 @@
 `proof` compares what the journals hold with what the tables hold, row by row; `witnesses` what
 REST had with what the stream had; `gaps` folds gap rows into gaps; `verdict` says it of a run in
 words and numbers, and `certificate` of a day, with `certificate_spans` (time) and
-`certificate_chain` (digests); `counting` counts rows while they come and `identity` compares a
-stage with that; `watchdog` and its parts raise suspicions, `feedwatch` tells it what a journal
-holds and `suspects` makes entries of them; `entries` is what the ledger and the healer write down.
+`certificate_chain` (digests); `counting` counts rows while they come, of texts that `coded` has as
+numbers, and `identity` compares a stage with that; `watchdog` and its parts raise suspicions,
+`feedwatch` tells it what a journal holds and `suspects` makes entries of them; `entries` is what
+the ledger and the healer write down.
 Nothing here reads a feed's journal or a table by itself; `memory` reads what the ledger wrote.
 """
 

@@ -6,14 +6,14 @@ whoever begins there again counts each row once. Nothing here may look at rows o
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ticktape.journal.blocks import Block
+from ticktape.ledger.coded import Coded, coded
 from ticktape.ledger.entries import Counts, Kinds, place_of
 from ticktape.records import Position
 
@@ -26,24 +26,37 @@ class Brought:
     """Some blocks of one epoch that follow one another, and the rows that were made of them.
 
     `ends[kind]` is, for each block, how many rows of the kind it and the blocks before it brought.
+    Of the tables only `seq`, `symbol` and what a caller asks for is looked at.
     """
 
     def __init__(self, blocks: Sequence[Block], tables: Mapping[str, pa.Table]) -> None:
         assert blocks[0].epoch == blocks[-1].epoch, "cut where the epoch changes"
         self.blocks = blocks
         self.tables = tables
-        next_seqs = np.array([block.next_seq for block in blocks], np.int64)
-        self.ends: dict[str, Ends] = {
-            kind: np.searchsorted(table.column("seq").to_numpy(), next_seqs).astype(np.int64)
-            for kind, table in tables.items()
-        }
+        self.seqs: Ends = np.array([block.seq for block in blocks], np.int64)
+        self.next_seqs: Ends = self.seqs + np.array([block.count for block in blocks], np.int64)
         self.recv_ns: Ends = np.array([block.recv_ns for block in blocks], np.int64)
+        self.ends: dict[str, Ends] = {
+            kind: np.searchsorted(self.numbers(kind, "seq"), self.next_seqs).astype(np.int64)
+            for kind in tables
+        }
+        self._coded: dict[tuple[str, str], Coded] = {}
 
-    def rows(self, kind: str, begin: int, end: int) -> pa.Table:
-        """The rows of a kind that blocks [begin, end) brought; a view."""
+    def rows(self, kind: str, begin: int, end: int) -> slice:
+        """Which rows of a kind blocks [begin, end) brought."""
         ends = self.ends[kind]
-        first = int(ends[begin - 1]) if begin else 0
-        return self.tables[kind].slice(first, int(ends[end - 1]) - first)
+        return slice(int(ends[begin - 1]) if begin else 0, int(ends[end - 1]))
+
+    def numbers(self, kind: str, column: str) -> Ends:
+        """A column of int64."""
+        return cast("Ends", self.tables[kind].column(column).to_numpy())
+
+    def texts(self, kind: str, column: str) -> Coded:
+        """A column of texts."""
+        found = self._coded.get((kind, column))
+        if found is None:
+            found = self._coded[kind, column] = coded(self.tables[kind].column(column))
+        return found
 
 
 def spans(stamps: Ends, length_ns: int, cuts: Iterable[int] = ()) -> list[tuple[int, int]]:
@@ -68,17 +81,16 @@ class Hole(NamedTuple):
     until: Position
 
 
-def find_holes(blocks: Sequence[Block], before: End | None) -> list[Hole]:
+def find_holes(brought: Brought, before: End | None) -> list[Hole]:
     """Where the numbers of entries do not go on; `before` is the end of what stands before them.
 
     Numbers that are given again are no loss: a refusing disk had not taken them.
     """
-    seqs = np.array([block.seq for block in blocks], np.int64)
-    expected = np.array([block.next_seq for block in blocks[:-1]], np.int64)
+    blocks = brought.blocks
     found = []
     if before is not None and blocks[0].seq > before.next_seq:
         found.append(Hole(before.recv_ns, blocks[0].recv_ns, blocks[0].position))
-    for index in np.flatnonzero(seqs[1:] > expected).tolist():
+    for index in np.flatnonzero(brought.seqs[1:] > brought.next_seqs[:-1]).tolist():
         here = blocks[index + 1]
         found.append(Hole(blocks[index].recv_ns, here.recv_ns, here.position))
     return found
@@ -143,7 +155,9 @@ class FeedCounter:
                 found += self.finish()
                 self._minute = minute
             for kind in brought.tables:
-                self._count(kind, brought.rows(kind, begin, end))
+                rows = brought.rows(kind, begin, end)
+                if rows.start < rows.stop:
+                    self._count(kind, brought.texts(kind, "symbol")[rows])
             lost = sum(n for index, n in (dropped or {}).items() if begin <= index < end)
             self._dropped += lost
             self.dropped += lost
@@ -151,15 +165,12 @@ class FeedCounter:
             self.end = End(brought.blocks[end - 1].next_seq, brought.blocks[end - 1].recv_ns)
         return found
 
-    def _count(self, kind: str, rows: pa.Table) -> None:
-        if not rows.num_rows:
-            return
+    def _count(self, kind: str, found: Coded) -> None:
         symbols = self._kinds.setdefault(kind, {})
-        counted = cast("Any", pc.value_counts(rows.column("symbol")))  # pairs, which stubs lack
-        for each in counted.to_pylist():
-            symbols[each["values"]] = symbols.get(each["values"], 0) + each["counts"]
-        self._totals[kind] = self._totals.get(kind, 0) + rows.num_rows
-        self.rows += rows.num_rows
+        for symbol, count in found.counts().items():
+            symbols[symbol] = symbols.get(symbol, 0) + count
+        self._totals[kind] = self._totals.get(kind, 0) + len(found)
+        self.rows += len(found)
 
     def pass_time(self, now_ns: int) -> list[Counts]:
         """It is `now_ns` and all that came before is added: the entry of a minute that is over."""

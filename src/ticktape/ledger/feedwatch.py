@@ -5,16 +5,14 @@ between the very rows between which they stand: a silence behind a disconnect is
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from ticktape.journal.blocks import Block
 from ticktape.journal.format import KIND_SHIFT, WORD_BYTES
 from ticktape.ledger.alarms import NS_PER_S, Alarm
+from ticktape.ledger.coded import Coded, Picked, coded
 from ticktape.ledger.counting import Brought, spans
 from ticktape.ledger.watchdog import Watchdog
 from ticktape.polls import Polls
@@ -26,8 +24,9 @@ WATCHED = ("trades", "quotes", "bars", "books", "ticks", "crypto_books")
 # The names of channels, as feeds acknowledge them, to the kind of rows that they bring. Bars of no
 # minute have no rhythm of their own: a silence of them must not have minute bars asked for.
 _KINDS = {each: each for each in WATCHED} | {"orderbooks": "crypto_books"}
-_RHYTHMIC_SPANS = pa.array(["minute"])
+_RHYTHMIC_SPAN = "minute"
 _EVERY = "*"
+_OWN_FROM = EntryKind.SESSION << (KIND_SHIFT - 24)  # in the highest byte of an entry's word
 
 
 class _SessionSaid(msgspec.Struct, frozen=True):
@@ -84,7 +83,7 @@ def own_entries(blocks: Sequence[Block]) -> list[OwnEntry]:
     return [
         OwnEntry(index, kind, payload)
         for index, block in enumerate(blocks)
-        if block.body[WORD_BYTES - 1] >> (KIND_SHIFT - 24) > EntryKind.BINARY
+        if block.body[WORD_BYTES - 1] >= _OWN_FROM
         for kind, payload in block.entries()
     ]
 
@@ -117,17 +116,15 @@ class FeedWatch:
             for entry in by_block.get(begin, ()):
                 changes += self._hear(entry, int(brought.recv_ns[begin]))
             found = {
-                kind: brought.rows(kind, begin, end) for kind in WATCHED if kind in brought.tables
+                kind: rows
+                for kind in WATCHED
+                if kind in brought.tables
+                and (rows := _rhythmic(brought, kind, begin, end)) is not None
             }
-            if "bars" in found:
-                bars = found["bars"]
-                found["bars"] = bars.filter(
-                    pc.is_in(bars.column("span"), value_set=_RHYTHMIC_SPANS)
-                )
-            if any(rows.num_rows for rows in found.values()):
+            if found:
                 changes += self._come_up(int(brought.recv_ns[begin]))
             for kind, rows in found.items():
-                changes += self._observe(kind, rows)
+                changes += self._observe(brought, kind, rows)
         return changes + self._dog.advance(self._feed, int(brought.recv_ns.max()))
 
     def pass_time(self, now_ns: int) -> list[Alarm]:
@@ -144,21 +141,19 @@ class FeedWatch:
         self.state.is_up = True
         return self._dog.connected(self._feed, ns)
 
-    def _observe(self, kind: str, rows: Any) -> list[Alarm]:  # noqa: ANN401 - an Arrow table
-        if not rows.num_rows:
-            return []
-        codes: dict[str, list[str]] = {}
+    def _observe(self, brought: Brought, kind: str, rows: Picked) -> list[Alarm]:
+        codes: dict[str, Coded] = {}
         if kind == "trades":
             codes = {
-                "conditions": rows.column("conditions").to_pylist(),
-                "tapes": rows.column("tape").to_pylist(),
+                "conditions": brought.texts(kind, "conditions")[rows],
+                "tapes": brought.texts(kind, "tape")[rows],
             }
         return self._dog.observe(
             self._feed,
             kind,
-            rows.column("symbol").to_pylist(),
-            rows.column("event_ns").to_numpy(),
-            rows.column("recv_ns").to_numpy(),
+            brought.texts(kind, "symbol")[rows],
+            brought.numbers(kind, "event_ns")[rows],
+            brought.numbers(kind, "recv_ns")[rows],
             **codes,
         )
 
@@ -209,7 +204,19 @@ class FeedWatch:
         if not symbols:
             return []
         stamps = np.full(len(symbols), recv_ns, np.int64)
-        return self._dog.observe(self._feed, "books", symbols, stamps, stamps)
+        return self._dog.observe(self._feed, "books", coded(symbols), stamps, stamps)
+
+
+def _rhythmic(brought: Brought, kind: str, begin: int, end: int) -> Picked | None:
+    """The rows of blocks [begin, end) that have a rhythm; None when there are none."""
+    rows = brought.rows(kind, begin, end)
+    if rows.start == rows.stop:
+        return None
+    if kind != "bars":
+        return rows
+    spans = brought.texts("bars", "span")[rows]
+    picked = np.flatnonzero(spans.spread(lambda texts: np.array(texts) == _RHYTHMIC_SPAN))
+    return picked + rows.start if len(picked) else None
 
 
 _UP = ("subscribed", "linked", "flowing")

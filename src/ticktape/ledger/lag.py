@@ -6,13 +6,14 @@ is usual is learned, so that a delayed feed is not late because it is delayed, a
 off is not a late feed.
 """
 
-from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ticktape.ledger.alarms import NS_PER_S, Alarm, OpenAlarms
+from ticktape.ledger.coded import Coded
 
 Times = npt.NDArray[np.int64]
 
@@ -34,11 +35,12 @@ _ONLY = 0  # a feed has one lag
 # https://docs.alpaca.markets/docs/real-time-stock-pricing-data and the CTS and UTP specifications.
 _LATE_AB = frozenset("BLMNPQRUVZ479")
 _LATE_C = frozenset("GLMNPQRUVWZ479")
+_TAPE_C = "C"  # all others have the codes of A and B
 
 
 def is_late_print(conditions: str, tape: str) -> bool:
     """Whether a trade with these conditions (joined by commas) may be late by itself."""
-    late = _LATE_C if tape == "C" else _LATE_AB
+    late = _LATE_C if tape == _TAPE_C else _LATE_AB
     return not late.isdisjoint(conditions.split(","))
 
 
@@ -87,8 +89,8 @@ class Lag:
         self,
         event_ns: Times,
         recv_ns: Times,
-        conditions: Sequence[str] = (),
-        tapes: Sequence[str] = (),
+        conditions: Coded | None = None,
+        tapes: Coded | None = None,
     ) -> list[Alarm]:
         """Take a batch in the order received; conditions and tapes only of trades, or none.
 
@@ -97,8 +99,8 @@ class Lag:
         if not len(recv_ns):
             return []
         lags = recv_ns - event_ns
-        if conditions:
-            late = self._late(conditions, tapes or [""] * len(conditions))
+        if conditions is not None:
+            late = self._late(conditions, tapes)
             if late.any():
                 self._late_prints += int(late.sum())
                 self._late_max_ns = max(self._late_max_ns, int(lags[late].max()))
@@ -114,14 +116,21 @@ class Lag:
                 self._keep(lags[begin:end])
         return changes
 
-    def _late(self, conditions: Sequence[str], tapes: Sequence[str]) -> npt.NDArray[np.bool_]:
+    def _late(self, conditions: Coded, tapes: Coded | None) -> npt.NDArray[np.bool_]:
+        late = conditions.spread(partial(self._are_late, ""))
+        if tapes is None:
+            return late
+        on_c = tapes.spread(lambda texts: np.array([text == _TAPE_C for text in texts], np.bool_))
+        return np.where(on_c, conditions.spread(partial(self._are_late, _TAPE_C)), late)
+
+    def _are_late(self, tape: str, conditions: list[str]) -> npt.NDArray[np.bool_]:
         known = self._late_codes
-        pairs = list(zip(conditions, tapes, strict=True))
         if len(known) >= _KEPT_MAX:
             known.clear()
-        for pair in set(pairs) - known.keys():
-            known[pair] = is_late_print(*pair)
-        return np.array([known[pair] for pair in pairs], np.bool_)
+        for each in conditions:
+            if (each, tape) not in known:
+                known[each, tape] = is_late_print(each, tape)
+        return np.array([known[each, tape] for each in conditions], np.bool_)
 
     def _keep(self, lags: Times) -> None:
         room = _KEPT_MAX - self._kept

@@ -7,11 +7,13 @@ of singly. Outside the usual hours nothing alarms and nothing is learned.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from ticktape.ledger.alarms import NS_PER_S, Alarm, OpenAlarms, silence_alarm
+from ticktape.ledger.coded import Coded
 from ticktape.ledger.rates import LIMIT_MIN_S, Rates, Reals, Rows
 from ticktape.ledger.series import (
     FEED_ROW,
@@ -127,11 +129,11 @@ class Silence:
         ended = [row for row in rows.tolist() if row in self._alarms]
         return self._end_all(ended, ns, ns, "not subscribed any more")
 
-    def observe(self, channel: str, symbols: Sequence[str], recv_ns: Rows) -> None:
+    def observe(self, channel: str, symbols: Coded, recv_ns: Rows) -> None:
         """Take what was received; judged by `advance`."""
         if not len(symbols):
             return
-        rows = self._table.rows_of(channel, symbols)
+        rows = symbols.spread(partial(self._table.rows_of, channel))
         self._grow()
         watched = rows >= 0
         # Who sends is connected, even if nobody told us.

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ticktape.ledger.alarms import Alarm
+from ticktape.ledger.coded import Coded
 from ticktape.ledger.lag import LAG_CHANNELS, Lag, LagFigures, Times
 from ticktape.ledger.sessions import Hours
 from ticktape.ledger.silence import Silence
@@ -56,11 +57,11 @@ class Watchdog:
         self,
         feed: str,
         channel: str,
-        symbols: Sequence[str],
+        symbols: Coded,
         event_ns: Times,
         recv_ns: Times,
-        conditions: Sequence[str] = (),
-        tapes: Sequence[str] = (),
+        conditions: Coded | None = None,
+        tapes: Coded | None = None,
     ) -> list[Alarm]:
         """Take a batch of records of one channel (their `kind`) in the order received.
 

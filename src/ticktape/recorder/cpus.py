@@ -1,13 +1,17 @@
-"""Which CPUs a child may use: one that polls as fast as it can gets a CPU of its own.
+"""Which CPUs a child may use: who is never idle has one of its own, or shares it with captures.
 
-Such a capture is never idle, so whoever else runs on its CPU takes polls away. Nothing is changed
+A capture that polls as fast as it can has one alone: whoever else runs there takes polls away. A
+strategy that spins gives way, so that where CPUs are few a stream's capture is served nowhere
+sooner than beside it: on any other CPU it waits for the end of somebody's slice. Nothing is changed
 where there are too few CPUs, or where the system has no say in it.
 """
 
 import os
 from collections.abc import Iterable
 
-from ticktape.config import FeedConfig
+from ticktape.config import DecideConfig, FeedConfig
+
+_MANY = 4  # of so many CPUs one is idle when a capture wakes
 
 
 def spinning(feeds: Iterable[FeedConfig]) -> list[str]:
@@ -32,6 +36,20 @@ def shares(feeds: Iterable[FeedConfig], cpus: Iterable[int]) -> tuple[dict[str, 
     # The last ones: systems tend to serve interrupts on the first.
     alone = free[-len(names) :]
     return dict(zip(names, alone, strict=True)), set(free) - set(alone)
+
+
+def beside_spinners(
+    decides: Iterable[DecideConfig], feeds: Iterable[FeedConfig], cpus: Iterable[int]
+) -> tuple[set[int], set[int]]:
+    """The CPU of all captures and of strategies that spin, and those of all others.
+
+    Both are empty when no strategy spins, when a capture does, and when CPUs are many or one.
+    """
+    free = sorted(cpus)
+    spins = any(decide.wait == "spin" for decide in decides)
+    if not spins or spinning(feeds) or not 1 < len(free) < _MANY:
+        return set(), set()
+    return {free[-1]}, set(free[:-1])
 
 
 def usable() -> set[int]:

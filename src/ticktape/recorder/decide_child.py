@@ -4,6 +4,7 @@ An input and what it led to are logged in one block, or, when the process dies, 
 input comes again. Nothing may be decided that is not logged in the order in which it was decided.
 """
 
+import gc
 import hashlib
 import os
 from pathlib import Path
@@ -21,6 +22,7 @@ from ticktape.errors import EXIT_COMPLETE, Corrupt, DecisionError, JournalError
 from ticktape.journal.blocks import Block
 from ticktape.journal.positions import JournalState
 from ticktape.journal.reader import Reader
+from ticktape.journal.wakeup import SLEEP_S_MAX
 from ticktape.journal.writer import Writer, WriterConfig
 from ticktape.latency import PauseLog, RunId, StageLog
 from ticktape.recorder.following import Following
@@ -190,17 +192,21 @@ class DecideChild:
         self._timer_ns = int(self._runner.strategy.timer_s * clock.NS_PER_S)
         self._timer_at_ns = clock.monotonic_ns() + self._timer_ns
         self._see_room()
+        gc.freeze()  # what is there by now lives as long as we do: no collection looks at it again
         while not self._runner.stopped:
-            idle = self._waits or not self._read(self._following)
+            found = not self._waits and self._read(self._following)
             self._between()
-            if idle and not self._runner.stopped:
-                if self._parent.leave.is_set() and (
-                    self._waits or self._following.is_drained(self._over)
-                ):
-                    break
+            if not found and self._parent.leave.is_set() and self._is_done(self._following):
+                break
+            if not found or self._following.is_at_limit():
                 self._wait(self._following)
         self._report()
         return EXIT_STOPPED if self._runner.stopped else EXIT_COMPLETE
+
+    def _is_done(self, following: Following) -> bool:
+        if self._runner.stopped or self._waits:
+            return True
+        return following.is_drained(self._over)
 
     def _read(self, following: Following) -> bool:
         """Give the strategy what is new; whether there was something."""
@@ -242,8 +248,15 @@ class DecideChild:
                 self._log(self._runner.fire_timer(self._wall.wall_ns()))
         self._report_sometimes()
 
+    def rouse(self) -> None:
+        """End its wait, for the word to leave; may be called from any thread."""
+        if self._following is not None:
+            self._following.rouse()
+
     def _wait(self, following: Following) -> None:
-        wait_s = _IDLE_S
+        wait_s = SLEEP_S_MAX if self._parent.leave.is_set() else _IDLE_S
+        if self._runner.stopped:
+            return
         if self._waits:
             clock.sleep_s(wait_s)  # what there is to read would not let it sleep
             return
@@ -346,7 +359,8 @@ def _by_epoch(blocks: list[Block]) -> list[list[Block]]:
 
 def main(task: DecideTask, parent: Parent) -> int:
     """Run the strategy's child; its exit code."""
-    parent.listen(orphan_s=_ORPHAN_S)
+    child: DecideChild | None = None
+    parent.listen(lambda: child.rouse() if child is not None else None, orphan_s=_ORPHAN_S)
     with turn(RunDirectory(Path(task.directory)), f"decide-{task.decide.name}", parent) as ours:
         if not ours:
             return EXIT_COMPLETE

@@ -14,12 +14,14 @@ from ticktape.journal.blocks import Block
 from ticktape.journal.positions import JournalState, Positions
 from ticktape.journal.reader import Reader, wait_any
 from ticktape.journal.recovery import make_all_durable
-from ticktape.journal.wakeup import SLEEP_S_MAX, Sleeper
+from ticktape.journal.wakeup import Sleeper
 from ticktape.latency import PauseLog
+from ticktape.recorder.priority import give_way
 from ticktape.recorder.turn import is_locked
 from ticktape.records import Position
 
 _DRAIN_CHECK_S = 0.05
+_LOOKS = 256  # a quarter of a millisecond: timers are not late by more
 _STALL_NS = 1_000_000  # a timer that ends up to 0.2 ms late is the kernel's habit, and no stall
 
 
@@ -73,13 +75,17 @@ class Range(NamedTuple):
 def ranges(blocks: Sequence[Block]) -> list[Range]:
     """The blocks as ranges, cut where the epoch changes or damage was passed over."""
     found: list[Range] = []
+    if not blocks:
+        return found
+    epoch, begin = blocks[0].epoch, blocks[0].offset
+    end, entries = begin, 0
     for block in blocks:
-        if found and found[-1].epoch == block.epoch and found[-1].to_offset == block.offset:
-            whole = found[-1]
-            entries = whole.entries + block.count
-            found[-1] = whole._replace(to_offset=block.end_offset, entries=entries)
-        else:
-            found.append(Range(block.epoch, block.offset, block.end_offset, block.count))
+        if block.offset != end or block.epoch != epoch:
+            found.append(Range(epoch, begin, end, entries))
+            epoch, begin, entries = block.epoch, block.offset, 0
+        end = block.end_offset
+        entries += block.count
+    found.append(Range(epoch, begin, end, entries))
     return found
 
 
@@ -112,24 +118,41 @@ class Following:
         self._pauses = pauses
         self._synced = synced
         self._sleeper = Sleeper()
-        self._order: Sequence[tuple[str, Reader]] = list(self.readers.items())
+        self._readers = list(self.readers.values())
         self._settled = False
 
     def read(self, max_bytes: int) -> Iterator[tuple[str, list[Block]]]:
         """One look at every feed: (feed, blocks) for those that have something."""
-        for feed, reader in self._order:
+        for feed, reader in self.readers.items():
             blocks = reader.read(max_bytes)
             if blocks:
                 yield feed, blocks
 
     def wait(self, timeout_s: float) -> None:
-        """Sleep until something may be new; returns at once when spinning."""
-        if not self.spin:
-            wait_ns = int(min(timeout_s, SLEEP_S_MAX) * clock.NS_PER_S)
-            due_ns = clock.monotonic_ns() + wait_ns
-            wait_any([reader for _, reader in self._order], self._sleeper, timeout_s)
-            if clock.monotonic_ns() - due_ns > _STALL_NS:
-                self._pauses.record_wake(due_ns)
+        """Sleep, or spin, until something may be new."""
+        if self.spin:
+            self._spin()
+            return
+        due_ns = wait_any(self._readers, self._sleeper, timeout_s)
+        if due_ns and clock.monotonic_ns() - due_ns > _STALL_NS:
+            self._pauses.record_wake(due_ns)
+
+    def _spin(self) -> None:
+        """Look at the writers' words until one has moved, but not for long."""
+        for _ in range(_LOOKS):
+            for reader in self._readers:
+                if reader.has_news():
+                    return
+            # Else the capture, which is to bring the news, waits for its turn on this CPU.
+            give_way()
+
+    def is_at_limit(self) -> bool:
+        """Whether `read` has left nothing behind: then it need not be asked again to know."""
+        return all(reader.is_at_limit() for reader in self._readers)
+
+    def rouse(self) -> None:
+        """End a wait, or the next one; may be called from any thread."""
+        self._sleeper.rouse()
 
     def is_drained(self, over: Collection[str] = ()) -> bool:
         """Whether all is read; call it, after the word to leave, when `read` yields nothing.

@@ -1,10 +1,11 @@
 """Which segments of a run may go: what the config keeps, and whom nothing may be taken from.
 
-Only who makes something durable pins segments: the table, the ledger, and the healer with the gaps
-that it has yet to heal. Journals of strategies and of the ledger are small, and are kept.
+Only who makes something durable pins segments: the table, the ledger, the healer with the gaps
+that it has yet to heal, and a day that is over whose certificate is still to be made. Journals of
+strategies and of the ledger are small, and are kept.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import msgspec
 
@@ -44,8 +45,12 @@ class Keeper:
         self._keep_bytes = config.keep_bytes
         self._retentions = {name: Retention(directory.journal(name)) for name in journals}
 
-    def delete(self, now_ns: int) -> Iterator[tuple[str, Deleted]]:
+    def delete(
+        self, now_ns: int, pin: Callable[[int], Pin] | None = None
+    ) -> Iterator[tuple[str, Deleted]]:
         """Delete what is too old, and then the oldest until there is no more than may be.
+
+        `pin` is asked, with `now_ns`, for what else may not go of any journal.
 
         Yields each journal's name and what went. Age counts back from the newest entry of the run,
         or from `now_ns` if that is earlier: a clock that is ahead of time must delete nothing.
@@ -55,8 +60,9 @@ class Keeper:
         """
         if not (self._keep_ns or self._keep_bytes):
             return
+        more = [] if pin is None else [pin(now_ns)]
         may_go = {
-            name: retention.candidates(pins_of(self._directory, name, self._healed))
+            name: retention.candidates([*pins_of(self._directory, name, self._healed), *more])
             for name, retention in self._retentions.items()
         }
         if not any(may_go.values()):

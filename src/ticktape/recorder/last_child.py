@@ -1,5 +1,6 @@
 """The last-value process: reads every feed's journal, keeps the mapped table of newest values."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from ticktape.decoders import decoder_for
 from ticktape.decoders.holes import HoleTeller
 from ticktape.directory import RunDirectory
 from ticktape.journal.blocks import Block
+from ticktape.journal.wakeup import SLEEP_S_MAX
 from ticktape.lastvalue import LastValueWriter
 from ticktape.latency import PauseLog, RunId, StageLog
 from ticktape.recorder.following import Following, ranges
@@ -18,6 +20,7 @@ from ticktape.recorder.turn import has_successor, turn
 from ticktape.records import Position, Record
 
 _READ_BYTES = 1 << 18  # small enough that a burst is shown while it is read
+_PACE_NS = 1_000_000  # so old may a value be; a wake-up costs us and the capture 50 µs together
 _IDLE_S = 0.25
 _REPORT_NS = 300_000_000
 
@@ -45,12 +48,15 @@ class LastChild:
         starts = {feed: self._last.position(feed) or Position(0, 0) for feed in self._decoders}
         self._following = Following(self._directory, starts, self._pauses)
         self._records = 0
+        self._took_ns = 0
         self._report_at_ns = 0
 
     def run(self) -> None:
         """Keep them until the parent says leave and all is read."""
+        gc.freeze()  # what is there by now lives as long as we do: no collection looks at it again
         while True:
             idle = True
+            began_ns = clock.monotonic_ns()
             for feed, blocks in self._following.read(_READ_BYTES):
                 idle = False
                 self._take(feed, blocks)
@@ -60,8 +66,23 @@ class LastChild:
                     has_successor(self._directory, self._parent) or self._following.is_drained()
                 ):
                     break
-                self._following.wait(_IDLE_S)
+            else:
+                self._rest(began_ns)
+            if idle or self._following.is_at_limit():
+                self._following.wait(SLEEP_S_MAX if self._parent.leave.is_set() else _IDLE_S)
         self._report()
+
+    def rouse(self) -> None:
+        """End its wait, for the word to leave; may be called from any thread."""
+        self._following.rouse()
+
+    def _rest(self, began_ns: int) -> None:
+        """Let a steady stream wake us once a pace, and not with each block."""
+        is_steady = began_ns - self._took_ns < 2 * _PACE_NS
+        self._took_ns = began_ns
+        left_ns = began_ns + _PACE_NS - clock.monotonic_ns()
+        if is_steady and left_ns > 0:
+            clock.sleep_s(left_ns / clock.NS_PER_S)
 
     def _take(self, feed: str, blocks: list[Block]) -> None:
         decode = self._decoders[feed].decode
@@ -104,7 +125,8 @@ class LastChild:
 def main(task: LastTask, parent: Parent) -> int:
     """Run the last-value child; its exit code."""
     take_place(LAST)
-    parent.listen()
+    child: LastChild | None = None
+    parent.listen(lambda: child.rouse() if child is not None else None)
     with turn(RunDirectory(Path(task.directory)), "last", parent) as ours:
         if not ours:
             return 0

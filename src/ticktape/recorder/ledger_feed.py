@@ -28,7 +28,7 @@ class LedgerFeed:
         sums = SumsKept(start, totals)
         self.name = name
         self._suspects = suspects
-        self.decoder = decoder_for(feed.kind, name)
+        self.decoder = decoder_for(feed.kind, name, is_brief=True)
         end = memory.ends.get(name) or (End(0, 0) if start == BEGINNING else None)
         self.counter = FeedCounter(name, start, totals, end)
         self.sums = sums
@@ -48,7 +48,7 @@ class LedgerFeed:
         dropped: dict[int, int] = {}
         for entry in own:
             dropped[entry.index] = dropped.get(entry.index, 0) + entry.dropped
-        found: list[LedgerEntry] = [*self._holes(blocks)]
+        found: list[LedgerEntry] = [*self._holes(brought)]
         found += self.counter.add(brought, dropped)
         alarms = self.watch.take(brought, own)
         self.last_ns = blocks[-1].recv_ns
@@ -56,11 +56,11 @@ class LedgerFeed:
             self.wall.reanchor()
         return found, alarms
 
-    def _holes(self, blocks: Sequence[Block]) -> Iterator[Damaged]:
+    def _holes(self, brought: Brought) -> Iterator[Damaged]:
         """What is not in the journal any more, told once at each place."""
         # What a writer lost that died is in the gap that the next start writes down.
-        begins = blocks[0].offset == SEGMENT_HEADER_BYTES
-        for hole in find_holes(blocks, None if begins else self.counter.end):
+        begins = brought.blocks[0].offset == SEGMENT_HEADER_BYTES
+        for hole in find_holes(brought, None if begins else self.counter.end):
             place = place_of(hole.until)
             if self.damaged is None or place > self.damaged:
                 self.damaged = place

@@ -15,6 +15,7 @@ import msgspec
 
 from ticktape import clock
 from ticktape.errors import EXIT_BUG, EXIT_CONFIG
+from ticktape.recorder.logs import rotate
 from ticktape.recorder.parent import EXIT_REFUSED, EXIT_STOPPED, LEAVE
 from ticktape.recorder.task import Task, encode_task
 from ticktape.recorder.telling import Teller
@@ -123,6 +124,7 @@ class ChildProcess:
     def _spawn(self) -> "subprocess.Popen[bytes]":
         environment = child_environment()
         try:
+            rotate(self._log)
             log: IO[bytes] | int = open(self._log, "ab")  # noqa: SIM115 - closed below
         except OSError:
             log = subprocess.DEVNULL  # a disk that refuses a log must not cost a capture

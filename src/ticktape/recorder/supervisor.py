@@ -20,18 +20,20 @@ from ticktape.errors import EXIT_BUG, EXIT_COMPLETE, ConfigError, Full, Locked
 from ticktape.journal.disk import Disk, write_error
 from ticktape.recorder.alerts import Alerts, alert_text
 from ticktape.recorder.assignments import Assignments
-from ticktape.recorder.cpus import shares, usable
+from ticktape.recorder.cpus import beside_spinners, shares, usable
 from ticktape.recorder.disk_watch import DiskWatch
 from ticktape.recorder.hang import HangWatch
+from ticktape.recorder.logs import LogWatch, rotate
 from ticktape.recorder.parent import EXIT_REFUSED, EXIT_STOPPED
 from ticktape.recorder.process import ChildEvent, ChildProcess, child_environment
 from ticktape.recorder.requests import RequestFolder
 from ticktape.recorder.stagger import start_waits
 from ticktape.recorder.subscriptions import Subscriptions
-from ticktape.recorder.task import CaptureTask, Task
+from ticktape.recorder.task import CaptureTask, DecideTask, Task
 
 _UPKEEP_AFTER_NS = 5 * clock.NS_PER_S
 _EVENTS_MAX = 10_000
+_SOON_S = 0.1
 _LOCK_S = 1.0  # who looks whether a recorder is at work holds the lock for a moment
 _FEEDS_LEAVE_S = 15.0
 _READERS_LEAVE_S = 120.0
@@ -101,8 +103,11 @@ class Supervisor:
         self._cut_off: list[str] = []
         self._hangs = HangWatch()
         self._alone, self._shared = shares(config.feed, usable())
+        self._hot, others = beside_spinners(config.decide, config.feed, usable())
+        self._shared = self._shared or others
         self._alerts = Alerts(config.alert.command, child_environment())
         self._disk = DiskWatch(self.directory.root, config.journal, self._hear_disk)
+        self._logs = LogWatch(self.directory.log)
         self._lock = self._open_directory()
         requests = RequestFolder(self.directory.requests)
         self._subscriptions = Subscriptions(config, requests, self._hear)
@@ -164,7 +169,8 @@ class Supervisor:
     def _child(self, name: str, task: Task) -> ChildProcess:
         log = self.directory.log / f"{name}.log"
         finishes = not isinstance(task, CaptureTask)
-        return ChildProcess(name, task, log, self._events, finishes=finishes, cpus=self._shared)
+        cpus = self._hot if _is_hot(task) and self._hot else self._shared
+        return ChildProcess(name, task, log, self._events, finishes=finishes, cpus=cpus)
 
     def children(self) -> list[ChildProcess]:
         """All children, readers first."""
@@ -176,8 +182,11 @@ class Supervisor:
         """Hear the children for up to `timeout_s` and restart who died; False when none can record.
 
         That is when no feed's capture is to be started again: each is refused by its venue, or by
-        its config.
+        its config. While a child is to be started, or the ballast grows, it takes `_SOON_S` at
+        most.
         """
+        if self._upkeep is not None or self._disk.is_growing or self._is_waited_for():
+            timeout_s = min(timeout_s, _SOON_S)
         try:
             event = self._events.get(timeout=timeout_s)
         except queue.Empty:
@@ -193,9 +202,14 @@ class Supervisor:
                 hint = "It is left and opened again; look whether a window of it waits for you."
                 self._hear(ChildEvent(child.name, "hung", {"words": words, "hint": hint}))
         self._disk.look()
+        self._logs.look()
         self._start_upkeep()
         self._subscriptions.look(self.captures)
         return not all(child.final for child in self.captures)
+
+    def _is_waited_for(self) -> bool:
+        """Whether a child is gone and comes back."""
+        return any(child.pid is None and not child.final for child in self.children())
 
     def _start_upkeep(self) -> None:
         """Start it late: there is nothing to seal yet, and the others need the CPU to come up."""
@@ -225,7 +239,8 @@ class Supervisor:
         moment = clock.iso_utc(clock.wall_now_ns())
         line = {"at": moment, "child": event.child, "event": event.event, **content}
         try:
-            with open(self.directory.log / "events.jsonl", "a", encoding="utf-8") as log:
+            rotate(self.directory.events)
+            with open(self.directory.events, "a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
         except OSError:
             # The disk is full or gone: the same words still reach the terminal and the certificate.
@@ -313,6 +328,13 @@ class Supervisor:
             child.kill()
         self._disk.close()
         self._lock.release()
+
+
+def _is_hot(task: Task) -> bool:
+    """Whether its place is beside the strategies that spin, where there is such a one."""
+    if isinstance(task, DecideTask):
+        return task.decide.wait == "spin"
+    return isinstance(task, CaptureTask)
 
 
 def _code(child: ChildProcess) -> int:

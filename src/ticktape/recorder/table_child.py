@@ -1,6 +1,8 @@
 """The table process: what is synced in the journals becomes rows, each exactly once.
 
-When the disk refuses it stops reading, so that its memory stays bounded: the journals wait.
+When the disk refuses it stops reading, so that its memory stays bounded: the journals wait. When
+there is nothing to store it makes large files of the small ones, a slice at a time: as the one
+writer of the tables it has nobody to agree with about that.
 """
 
 import os
@@ -26,6 +28,7 @@ from ticktape.recorder.task import TableTask
 from ticktape.recorder.turn import has_successor, turn
 from ticktape.table.builder import BlockDecoder as MakesTables
 from ticktape.table.builder import CommitResult, TableBuilder
+from ticktape.table.compact import Compactor
 from ticktape.table.store import TableStore
 
 _READ_BYTES = 4 << 20
@@ -83,6 +86,15 @@ class TableChild:
                 words=f"table {each.kind} was unreadable ({each.reason})",
                 hint=f"It stands at {each.path.name}; it is being rebuilt from the journal.",
             )
+        for each in self._store.dropped:
+            self._parent.tell(
+                "trouble",
+                words=f"table {each.kind}: {each.reason}, as a power loss leaves it",
+                hint=f"It stands at {each.path.name}; its rows come again from the journal.",
+            )
+        self._compactor = Compactor(
+            self._store, lambda words: parent.tell("compacted", words=words)
+        )
         self._ranges: list[tuple[str, Range]] = []
         self._trouble = ""
         self._report_at_ns = 0
@@ -112,6 +124,8 @@ class TableChild:
                     break
                 if not self._trouble and self._following.is_drained():
                     break
+            elif self._compact():
+                continue
             self._pause()
         self._commit()
         return EXIT_INCOMPLETE if self._trouble else EXIT_COMPLETE
@@ -130,6 +144,16 @@ class TableChild:
             clock.sleep_s(_RETRY_S)
         else:
             clock.sleep_s(_DRAIN_POLL_S if self._parent.leave.is_set() else _POLL_S)
+
+    def _compact(self) -> bool:
+        """Work for a slice on the tables' files; whether there is more of that to do now."""
+        if self._trouble or self._room.is_short():
+            return False
+        try:
+            return self._compactor.step()
+        except TableError as error:
+            self._parent.tell("trouble", words=str(error.args[0]), hint=error.hint)
+            return False
 
     def _commit(self) -> None:
         try:
@@ -180,10 +204,12 @@ class TableChild:
         """Tell the parent the counters."""
         self._pauses.flush()
         behind = self._following.behind_bytes()
-        self._parent.tell("statistics", behind_bytes=behind, **self._builder.statistics()._asdict())
+        counts = self._builder.statistics()._asdict() | self._compactor.statistics()._asdict()
+        self._parent.tell("statistics", behind_bytes=behind, **counts)
 
     def close(self) -> None:
         """Close the readers and the stage rows."""
+        self._compactor.close()
         self._following.close()
         for stage in self._stages.values():
             stage.close()

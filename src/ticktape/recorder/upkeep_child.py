@@ -1,4 +1,4 @@
-"""The upkeep process: seals closed segments and deletes what the config does not keep.
+"""The upkeep process: seals closed segments, deletes what the config does not keep, certifies days.
 
 A process of its own, of low priority: sealing a trade costs more than storing it, and the table
 must not wait for it. It can be killed at any moment; the next one goes on where it ended.
@@ -11,15 +11,17 @@ from ticktape.directory import RunDirectory
 from ticktape.errors import EXIT_COMPLETE, Corrupt, Locked
 from ticktape.journal.disk import write_error
 from ticktape.journal.sealing import Sealer
-from ticktape.recorder.keeping import Keeper
+from ticktape.recorder.certifying import CertificateRoll
+from ticktape.recorder.keeping import DAY_NS, Keeper
 from ticktape.recorder.parent import Parent
 from ticktape.recorder.priority import UPKEEP, take_place
 from ticktape.recorder.room import HINT, Room
+from ticktape.recorder.row_keeping import delete_rows
 from ticktape.recorder.task import UpkeepTask
 from ticktape.recorder.turn import turn
 
 _LOOK_S = 5.0
-_WAIT_S = 0.1  # how soon the word to leave is heard
+_ROWS_NS = 3600 * clock.NS_PER_S  # how often rows of latency are looked through
 _TROUBLE_NS = 60 * clock.NS_PER_S  # how long a journal whose disk refused is left alone
 
 
@@ -39,6 +41,10 @@ class UpkeepChild:
             for name in task.journals
         }
         self._keeper = Keeper(directory, task.deleted, task.healed, task.journal)
+        self._roll = CertificateRoll(directory, task.deleted, task.healed)
+        self._directory = directory
+        self._keep_rows_ns = int(task.journal.keep_latency_days * DAY_NS)
+        self._rows_at_ns = clock.monotonic_ns()
         self._again_at_ns: dict[str, int] = {}
         self._trouble = ""
         self._counts = {
@@ -47,22 +53,33 @@ class UpkeepChild:
             "sealed_to_bytes": 0,
             "deleted_segments": 0,
             "deleted_bytes": 0,
+            "deleted_row_files": 0,
         }
 
     def run(self) -> int:
         """Look after the journals until the parent says leave."""
         while not self._parent.leave.is_set():
+            self._certify()
             self._delete()
             self._seal()
             self._parent.tell("statistics", **self._counts)
-            until_ns = clock.monotonic_ns() + int(_LOOK_S * clock.NS_PER_S)
-            while not self._parent.leave.wait(_WAIT_S) and clock.monotonic_ns() < until_ns:
-                pass
+            self._parent.leave.wait(_LOOK_S)
         return EXIT_COMPLETE
+
+    def close(self) -> None:
+        """End what is at work for it; may be called twice."""
+        self._roll.close()
+
+    def _certify(self) -> None:
+        try:
+            for each in self._roll.look(clock.wall_now_ns()):
+                self._parent.tell("certified", words=f"{each.day}: {each.words}", day=each.day)
+        except OSError as error:
+            self._tell_trouble(str(write_error(error, "the day's certificate").args[0]), "")
 
     def _delete(self) -> None:
         try:
-            for name, gone in self._keeper.delete(clock.wall_now_ns()):
+            for name, gone in self._keeper.delete(clock.wall_now_ns(), self._roll.pin):
                 self._counts["deleted_segments"] += 1
                 self._counts["deleted_bytes"] += gone.bytes
                 words = (
@@ -72,8 +89,15 @@ class UpkeepChild:
                 self._parent.tell("deleted", words=words, feed=name, segment=gone.segment)
                 if self._parent.leave.is_set():
                     return
+            self._delete_rows()
         except OSError as error:
-            self._tell_trouble(str(write_error(error, "deleting old segments").args[0]), "")
+            self._tell_trouble(str(write_error(error, "deleting what is old").args[0]), "")
+
+    def _delete_rows(self) -> None:
+        if self._keep_rows_ns and clock.monotonic_ns() >= self._rows_at_ns:
+            self._rows_at_ns = clock.monotonic_ns() + _ROWS_NS
+            before_ns = clock.wall_now_ns() - self._keep_rows_ns
+            self._counts["deleted_row_files"] += delete_rows(self._directory, before_ns)
 
     def _seal(self) -> None:
         """Seal all that waits, the journals in turn."""
@@ -126,4 +150,10 @@ def main(task: UpkeepTask, parent: Parent) -> int:
     take_place(UPKEEP)
     parent.listen()
     with turn(RunDirectory(Path(task.directory)), "upkeep", parent) as ours:
-        return UpkeepChild(task, parent).run() if ours else EXIT_COMPLETE
+        if not ours:
+            return EXIT_COMPLETE
+        child = UpkeepChild(task, parent)
+        try:
+            return child.run()
+        finally:
+            child.close()

@@ -21,6 +21,7 @@ from ticktape.ledger.certificate_spans import Spans, union
 from ticktape.replay.certify_reading import LedgerReading, RestReading
 from ticktape.replay.reading import DAY_NS, DecisionReading, FeedReading, JournalReading, Told
 
+_LIVE = ("the recorder is still at work on it",)
 _PLACES_MAX = 20  # places of a difference that are named
 
 
@@ -28,8 +29,8 @@ class Found(NamedTuple):
     """All that `check` read of a run, of which a verdict can be made for any day.
 
     Days are counted since 1970. `parts` are the digests of each journal's segments, empty when
-    they were not asked for. `late_ns` says how far our clock usually was ahead of the times of a
-    feed's rows of a kind.
+    they were not asked for. It was read from `began_ns` on; `live` with a recorder at work.
+    `late_ns` says how far our clock usually was ahead of the times of a feed's rows of a kind.
     """
 
     kinds: dict[str, str]
@@ -38,6 +39,7 @@ class Found(NamedTuple):
     strategies: dict[str, DecisionReading]
     ledger: LedgerReading | None
     live: bool
+    began_ns: int
     counts: dict[int, list[KindCount]]
     symbols: dict[tuple[str, str, int], dict[str, int]]
     miscounted: list[CountedPlace]
@@ -78,9 +80,14 @@ def verdict_of(found: Found, day: int | None = None) -> Verdict:
         ],
         [_decision_verdict(found, name, counts, day) for name in found.strategies],
         found.latency_us,
-        list(found.extra),
+        [*found.extra, *(_LIVE if _may_grow(found, day) else ())],
         None if found.ledger is None else _ledger_verdict(found.ledger, counts, day),
     )
+
+
+def _may_grow(found: Found, day: int | None) -> bool:
+    """Whether a recorder was at work on it: on a day that was over before, it is not any more."""
+    return found.live and (day is None or day >= found.began_ns // DAY_NS)
 
 
 def _feed_verdict(

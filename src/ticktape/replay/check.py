@@ -10,6 +10,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ticktape import clock
 from ticktape.config import REST
 from ticktape.decoders import decoder_for
 from ticktape.directory import DECISION, LEDGER, RunDirectory
@@ -18,7 +19,7 @@ from ticktape.journal.blocks import Block
 from ticktape.journal.position_file import load_positions
 from ticktape.journal.reader import Reader
 from ticktape.journal.retention import read_deleted
-from ticktape.latency import LatencyReport, read_stages
+from ticktape.latency import ROWS_MAX, LatencyReport, read_stages
 from ticktape.ledger import GapInterval, Lacking, Proof, Verdict, Witnesses, base_feed, fold_gaps
 from ticktape.records import Gap, Position
 from ticktape.replay.certify_hashes import SegmentHashes
@@ -81,6 +82,7 @@ class _Check:
     ) -> None:
         self._directory = directory
         self._live = is_live(directory)
+        self._began_ns = clock.wall_now_ns()
         # The position is read before the tables' snapshot, and rows before it must be there.
         self._saved, _ = load_positions(directory.reader_file("table"))
         # And that before the journals: what is in a table is in a journal by then.
@@ -119,8 +121,6 @@ class _Check:
             name for name in sources - known if ledger is None or not name.startswith(LEDGER)
         )
         extra += [f"the table has rows of {name!r}, which has no journal" for name in strangers]
-        if self._live:
-            extra.append("the recorder is still at work on it")
         gaps = self._gaps(feeds, rests, ledger)
         asked = {
             (base_feed(feed), *gap): windows
@@ -135,6 +135,7 @@ class _Check:
             strategies=strategies,
             ledger=ledger,
             live=self._live,
+            began_ns=self._began_ns,
             counts=by_day,
             symbols=self._proof.symbols_by_day(),
             miscounted=self._proof.miscounted(),
@@ -201,7 +202,7 @@ class _Check:
 
     def _read_feed(self, feed: str, kind: str, reading: FeedReading) -> FeedReading:
         decoder = decoder_for(kind, feed)
-        stages = read_stages(self._directory.stages, feed)
+        stages = read_stages(self._directory.stages, feed, ROWS_MAX)
         boots = boots_of(self._directory, feed)
         headers = Headers()
         for blocks, tables in self._read(feed, decoder, reading):

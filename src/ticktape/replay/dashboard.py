@@ -58,7 +58,7 @@ class RunSource:
         self._values = ValueTable(directory.last)
         self._stages = StageReader(directory)
         self._events = EventFold()
-        self._log = LineTail(directory.log / "events.jsonl")
+        self._log = LineTail(directory.events)
         self._disk = DiskWatch()
         self._sizes: DiskState | None = None
         self._disk_at_ns = self._stages_at_ns = self._live_at_ns = 0

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import numpy as np
 import numpy.typing as npt
 
+from ticktape.directory import LOG_FILES, older_log
 from ticktape.latency.rowfile import HEAD, SUFFIX, RowHead, unpack_head
 from ticktape.latency.rowreading import ROW, boot_words
 from ticktape.latency.stagelog import FIELDS
@@ -88,7 +89,7 @@ class StageTails:
 
 
 class LineTail:
-    """Lines of a text file that grows; it begins near its end, and again when it is another one."""
+    """Lines of a log that grows; it begins near its end, and goes on in the file that follows."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -96,9 +97,31 @@ class LineTail:
         self._file = 0
 
     def read(self) -> list[bytes]:
-        """Whole lines that are new; what is longer than 1 MiB is cut at its beginning."""
+        """Whole lines that are new; of each file at most the last MiB, cut at its beginning."""
+        lines = []
+        for path in self._unread():
+            lines += self._lines(path)
+        return lines
+
+    def _unread(self) -> list[Path]:
+        """The file, and before it those that were moved aside since we read."""
+        older: list[Path] = []
         try:
-            with open(self._path, "rb") as source:
+            if self._path.stat().st_ino == self._file:
+                return [self._path]
+            for number in range(1, LOG_FILES):
+                older.insert(0, older_log(self._path, number))
+                if older[0].stat().st_ino == self._file:
+                    return [*older, self._path]
+                if not self._file:  # the first time: a file that has just begun tells too little
+                    return [*older, self._path]
+        except OSError:
+            pass  # not there: it was never moved aside
+        return [self._path]
+
+    def _lines(self, path: Path) -> list[bytes]:
+        try:
+            with open(path, "rb") as source:
                 status = os.fstat(source.fileno())
                 if status.st_ino != self._file or status.st_size < self._at:
                     self._file, self._at = status.st_ino, 0

@@ -85,7 +85,7 @@ class RunMetrics:
         self._timeline = _Counting()
         self._stages = StageReader(directory)
         self._stages.timeline = self._timeline
-        self._log = LineTail(directory.log / "events.jsonl")
+        self._log = LineTail(directory.events)
         self._counts = LogCounts()
         self._journals: dict[str, _Journal] = {}
         self._kinds: dict[str, str] = {}

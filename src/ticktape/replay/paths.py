@@ -6,6 +6,7 @@ from ticktape.clock import iso_utc
 from ticktape.directory import RunDirectory
 from ticktape.errors import ConfigError
 from ticktape.latency import (
+    ROWS_MAX,
     BlockIndex,
     LatencyReport,
     Step,
@@ -50,7 +51,7 @@ def latency_report(directory: RunDirectory) -> LatencyReport:
     """Percentiles per stage over all feeds."""
     report = LatencyReport()
     for feed in stream_kinds(directory):
-        report.add(block_index(directory, feed), read_stages(directory.stages, feed))
+        report.add(block_index(directory, feed), read_stages(directory.stages, feed, ROWS_MAX))
     return report
 
 

@@ -2,6 +2,8 @@
 
     store.py     one Delta table per kind, committed with the journal's position
     files.py     one Parquet file: written, synced, described
+    compact.py   few large files of many small ones        merging.py  one of them, proved
+    soundness.py whether a power loss has hit the newest commit or a file
     dedup.py     which arrivals are the same trade again
     hashing.py   128 bits of identity and content per row
     builder.py   batches: journal blocks in, commits out
@@ -14,12 +16,14 @@ on the disk.
 """
 
 from ticktape.table.builder import CommitResult, TableBuilder
+from ticktape.table.compact import Compactor
 from ticktape.table.dedup import DuplicateCount
 from ticktape.table.query import connect, run_sql
 from ticktape.table.store import SetAside, TableStore, Tally
 
 __all__ = [
     "CommitResult",
+    "Compactor",
     "DuplicateCount",
     "SetAside",
     "TableBuilder",

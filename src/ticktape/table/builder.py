@@ -108,8 +108,14 @@ class _Feed:
         self.dedup = dedup
         self._committed = committed
 
-    def covered(self, block: BlockLike) -> frozenset[str]:
-        """Tell the kinds whose tables have this block's rows."""
+    def runs(self, blocks: Iterable[BlockLike]) -> list[tuple[frozenset[str], list[BlockLike]]]:
+        """Cut blocks where the kinds change whose tables have their rows; those kinds, and they."""
+        if self._committed:
+            return [(covered, list(run)) for covered, run in groupby(blocks, self._covered)]
+        whole = list(blocks)
+        return [(frozenset(), whole)] if whole else []
+
+    def _covered(self, block: BlockLike) -> frozenset[str]:
         end = Position(block.epoch, block.end_offset)
         return frozenset(kind for kind, position in self._committed.items() if end <= position)
 
@@ -174,8 +180,7 @@ class TableBuilder:
     def add(self, feed: str, blocks: Iterable[BlockLike]) -> None:
         """Take the next blocks of a feed's journal, in its order and with none left out."""
         state = self._feeds[feed]
-        for covered, group in groupby(blocks, state.covered):
-            run = list(group)
+        for covered, run in state.runs(blocks):
             for kind, table in state.decoder.tables(run).items():
                 if kind not in covered:
                     self._take(state, kind, feed, table)

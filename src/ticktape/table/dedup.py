@@ -16,6 +16,7 @@ from ticktape.table.hashing import Prints, prints_of
 
 Flags: TypeAlias = "np.ndarray[Any, np.dtype[np.bool_]]"
 Times: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
+Places: TypeAlias = "np.ndarray[Any, np.dtype[np.intp]]"
 
 # A reconnect or a feed's hiccup repeats messages within seconds; what is older is looked up in the
 # table.
@@ -42,32 +43,44 @@ class Deduped(NamedTuple):
 class SortedPrints:
     """Prints sorted by key, for many look-ups at once."""
 
-    __slots__ = ("_prints",)
+    __slots__ = ("prints",)
 
     def __init__(self, prints: Prints) -> None:
-        order = np.argsort(prints.keys, kind="stable")
-        self._prints = Prints(prints.keys[order], prints.contents[order])
+        self.prints = prints
 
     def __len__(self) -> int:
-        return len(self._prints.keys)
-
-    @property
-    def prints(self) -> Prints:
-        """The prints, sorted by key."""
-        return self._prints
+        return len(self.prints.keys)
 
     def find(self, wanted: Prints) -> tuple[Flags, Flags]:
-        """Tell of each wanted print whether its key is here, and whether key and content are."""
-        keys, contents = self._prints
+        """Tell of each wanted print whether its key is here, and whether key and content are.
+
+        Any order will do; five times faster is that of the keys.
+        """
+        keys, contents = self.prints
+        known = np.zeros(len(wanted.keys), np.bool_)
+        same = known.copy()
+        if not len(keys):
+            return known, same
         first = np.searchsorted(keys, wanted.keys, "left")
-        count = np.searchsorted(keys, wanted.keys, "right") - first
-        known = count > 0
-        same = np.zeros(len(known), np.bool_)
+        known = keys.take(first, mode="clip") == wanted.keys
+        hits = np.flatnonzero(known)  # few, and mostly none
+        first = first[hits]
+        count = np.searchsorted(keys, wanted.keys[hits], "right") - first
         # One key has as many prints as it had different contents: one, but for conflicts.
         for nth in range(int(count.max(initial=0))):
-            rows = np.flatnonzero(count > nth)
-            same[rows] |= contents[first[rows] + nth] == wanted.contents[rows]
+            more = np.flatnonzero(count > nth)
+            same[hits[more]] |= contents[first[more] + nth] == wanted.contents[hits[more]]
         return known, same
+
+
+def sort_prints(prints: Prints) -> tuple[SortedPrints, Places]:
+    """Sort by key, equal ones as they came; also from which place each of them came."""
+    order = np.argsort(prints.keys)
+    keys = prints.keys[order]
+    if (keys[1:] == keys[:-1]).any():  # rare, and the stable way is slower
+        order = np.argsort(prints.keys, kind="stable")
+        keys = prints.keys[order]
+    return SortedPrints(Prints(keys, prints.contents[order])), order
 
 
 class _Generation:
@@ -89,16 +102,21 @@ class _Generation:
             same |= run_same
         return known, same
 
-    def add(self, prints: Prints, recv_ns: int, event_ns_max: int) -> None:
-        self.rows += len(prints.keys)
+    def add(self, prints: SortedPrints, recv_ns: int, event_ns_max: int) -> None:
+        self.rows += len(prints)
         self.until_recv_ns = max(self.until_recv_ns, recv_ns)
         self.event_ns_max = max(self.event_ns_max, event_ns_max)
-        self._runs.append(SortedPrints(prints))
+        self._runs.append(prints)
         # Runs of like size are merged, so that there are few: log2 of the rows.
         while len(self._runs) > 1 and len(self._runs[-2]) <= 2 * len(self._runs[-1]):
             older, newer = self._runs.pop(-2), self._runs.pop(-1)
-            merged = (np.concatenate(pair) for pair in zip(older.prints, newer.prints, strict=True))
-            self._runs.append(SortedPrints(Prints(*merged)))
+            self._runs.append(_merged(older.prints, newer.prints))
+
+
+def _merged(older: Prints, newer: Prints) -> SortedPrints:
+    keys, contents = (np.concatenate(pair) for pair in zip(older, newer, strict=True))
+    order = np.argsort(keys, kind="stable")  # which finds that there are two runs, and merges them
+    return SortedPrints(Prints(keys[order], contents[order]))
 
 
 class Deduplicator:
@@ -140,20 +158,20 @@ class Deduplicator:
         if not len(rows):
             return Deduped(arrivals, 0, 0)
         trades = arrivals if len(rows) == len(with_id) else arrivals.take(rows)
-        prints = prints_of(trades)
-        event_ns = trades.column("event_ns").to_numpy()
+        found, order = sort_prints(prints_of(trades))
+        prints = found.prints
+        event_ns = trades.column("event_ns").to_numpy()[order]
         known, same = self._find(prints, event_ns)
         fresh, conflicts = _sort_out(prints, known, same)
-        if fresh.any():
-            self._remember(
-                Prints(prints.keys[fresh], prints.contents[fresh]),
-                int(pc.max(trades.column("recv_ns")).as_py()),
-                int(event_ns[fresh].max()),
-            )
+        if not fresh.all():
+            found = SortedPrints(Prints(prints.keys[fresh], prints.contents[fresh]))
+        if len(found):
+            recv_ns_max = int(pc.max(trades.column("recv_ns")).as_py())
+            self._remember(found, recv_ns_max, int(event_ns[fresh].max()))
         if fresh.all():
             return Deduped(arrivals, 0, conflicts)
         keep = np.ones(arrivals.num_rows, np.bool_)
-        keep[rows] = fresh
+        keep[rows[order]] = fresh
         return Deduped(arrivals.filter(pa.array(keep)), int((~fresh).sum()), conflicts)
 
     def forget(self) -> None:
@@ -184,12 +202,12 @@ class Deduplicator:
         if len(old):
             stored = _with_id(self._lookup(self.feed, np.unique(event_ns[old])))
             wanted = Prints(prints.keys[old], prints.contents[old])
-            found_known, found_same = SortedPrints(prints_of(stored)).find(wanted)
+            found_known, found_same = sort_prints(prints_of(stored))[0].find(wanted)
             known[old] |= found_known
             same[old] |= found_same
         return known, same
 
-    def _remember(self, prints: Prints, recv_ns: int, event_ns_max: int) -> None:
+    def _remember(self, prints: SortedPrints, recv_ns: int, event_ns_max: int) -> None:
         newest = self._generations[-1] if self._generations else None
         if (
             newest is None
@@ -210,16 +228,17 @@ def _with_id(trades: pa.Table) -> pa.Table:
 
 
 def _sort_out(prints: Prints, known: Flags, same: Flags) -> tuple[Flags, int]:
-    """Tell which prints are new, also among themselves, and how many of those are conflicts."""
+    """Tell which prints are new, also among themselves, and how many of those are conflicts.
+
+    They are sorted by key, equal ones as they came.
+    """
     fresh = ~same
-    order = np.argsort(prints.keys, kind="stable")
-    keys = prints.keys[order]
-    repeated = keys[1:] == keys[:-1]
-    if not repeated.any():
+    keys, contents = prints
+    if not (keys[1:] == keys[:-1]).any():
         return fresh, int((known & fresh).sum())
     # By key, then content, then arrival: the first arrival of each (key, content) is the new one.
-    order = np.lexsort((np.arange(len(keys)), prints.contents, prints.keys))
-    keys, contents = prints.keys[order], prints.contents[order]
+    order = np.lexsort((np.arange(len(keys)), contents, keys))
+    keys, contents = keys[order], contents[order]
     again = np.zeros(len(keys), np.bool_)
     again[1:] = (keys[1:] == keys[:-1]) & (contents[1:] == contents[:-1])
     fresh[order[again]] = False

@@ -8,7 +8,7 @@ name in part.
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +17,8 @@ from deltalake.transaction import AddAction
 
 # Columns by which readers and the anti-join skip whole files.
 _STATISTICS = ("feed", "symbol", "event_ns", "recv_ns", "epoch", "seq")
+# Texts by which readers skip parts of a file; the ranges of others cost a tenth of the writing.
+_RANGED = ("feed", "symbol", "witness")
 # Level 1 was within 2 % of level 3 in size on trades, at half the time.
 _ZSTD_LEVEL = 1
 # An image of a book repeats most of the one before it. On 6,547 real ones of 40 rows level 9 made
@@ -37,7 +39,7 @@ def write_file(root: Path, name: str, rows: pa.Table) -> AddAction:
     partial = path.with_name(f".{path.name}.partial")
     try:
         with open(partial, "wb") as file:
-            pq.write_table(rows, file, **_options(rows.schema))
+            pq.write_table(rows, file, **parquet_options(rows.schema))
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()
@@ -48,7 +50,7 @@ def write_file(root: Path, name: str, rows: pa.Table) -> AddAction:
         raise
     sync_directory(path.parent)
     day = path.parent.name.partition("=")[2]
-    return AddAction(name, size, {"day": day}, modified_ms, True, _statistics(rows))
+    return AddAction(name, size, {"day": day}, modified_ms, True, statistics_of(rows))
 
 
 def make_directory(path: Path) -> None:
@@ -79,10 +81,12 @@ def _sync(path: Path, flags: int) -> None:
         os.close(descriptor)
 
 
-def _options(schema: pa.Schema) -> dict[str, Any]:
+def parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """How a table's files are written, as arguments of pyarrow's writers."""
     # Measured on ticks: a fifth of the time and 9 % less than Arrow's defaults, which try a
     # dictionary for every number.
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    ranged = [name for name in schema.names if name in _RANGED or name not in texts]
     encodings = {}
     for field in schema:
         if pa.types.is_integer(field.type):
@@ -94,18 +98,22 @@ def _options(schema: pa.Schema) -> dict[str, Any]:
         "compression": "zstd",
         "compression_level": _ZSTD_LEVEL_LISTS if has_lists else _ZSTD_LEVEL,
         "use_dictionary": texts,
+        "write_statistics": ranged,
         "column_encoding": encodings,
     }
 
 
-def _statistics(rows: pa.Table) -> str:
+def statistics_of(rows: pa.Table) -> str:
+    """What the Delta log says of a file's rows, in JSON."""
     low, high, nulls = {}, {}, {}
     for name in _STATISTICS:
         column = rows.column(name)
         nulls[name] = column.null_count
-        least, most = pc.min(column).as_py(), pc.max(column).as_py()
-        if least is not None:
-            low[name], high[name] = least, most
+        if pa.types.is_string(column.type):
+            column = pc.unique(column)  # a third of the time that comparing every text takes
+        found = cast("dict[str, Any]", pc.min_max(column).as_py())
+        if found["min"] is not None:
+            low[name], high[name] = found["min"], found["max"]
     return json.dumps(
         {"numRecords": rows.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls}
     )

@@ -7,10 +7,9 @@ position and counts are therefore visible at once or not at all. Never may a pos
 twice, nor rows be seen before they are on the disk.
 """
 
-import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -21,12 +20,13 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import DeltaError
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
 from ticktape.errors import TableError
 from ticktape.records import Position
 from ticktape.schemas import KINDS
 from ticktape.table.files import make_directory, sync_directory, sync_file, write_file
+from ticktape.table.soundness import LAST_COUNTER, drop_torn_commit, missing_file, torn_commit
 
 OFFSET_BITS = 44
 OFFSET_MAX = 2**OFFSET_BITS - 1
@@ -37,10 +37,11 @@ _NS_PER_DAY = 86_400 * 1_000_000_000
 _CONFIGURATION: dict[str, str | None] = {
     "delta.checkpointInterval": "100",
     "delta.logRetentionDuration": "interval 1 days",
+    "delta.deletedFileRetentionDuration": "interval 1 days",
 }
+# No name of a feed begins with a colon.
+_COMPACTION = f":compaction{LAST_COUNTER}"
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
-
-_LAST_COUNTER = "/conflicts"  # the txn action that ends each of our commits
 
 Step = Callable[[str], None]
 
@@ -92,6 +93,7 @@ class TableStore:
                 hint="Choose another directory.",
             )
         self.set_aside: list[SetAside] = []
+        self.dropped: list[SetAside] = []  # last commits that a power loss had torn
         self._read_only = read_only
         self._step: Step = on_step or (lambda _name: None)
         self._snapshots: dict[str, DeltaTable | None] = {}
@@ -135,11 +137,47 @@ class TableStore:
             actions = self._write(kind, rows, _file_name(feed, position))
             self._step("before-commit")
             total = self.tally(kind, feed).plus(tally)
-            self._commit(kind, snapshot, actions, {feed: version, **_counters(feed, total)})
+            self._commit(kind, snapshot, [*actions], {feed: version, **_counters(feed, total)})
             self._step("after-commit")
             self._sync_log(kind, cast("DeltaTable", self._refresh(kind)).version())
             self._step("after-sync")
         return True
+
+    def replace(self, kind: str, gone: Collection[str], added: AddAction, now_ms: int) -> bool:
+        """Have `added`, which holds their rows, in the place of the files `gone`; until synced.
+
+        Paths are as in the log. The files themselves stay: readers may have them open. Gives False
+        when one of them is no longer of the table, and then nothing was changed.
+
+        Raises:
+            TableError: the disk refused; the one or the others are visible.
+        """
+        with _named(kind):
+            snapshot = self._refresh(kind)
+            if snapshot is None or not set(gone).issubset(self.paths(kind)):
+                return False
+            day = dict(added.partition_values)
+            removed = [
+                RemoveAction(path, False, now_ms, partition_values=day)  # data stays as it was
+                for path in gone
+            ]
+            replaced = (snapshot.transaction_version(_COMPACTION) or 0) + len(gone)
+            self._commit(kind, snapshot, [*removed, added], {_COMPACTION: replaced})
+            self._sync_log(kind, cast("DeltaTable", self._refresh(kind)).version())
+        return True
+
+    def unused(self, kind: str, hours: int) -> list[str]:
+        """Give the paths of files that no snapshot of the last `hours` has; at least one hour.
+
+        Raises:
+            TableError: the table cannot be read.
+        """
+        with _named(kind):
+            snapshot = self._refresh(kind)
+            if snapshot is None:
+                return []
+            # It looks only: what it would do by itself is one step, however long that takes.
+            return snapshot.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
 
     def rows(
         self,
@@ -193,10 +231,12 @@ class TableStore:
 
     def files(self, kind: str) -> list[str]:
         """Give the paths of the Parquet files of the snapshot."""
+        return [str(self.root / kind / path) for path in self.paths(kind)]
+
+    def paths(self, kind: str) -> list[str]:
+        """Give their paths within the kind's folder, as they stand in the log."""
         actions = self.actions(kind)
-        if actions is None:
-            return []
-        return [str(self.root / kind / str(path)) for path in actions.column("path").to_pylist()]
+        return [] if actions is None else list(map(str, actions.column("path").to_pylist()))
 
     def _transaction(self, kind: str, app_id: str) -> int | None:
         snapshot = self._snapshot(kind)
@@ -228,9 +268,13 @@ class TableStore:
         path = self.root / kind
         if not any((path / "_delta_log").glob("*.json")):
             return None  # never made, or its making was cut short before it held anything
+        if not self._read_only and (dropped := drop_torn_commit(path)) is not None:
+            self.dropped.append(SetAside(kind, dropped, "its last commit is torn"))
         try:
-            snapshot = DeltaTable(path)
-            fault = _torn_commit(path, snapshot.version()) or _missing(path, snapshot)
+            fault = torn_commit(path)  # in our words: deltalake cannot read it, or reads too little
+            if not fault:
+                snapshot = DeltaTable(path)
+                fault = missing_file(path, snapshot)
         except (DeltaError, OSError, ValueError) as error:
             fault = str(error)
         if not fault:
@@ -238,7 +282,7 @@ class TableStore:
         if self._read_only:
             raise TableError(
                 f"table {kind!r} at {path} cannot be read: {fault}",
-                hint="The next `ticktape record` sets it aside and makes it again.",
+                hint="The next `ticktape record` mends it from the journal.",
             )
         self._move_aside(kind, path, fault)
         return None
@@ -273,10 +317,14 @@ class TableStore:
     def _write(self, kind: str, rows: pa.Table, name: str) -> list[AddAction]:
         if not rows.num_rows:
             return []
-        day = np.floor_divide(rows.column("event_ns").to_numpy(), _NS_PER_DAY)
+        event_ns = rows.column("event_ns").to_numpy()
+        first, last = int(event_ns.min()) // _NS_PER_DAY, int(event_ns.max()) // _NS_PER_DAY
+        parts = {first: rows}
+        if first < last:
+            day = np.floor_divide(event_ns, _NS_PER_DAY)
+            parts = {n: rows.filter(pa.array(day == n)) for n in np.unique(day).tolist()}
         actions = []
-        for number in np.unique(day).tolist():
-            part = rows.filter(pa.array(day == number))
+        for number, part in parts.items():
             folder = f"day={np.datetime64(number, 'D')}"
             actions.append(write_file(self.root / kind, f"{folder}/{name}", part))
             self._step("after-file")
@@ -286,14 +334,14 @@ class TableStore:
         self,
         kind: str,
         snapshot: DeltaTable,
-        actions: list[AddAction],
+        actions: list[AddAction | RemoveAction],
         transactions: dict[str, int],
     ) -> None:
         properties = CommitProperties(
             app_transactions=[Transaction(app, version) for app, version in transactions.items()]
         )
         snapshot.create_write_transaction(
-            list(actions),
+            actions,
             "append",
             Schema.from_arrow(_delta_schema(kind)),
             ["day"],
@@ -323,6 +371,7 @@ def _version(position: Position) -> int:
 def _file_name(feed: str, position: Position) -> str:
     # Paths in a Delta log are percent-encoded; names that need no encoding cannot go wrong.
     plain = feed if _PLAIN_NAME.fullmatch(feed) else feed.encode().hex()
+    # `table/compact.py` finds a feed's files, and their order, by this name.
     return f"{plain}-{position.epoch}-{position.offset}.parquet"
 
 
@@ -332,39 +381,6 @@ def _counters(feed: str, total: Tally) -> dict[str, int]:
 
 def _delta_schema(kind: str) -> pa.Schema:
     return KINDS[kind].append(pa.field("day", pa.string()))
-
-
-def _torn_commit(path: Path, version: int) -> str:
-    """What is wrong with the newest commit; empty when nothing is.
-
-    Only that one can be torn by a power loss: each was synced before the next began. deltalake
-    takes an empty file for an empty commit, and one cut between two lines for a whole one, whose
-    rows would then come again.
-    """
-    name = f"{version:020}.json"
-    log = path / "_delta_log" / name
-    if not log.exists():  # cleaned up behind a checkpoint
-        return ""
-    actions = [json.loads(line) for line in log.read_text("utf-8").splitlines() if line]
-    ours = any(action.get("commitInfo", {}).get("operation") == "WRITE" for action in actions)
-    last = actions[-1] if actions else {}
-    if actions and (not ours or last.get("txn", {}).get("appId", "").endswith(_LAST_COUNTER)):
-        return ""
-    return f"its last commit {name} is torn"
-
-
-def _missing(path: Path, snapshot: DeltaTable) -> str:
-    """What is wrong with the files that the log names; empty when nothing is."""
-    actions = pa.table(snapshot.get_add_actions(flatten=True))
-    names, sizes = actions.column("path").to_pylist(), actions.column("size_bytes").to_pylist()
-    for name, size in zip(names, sizes, strict=True):
-        try:
-            found = (path / str(name)).stat().st_size
-        except FileNotFoundError:
-            return f"{name} is missing"
-        if found != size:
-            return f"{name} has {found} bytes and not {size}"
-    return ""
 
 
 @contextmanager
