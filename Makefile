@@ -12,15 +12,17 @@ Q ?=
 N ?= 10000
 TREE ?= 300
 SEED ?= 7
-DIR ?= runs/crash
+DIR ?= runs/$@
 ONLY ?=
+# The simulated month: so many days. SEED and DIR as above.
+DAYS ?= 30
 
 BIN := .venv/bin
 RUNTIME := .venv/.ticktape-runtime
 TESTING := .venv/.ticktape-test
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench crash lock clean browser
+.PHONY: help demo test check bench crash month lock clean browser
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +55,9 @@ bench: $(TESTING) ## measure against floors and peers on this machine (Q=capture
 crash: $(TESTING) ## kill it 10,000 times and prove that nothing is lost (N=, TREE=, SEED=); goes on
 	@$(BIN)/python tests/crash/campaign.py --kills $(N) --tree $(TREE) --seed $(SEED) \
 		--folder "$(DIR)" --only "$(ONLY)"
+
+month: $(TESTING) ## live through a simulated month in ten minutes and prove it (DAYS=, SEED=, DIR=)
+	@$(BIN)/python tests/month/month.py --days $(DAYS) --seed $(SEED) --folder "$(DIR)"
 
 # Needs `uv` on the path. The locks name no place to download from: pip's own settings do.
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header

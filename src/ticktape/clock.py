@@ -5,8 +5,12 @@ pair (wall, monotonic) is read at start, and wall time is the anchor plus what t
 clock has run since. A step of the system's clock therefore never reaches a stamp by
 itself; `WallClock.drift_ns` says how far the system's clock has moved away, and whoever records
 it calls `reanchor`, which makes the step an entry of its own instead of a lie in the data.
+
+`TICKTAPE_CLOCK_SHIFT_S=-86400` lets this process, and every one that inherits the variable, live on
+another day: its wall clock is the system's plus so many seconds. Never set it outside a test.
 """
 
+import os
 import time
 import uuid
 from datetime import UTC, datetime
@@ -22,6 +26,8 @@ monotonic_ns = time.perf_counter_ns
 
 sleep_s = time.sleep
 cpu_ns = time.process_time_ns
+
+_SHIFT_NS = round(float(os.environ.get("TICKTAPE_CLOCK_SHIFT_S") or 0) * NS_PER_S)
 
 
 class Clock(Protocol):
@@ -49,7 +55,7 @@ class WallClock:
     def reanchor(self) -> None:
         """Take the system's wall clock as it is now; the caller records that it did."""
         before = time.perf_counter_ns()
-        self.anchor_wall_ns = time.time_ns()
+        self.anchor_wall_ns = wall_now_ns()
         self.anchor_mono_ns = (before + time.perf_counter_ns()) // 2
 
     def wall_ns(self) -> int:
@@ -66,12 +72,12 @@ class WallClock:
 
     def drift_ns(self) -> int:
         """How far the system's wall clock is ahead of ours: a step, or slow drift under NTP."""
-        return time.time_ns() - self.wall_ns()
+        return wall_now_ns() - self.wall_ns()
 
 
 def wall_now_ns() -> int:
     """UTC nanoseconds as the system has them now; for names and reports, never for stamps."""
-    return time.time_ns()
+    return time.time_ns() + _SHIFT_NS
 
 
 def iso_utc(ns: int) -> str:
@@ -88,7 +94,7 @@ def parse_until(text: str) -> int:
     Raises:
         ConfigError: the text is neither.
     """
-    now = datetime.now().astimezone()
+    now = datetime.fromtimestamp(wall_now_ns() // NS_PER_S).astimezone()
     try:
         if len(text) <= len("HH:MM:SS") and ":" in text:
             parts = [int(part) for part in text.split(":")]

@@ -109,6 +109,24 @@ def test_data_that_stands_before_its_sessions_word_makes_no_silence_of_the_time_
     assert give(watch, [text(103)])[0].kind == "mute", "it is watched again"
 
 
+def test_the_hours_from_a_power_cut_to_the_next_start_are_a_gap_and_no_silence():
+    """The ledger reads what it had not read, and behind it the next start, hours later."""
+    watch = FeedWatch("sip", Watchdog({"sip": Hours.ALWAYS}), SessionState())
+    give(watch, [session(1, "subscribed"), *(text(1 + step / 20) for step in range(600))])
+    alarms = give(
+        watch,
+        [
+            *(text(31 + step / 20) for step in range(20)),
+            session(40_000, "started", down_since_ns=32 * NS),
+            session(40_001, "connecting", down_since_ns=32 * NS),
+            session(40_002, "subscribed"),
+            *(text(40_002 + step / 20) for step in range(40)),
+        ],
+    )
+    assert alarms == []
+    assert give(watch, [text(40_020)])[0].kind == "mute", "it is watched again"
+
+
 def test_kinds_that_have_no_rhythm_are_not_watched(heard):
     give(FeedWatch("sip", heard, SessionState()), [text(1, b'[{"T":"?"}]'), text(1, QUOTE)])
     assert [call[1] for call in heard.calls if call[0] == "observe"] == ["quotes"]

@@ -413,6 +413,17 @@ def test_a_feed_that_holds_what_its_disk_refuses_is_not_judged(child, feed):
     assert child.parent.all("alarm") == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there no process tells whether another lives")
+def test_a_dead_capture_is_no_silent_feed(child, feed):
+    """After a power cut the ledger is up before the capture: since then nobody was connected."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    feed.positions.words[5] = gone.pid
+    child.feed.wall = Wall(BEGAN + 180 * NS)
+    child._pass_time(child.feed)
+    assert child.parent.all("alarm") == []
+
+
 def test_while_its_disk_refuses_it_reads_nothing_and_in_the_end_leaves(
     directory, task, feed, monkeypatch
 ):

@@ -9,6 +9,7 @@ from filelock import FileLock
 
 from ticktape import clock
 from ticktape.config import TableConfig
+from ticktape.decisions.log import Start, encode
 from ticktape.directory import LEDGER
 from ticktape.errors import ConfigError
 from ticktape.journal import Writer
@@ -268,6 +269,35 @@ def test_the_days_of_a_run_have_a_certificate_each(run, trade):
     one, two = (each["digests"]["sip"] for each in (first, second))
     assert two[: len(one)] == one
     assert {part["day"] for part in two[len(one) :]} == {"2025-11-21"}
+
+
+def test_what_a_strategy_did_not_decide_is_a_reason_on_its_own_day_alone(run, trade, monkeypatch):
+    """A day that was sound stays so, whatever became of the strategy on others."""
+    made = run.made
+    raises = (
+        "class Tens:\n    def on_trade(self, trade, last):\n        raise ValueError(trade.id)\n"
+    )
+    made.strategy.write_text(raises)
+    for day, name in enumerate(("tuesday", "wednesday", "thursday"), 1):
+        made.runs = day * 86_400  # a second each
+        now_ns = BASE_NS + made.runs * 10**9
+        epoch = made.record([[trade(300 + day)]], run=name)
+        if name == "tuesday":
+            monkeypatch.setattr(clock.WallClock, "wall_at", lambda *_, now_ns=now_ns: now_ns)
+            made.decide(name, epoch)
+    # On Wednesday a strategy began, and all was killed before it came to the trade.
+    start = Start("wednesday", {"sip": (epoch - 1, 0)})
+    name = "decision:tens"
+    with Writer(run.directory.journal(name), run.directory.positions(name)) as writer:
+        writer.append([encode(start)], BASE_NS + 2 * 86_400 * 10**9, 5, kind=EntryKind.INPUT)
+    run.store()
+    found = run.find()
+    reasons = [each["reasons"] for each in certificates(found, range(DAY, DAY + 4))]
+
+    words = "tens: stopped itself: strategy tens: on_trade raised ValueError: 1301 (tens.py:3)"
+    late = "tens: 5 entries of sip were recorded and not decided on"
+    assert reasons == [[], [words], [late], []]
+    assert verdict_of(found).reasons() == [words, late]
 
 
 def test_a_damaged_journal_still_has_a_certificate_that_says_so(run):

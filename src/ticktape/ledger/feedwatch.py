@@ -184,7 +184,9 @@ class FeedWatch:
         if is_up != self.state.is_up:
             self.state.is_up = is_up
             judge = self._dog.connected if is_up else self._dog.disconnected
-            yield from judge(self._feed, recv_ns)
+            # A start finds the session of a capture that died: nobody has heard anything since.
+            died = said.event == "started" and not is_up
+            yield from judge(self._feed, min(said.down_since_ns, recv_ns) if died else recv_ns)
 
     def _hear_channels(self, said: Mapping[str, list[str]], recv_ns: int) -> Iterator[Alarm]:
         channels: dict[str, set[str]] = {}

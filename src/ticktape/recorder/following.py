@@ -35,12 +35,13 @@ def writer_is_gone(directory: RunDirectory, name: str) -> bool:
     if positions is not None:
         said = positions.statistics()
         positions.close()
-        if said.state is JournalState.CLOSED or not _is_alive(said.pid):
+        if said.state is JournalState.CLOSED or not is_alive(said.pid):
             return True
     return not is_locked(directory.journal(name) / "writer.lock")
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process; where nothing tells, there is."""
     if os.name == "nt":
         return True  # os.kill would end it there; the lock tells
     try:

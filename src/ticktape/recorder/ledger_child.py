@@ -30,7 +30,7 @@ from ticktape.ledger.memory import Memory, load_memory
 from ticktape.ledger.sessions import Hours
 from ticktape.ledger.suspects import Suspects
 from ticktape.ledger.watchdog import Watchdog
-from ticktape.recorder.following import Following
+from ticktape.recorder.following import Following, is_alive
 from ticktape.recorder.ledger_feed import LedgerFeed
 from ticktape.recorder.parent import Parent
 from ticktape.recorder.priority import TABLE, take_place
@@ -163,7 +163,8 @@ class LedgerChild:
     def _pass_time(self, feed: LedgerFeed) -> None:
         """Let time pass for a feed of which everything is read; else its own blocks are the time.
 
-        Asked is what the writer has written, not what is synced: a slow disk is no silent feed.
+        Asked is what the writer has written, not what is synced: a slow disk is no silent feed. One
+        that is dead writes nothing, and hears nothing: the next one's first entry says since when.
         """
         now_ns = feed.wall.wall_ns() - _ON_ITS_WAY_NS
         known = self._following.readers[feed.name].seen()
@@ -171,7 +172,8 @@ class LedgerChild:
             return
         said = known[0].statistics()
         at = feed.counter.position
-        if said.state is JournalState.OK and at.epoch == said.epoch and at.offset >= said.written:
+        is_read = at.epoch == said.epoch and at.offset >= said.written
+        if said.state is JournalState.OK and is_read and is_alive(said.pid):
             self._tell(feed.counter.pass_time(now_ns), feed.watch.pass_time(now_ns))
 
     def _pause(self, refused: bool) -> None:

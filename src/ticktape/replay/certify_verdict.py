@@ -138,13 +138,13 @@ def _decision_verdict(
     reading = found.strategies[name]
     source = f"{DECISION}:{name}"
     notes = _words(reading.missing, day)
-    notes += [f"stopped itself: {words}" for words in reading.stopped.values()]
+    notes += [f"stopped itself: {words}" for words in _words(reading.stopped.values(), day)]
     if not found.live:
-        notes += [
-            f"{feed.undecided[name]} entries of {key} were recorded and not decided on"
-            for key, feed in found.feeds.items()
-            if feed.undecided[name]
-        ]
+        for key, feed in found.feeds.items():
+            by_day = feed.undecided[name]
+            number = by_day.total() if day is None else by_day[day]
+            if number:
+                notes.append(f"{number} entries of {key} were recorded and not decided on")
     return _verdict(source, DECISION, reading, counts, day, notes)._replace(name=name)
 
 

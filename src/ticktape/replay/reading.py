@@ -4,6 +4,7 @@ Only what stands in the segments counts here: no counter, no mapped file.
 """
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -161,7 +162,7 @@ class DecisionReading(JournalReading):
         super().__init__()
         self.reached: dict[tuple[str, str], Position] = {}
         self.failures = 0
-        self.stopped: dict[str, str] = {}
+        self.stopped: dict[str, Told] = {}
         self._run = ""
 
     def see(self, block: Block) -> None:
@@ -180,7 +181,8 @@ class DecisionReading(JournalReading):
         for failed in logged.failures:
             self.failures += 1
             if failed.policy == "stop":
-                self.stopped[self._run] = failed.words
+                at_ns = block.recv_ns
+                self.stopped[self._run] = Told(at_ns, at_ns, failed.words)
 
 
 class DayReading:
@@ -212,7 +214,8 @@ class FeedReading(JournalReading):
 
     Args:
         feed: its name.
-        strategies: name -> what its journal says; `undecided` counts what each was not given.
+        strategies: name -> what its journal says; `undecided` counts by day what each was not
+            given.
     """
 
     def __init__(self, feed: str, strategies: Mapping[str, DecisionReading]) -> None:
@@ -221,7 +224,7 @@ class FeedReading(JournalReading):
         self.days: dict[int, DayReading] = {}
         self.standings: list[Standing] = []
         self.control = 0
-        self.undecided = dict.fromkeys(strategies, 0)
+        self.undecided: dict[str, Counter[int]] = {name: Counter() for name in strategies}
         self._feed = feed
         self._strategies = strategies
         self._run = ""
@@ -290,7 +293,7 @@ class FeedReading(JournalReading):
                 and block.position >= reached
                 and self._run not in strategy.stopped
             ):
-                self.undecided[name] += block.count
+                self.undecided[name][block.recv_ns // DAY_NS] += block.count
 
     def unstopped(self) -> GapInterval | None:
         """The gap that begins where the journal ends, when nobody stopped it; None when one did."""
