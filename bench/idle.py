@@ -3,7 +3,7 @@
 Workload: `ticktape record` with one feed, a strategy, the ledger and the healer, subscribed to a
 simulated venue that sends nothing; the CPU time of each of its processes over 10 s, or --seconds,
 once all have started. Floor: a Python process of as many threads as the recorder has processes,
-each waiting for 20 ms at a time, as every hot reader does to be safe from a lost wake-up.
+each waiting for a quarter of a second at a time, as they do to see to what wakes nobody.
 What would change our mind: more than 1 % of a core.
 """
 
@@ -23,13 +23,13 @@ from bench.figures import print_table
 from bench.recording import KEYS, PATH, Sim
 from ticktape.cli import sample_strategy
 
-_SETTLE_S = 10.0  # imports, a first connection, the first reports
+_SETTLE_S = 20.0  # imports, a first connection, and the ballast on the disk is made
 _FLOOR = """
 import threading, time
 def wait():
     while True:
-        time.sleep(0.02)
-for _ in range(6):
+        time.sleep(0.25)
+for _ in range(8):
     threading.Thread(target=wait).start()
 """
 

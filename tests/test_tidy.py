@@ -99,8 +99,9 @@ def test_every_room_on_the_map_exists():
 def test_only_the_command_line_reads_the_environment():
     """Settings come from the config, keys from the command line.
 
-    Failpoints and a clock on another day are for tests alone; `recorder/process.py` only takes the keys out of what children
-    inherit; the simulated MetaTrader5 has no command line from which to learn of its terminal.
+    Failpoints and a clock on another day are for tests alone; `recorder/process.py` only takes the
+    keys out of what children inherit; the simulated MetaTrader5 has no command line from which to
+    learn of its terminal.
     """
     allowed = {
         "clock.py",

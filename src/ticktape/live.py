@@ -5,6 +5,7 @@ him. Nothing here writes to a run.
 """
 
 import asyncio
+import contextlib
 import weakref
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
@@ -18,9 +19,9 @@ from ticktape.directory import RunDirectory
 from ticktape.errors import ConfigError, Corrupt
 from ticktape.journal.blocks import Block
 from ticktape.journal.positions import Positions
-from ticktape.journal.reader import Reader, wait_any
+from ticktape.journal.reader import Reader, wait_any, watch_all
 from ticktape.journal.segments import Segment, list_segments
-from ticktape.journal.wakeup import SLEEP_S_MAX, Sleeper
+from ticktape.journal.wakeup import LONG_S, Seen, Sleeper
 from ticktape.recorder.following import writer_is_gone
 from ticktape.records import Gap, News, Position, Record
 from ticktape.replay.places import BEGINNING, is_live, stream_kinds
@@ -29,8 +30,6 @@ from ticktape.schemas import KINDS
 _READ_BYTES = 1 << 18  # of a journal at a time: with its decoded block, what a feed takes of memory
 _LOOK_NS = clock.NS_PER_S // 4  # how often is looked for new feeds, and whether the run is over
 _TURN_NS = 2_000_000  # so long a loop's other tasks wait at most for who reads behind
-
-Seen = Sequence[tuple[Positions, int, int, bool]]
 
 
 class Wanted(NamedTuple):
@@ -75,19 +74,14 @@ class _LoopSleeper(Sleeper):
     would need a place in the loop's pool.
     """
 
-    async def sleep_in_loop(self, seen: Seen, timeout_s: float) -> None:
+    async def sleep_in_loop(self, seen: Sequence[Seen], timeout_s: float) -> None:
         """As `sleep`."""
-        self._fall_asleep()
-        try:
-            for positions, epoch, offset, synced in seen:
-                if positions.limit(synced=synced)[:2] != (epoch, offset):
-                    return
-            async with asyncio.timeout(max(0.0, min(timeout_s, SLEEP_S_MAX))):
-                await asyncio.get_running_loop().sock_recv(self._socket, 16)
-        except TimeoutError:
-            return
-        finally:
-            self._wake_up()
+        for wait_s in self._steps(seen, timeout_s):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await asyncio.get_running_loop().sock_recv(self._socket, 16)
+                self._wake_up()
+                return
 
 
 class _Source:
@@ -211,10 +205,7 @@ class _Journals:
 
     async def wait_in_loop(self, timeout_s: float) -> None:
         """As `wait_any`, and an event loop goes on."""
-        seen = [known for known in (reader.seen() for reader in self.readers()) if known]
-        for positions, *_ in seen:
-            self.sleeper.watch(positions)
-        await self.sleeper.sleep_in_loop(seen, timeout_s)
+        await self.sleeper.sleep_in_loop(*watch_all(self.readers(), self.sleeper, timeout_s))
 
     def close(self) -> None:
         """Close all readers; may be called twice."""
@@ -309,7 +300,7 @@ class Follow:
 
     def _left_s(self) -> float:
         if self._due_ns is None:
-            return SLEEP_S_MAX
+            return LONG_S
         return (self._due_ns - clock.monotonic_ns()) / clock.NS_PER_S
 
     def close(self) -> None:

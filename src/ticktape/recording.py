@@ -34,7 +34,7 @@ from ticktape.tape import Tape
 
 __all__ = ["Run", "RunState", "record"]
 
-_POLL_S = 0.1
+_POLL_S = 0.25
 _LOOK_S = 0.05
 _READY_S = 30.0
 _log = logging.getLogger("ticktape")

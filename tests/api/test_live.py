@@ -217,7 +217,7 @@ def test_a_closed_one_gives_nothing_and_has_let_its_files_go(run):
         assert take(follow, 1) == [1]
     assert list(follow) == []
     (source,) = follow._journals._sources.values()
-    assert source.reader._descriptor == -1
+    assert source.reader._file is None
     follow.close()
 
 
@@ -228,9 +228,9 @@ def test_one_that_nobody_holds_any_more_lets_its_files_go(run):
     for _ in (follow := tape.follow(start=0)):
         held += follow._journals._sources.values()
         break
-    assert held[0].reader._descriptor >= 0
+    assert held[0].reader._file is not None
     del follow
-    assert held[0].reader._descriptor == -1
+    assert held[0].reader._file is None
 
 
 # What is asked for.
@@ -336,7 +336,10 @@ def test_a_wait_that_is_called_off_loses_nothing(run):
 
 def test_a_writer_wakes_a_loop_that_sleeps(run, monkeypatch):
     """Without its byte the sleep would end with its bound alone, which is far off here."""
-    monkeypatch.setattr("ticktape.live.SLEEP_S_MAX", 600.0)
+    monkeypatch.setattr("ticktape.journal.wakeup.FIRST_S", 600.0)
+    monkeypatch.setattr("ticktape.journal.wakeup._YOUNG", (600.0,))
+    monkeypatch.setattr("ticktape.journal.wakeup.SLEEP_S_MAX", 600.0)
+    monkeypatch.setattr("ticktape.live.LONG_S", 600.0)
     follow = run.open("a").follow()
 
     async def read():

@@ -31,12 +31,12 @@ class Written(NamedTuple):
 
 
 def bytes_of(directory: RunDirectory, journal: str, epoch: int, end: int) -> str:
-    """Hash of an epoch's bytes before offset `end`, over its segments."""
+    """Hash of an epoch's bytes before offset `end`, over its segments, sealed by now or not."""
     digest = hashlib.sha256()
     for segment in list_segments(directory.journal(journal)):
         if segment.epoch == epoch and segment.base < end:
-            with open(segment.path, "rb") as source:
-                digest.update(source.read(end - segment.base))
+            with segment.open() as source:
+                digest.update(source.read_at(end - segment.base, 0))
     return digest.hexdigest()
 
 

@@ -108,6 +108,27 @@ def test_stop_ends_a_run_between_sessions_and_says_what_was_missed(place):
     assert missed["to_ns"] == said[-1]["gap"]["from_ns"]
 
 
+def test_while_nothing_is_written_it_ticks_seldom_and_soon_again_when_there_is(place, monkeypatch):
+    capture, writer, _, _ = make(place)
+    slept = []
+
+    class Enough(Exception):
+        pass
+
+    async def sleep(seconds):
+        slept.append(round(seconds, 3))
+        if len(slept) == 4:
+            writer.append([b"news"], 1, 1)
+        if len(slept) == 7:
+            raise Enough
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with pytest.raises(Enough):
+        asyncio.run(capture._tick_forever())
+    writer.close()
+    assert slept == [0.1, 0.1, 0.3, 0.3, 0.1, 0.3, 0.3]
+
+
 def test_error_of_ours_in_the_ticker_ends_the_run_loudly(place):
     def on_tick():
         raise ZeroDivisionError("our bug")

@@ -19,7 +19,7 @@ from ticktape.journal.positions import (
     Positions,
 )
 from ticktape.journal.reader import wait_any
-from ticktape.journal.wakeup import Sleeper
+from ticktape.journal.wakeup import FIRST_S, LONG_S, SLEEP_S_MAX, Sleeper
 
 
 @pytest.fixture
@@ -55,7 +55,9 @@ def test_a_reader_in_another_thread_sleeps_until_a_block_comes(journal, monkeypa
 
     def waiting(sockets, *rest):
         asleep.set()
-        waited.append(bool(real(sockets, [], [], 30)[0]))  # no sleep ends by itself here
+        found = real(sockets, [], [], 30)  # no sleep ends by itself here
+        waited.append(bool(found[0]))
+        return found
 
     monkeypatch.setattr(wakeup.select, "select", waiting)
     found = []
@@ -94,27 +96,136 @@ def test_a_block_between_the_last_look_and_the_sleep_prevents_it(journal, sleepe
 @pytest.mark.parametrize("synced", [False, True])
 def test_a_sleeper_waits_for_its_own_gate(journal, sleeper, monkeypatch, synced):
     writer = journal.open()
-    slept = []
-    monkeypatch.setattr(wakeup.select, "select", lambda *rest: slept.append(rest[-1]))
     with journal.reader(files=False, synced=synced) as reader:
         reader.read()
         journal.append(10)
-        wait_any([reader], sleeper, 30)
-        assert len(slept) == synced
+        assert bool(slept_s(reader, sleeper, monkeypatch)) == synced
         writer.sync()
-        wait_any([reader], sleeper, 30)
-        assert len(slept) == synced
+        assert slept_s(reader, sleeper, monkeypatch) == []
 
 
-def test_no_sleep_is_longer_than_the_bound_or_than_asked(journal, sleeper, monkeypatch):
+def slept_s(reader, sleeper, monkeypatch, timeout_s=30, between=lambda: None):
+    """The steps of a sleep in which no byte comes; `between` is called in the first one."""
+    steps = []
+
+    def select_nothing(*given):
+        if not steps:
+            between()
+        steps.append(given[-1])
+        return [], [], []
+
+    monkeypatch.setattr(wakeup.select, "select", select_nothing)
+    wait_any([reader], sleeper, timeout_s)
+    return steps
+
+
+def test_no_sleep_is_longer_than_asked(journal, sleeper, monkeypatch):
     journal.open()
-    slept = []
-    monkeypatch.setattr(wakeup.select, "select", lambda *rest: slept.append(rest[-1]))
     with journal.reader(files=False) as reader:
         reader.read()
-        for timeout_s in (30, 0.001, 0, -5):
-            wait_any([reader], sleeper, timeout_s)
-    assert slept == [wakeup.SLEEP_S_MAX, 0.001, 0.0, 0.0]
+        for timeout_s in (0, -5, 0.001, 0.1, 0.2):
+            steps = slept_s(reader, sleeper, monkeypatch, timeout_s)
+            assert steps and sum(steps) == pytest.approx(max(timeout_s, 0.0))
+
+
+def test_a_flag_that_has_just_been_set_is_slept_on_in_steps_and_an_old_one_at_once(
+    journal, sleeper, monkeypatch
+):
+    journal.open()
+    steps = [FIRST_S, SLEEP_S_MAX - FIRST_S, LONG_S - SLEEP_S_MAX]
+    with journal.reader(files=False) as reader:
+        reader.read()
+        assert slept_s(reader, sleeper, monkeypatch) == pytest.approx(steps)
+        assert slept_s(reader, sleeper, monkeypatch) == [LONG_S]
+        assert slept_s(reader, sleeper, monkeypatch) == [LONG_S]
+        journal.append(10)
+        reader.read()
+        assert slept_s(reader, sleeper, monkeypatch) == pytest.approx(steps)
+
+
+def test_a_block_whose_writer_did_not_see_the_flag_is_found_by_the_second_look(
+    journal, sleeper, monkeypatch
+):
+    words = journal.open().positions.words
+
+    def append_unseeing():
+        words[ASLEEP_INDEXES[0]] = 0
+        journal.append(10)
+        words[ASLEEP_INDEXES[0]] = 1
+
+    with journal.reader(files=False) as reader:
+        reader.read()
+        assert slept_s(reader, sleeper, monkeypatch, between=append_unseeing) == [FIRST_S]
+        assert len(reader.read()) == 1
+
+
+@pytest.mark.parametrize("taken", ["sleepers", "flag", "port"])
+def test_a_reader_of_whom_the_writer_does_not_know_sleeps_briefly(
+    journal, sleeper, monkeypatch, taken
+):
+    words = journal.open().positions.words
+    index = ASLEEP_INDEXES[0]
+    at, value = {"sleepers": (SLEEPERS_INDEX, 0), "flag": (index, 0), "port": (index + 1, 9)}[taken]
+
+    with journal.reader(files=False) as reader:
+        reader.read()
+        steps = slept_s(reader, sleeper, monkeypatch, between=lambda: words.__setitem__(at, value))
+        # What was set anew has come of age in the second step; a slot is taken before a sleep.
+        assert steps[:2] == pytest.approx([FIRST_S, SLEEP_S_MAX - FIRST_S])
+        assert len(steps) == (2 if taken == "port" else 3)
+        slept_s(reader, sleeper, monkeypatch)
+        assert slept_s(reader, sleeper, monkeypatch) == [LONG_S]
+
+
+def test_who_has_no_slot_or_waits_for_a_sync_or_for_a_journal_sleeps_briefly(
+    journal, sleeper, monkeypatch
+):
+    with journal.reader(files=False) as reader:
+        assert reader.read() == []
+        assert sum(slept_s(reader, sleeper, monkeypatch)) == pytest.approx(SLEEP_S_MAX)
+    writer = journal.open()
+    with journal.reader(files=False, synced=True) as reader:
+        reader.read()
+        assert sum(slept_s(reader, sleeper, monkeypatch)) == pytest.approx(LONG_S)
+        journal.append(10)
+        assert sum(slept_s(reader, sleeper, monkeypatch)) == pytest.approx(SLEEP_S_MAX)
+        assert slept_s(reader, sleeper, monkeypatch) == [SLEEP_S_MAX]
+        writer.sync()
+        reader.read()
+        assert slept_s(reader, sleeper, monkeypatch) == [LONG_S]
+    monkeypatch.setattr(Positions, "take_slot", lambda *_: None)
+    other = Sleeper()
+    with journal.reader(files=False) as reader:
+        reader.read()
+        assert sum(slept_s(reader, other, monkeypatch)) == pytest.approx(SLEEP_S_MAX)
+    other.close()
+
+
+def test_the_writer_of_a_new_epoch_wakes_who_sleeps_since_the_last_one(journal, sleeper):
+    """The one before may have died with SLEEPERS reset, and the flags not yet looked at."""
+    positions = journal.open().positions
+    sleeper.watch(Positions.for_reader(journal.positions_path))
+    journal.writer.close()
+    ((reader_positions, index),) = sleeper._slots.values()
+    reader_positions.set_asleep(index)
+    reader_positions.words[SLEEPERS_INDEX] = 0
+    assert not is_woken(sleeper)
+    journal.open()
+    assert is_woken(sleeper)
+    assert positions.closed
+
+
+def test_a_sleep_can_be_ended_from_another_thread(journal, sleeper):
+    journal.open()
+    with journal.reader(files=False) as reader:
+        reader.read()
+        for _ in range(3):
+            threading.Thread(target=sleeper.rouse).start()
+            assert select.select([sleeper._socket], [], [], 30)[0]
+            assert wait_any([reader], sleeper, 30) == 0, "it did not sleep"
+            assert not is_woken(sleeper)
+    sleeper.close()
+    sleeper.rouse()
 
 
 def test_one_sleeper_follows_several_journals(journal, sleeper, tmp_path):

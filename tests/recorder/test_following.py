@@ -187,10 +187,10 @@ def test_bytes_behind_are_told_by_feed(directory, pauses):
 def test_a_wake_up_that_came_much_too_late_is_noted_as_a_stall(directory, tmp_path, monkeypatch):
     with PauseLog(tmp_path / "pauses", "test", RUN) as log:
         following = Following(directory, {"sip": BEGINNING}, log)
-        times = iter([0, 25_000_000])
-        monkeypatch.setattr("ticktape.recorder.following.clock.monotonic_ns", lambda: next(times))
+        monkeypatch.setattr("ticktape.recorder.following.wait_any", lambda *_: 5_000_000)
+        monkeypatch.setattr("ticktape.recorder.following.clock.monotonic_ns", lambda: 25_000_000)
         monkeypatch.setattr(log, "_monotonic_ns", lambda: 25_000_000)
-        following.wait(0.005)
+        following.wait(0.25)
         following.close()
 
     (pause,) = read_pauses(tmp_path / "pauses")

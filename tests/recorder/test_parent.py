@@ -59,6 +59,25 @@ os._exit(0)
     assert lines[-1] == {"event": "statistics", "records": 7}
 
 
+def test_statistics_that_have_not_changed_are_told_once_a_second(child):
+    process = child(
+        """
+from ticktape import clock
+for now_s, said in ((0, b"a"), (0.3, b"a"), (0.6, b"b"), (1.5, b"b"), (1.7, b"b"), (1.8, b"a")):
+    clock.monotonic_ns = lambda: int(now_s * 1e9)
+    sys.stderr.write(f"{parent._is_news(said):d}")
+parent.again_ns = 0
+said = b"c"
+parent._is_news(said)
+sys.stderr.write(f"{parent._is_news(said):d}{parent._is_news(said):d}")
+os._exit(0)
+"""
+    )
+    _, err = process.communicate()
+
+    assert err == b"10101111"
+
+
 def test_a_parent_that_does_not_listen_never_makes_the_child_wait(child):
     """More than any pipe holds is told; the child ends all the same."""
     process = child(

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import queue
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -168,6 +169,7 @@ class FakeChild:
     """A child that is gone at once, or never."""
 
     task = None
+    pid = 1
 
     def __init__(self, name, code=0, *, stays=False, restarts=0):
         self.name, self.exit_code, self.stays, self.restarts = name, code, stays, restarts
@@ -225,6 +227,30 @@ def test_a_strategy_that_does_not_leave_is_cut_off_after_its_bound(supervise, mo
     assert end.reasons() == ["decide-slow was cut off: it did not finish in time"]
 
 
+def test_it_waits_long_for_news_only_while_nothing_is_to_be_started(supervise, monkeypatch):
+    supervisor = supervise()
+    waited_s = []
+
+    def get(timeout):
+        waited_s.append(timeout)
+        raise queue.Empty
+
+    monkeypatch.setattr(supervisor._events, "get", get)
+    monkeypatch.setattr(ChildProcess, "poll", lambda _: None)
+    alive = SimpleNamespace(pid=1, final=False, poll=lambda: None)
+    gone = SimpleNamespace(pid=None, final=False, poll=lambda: None)
+    refused = SimpleNamespace(pid=None, final=True, poll=lambda: None)
+    for readers in ([alive], [alive, refused], [alive, gone]):
+        supervisor.readers = readers
+        supervisor.poll(9.0)
+    supervisor.readers = []
+    supervisor._disk.is_growing = True
+    monkeypatch.setattr(supervisor._disk, "look", lambda: None)
+    supervisor.poll(9.0)
+
+    assert waited_s == [9.0, 9.0, 0.1, 0.1]
+
+
 def test_feeds_leave_before_readers(supervise):
     order = []
     children = [FakeChild(name) for name in ("capture-sip", "table", "decide-a", "last")]
@@ -240,7 +266,9 @@ def test_feeds_leave_before_readers(supervise):
 
 def test_a_run_whose_feeds_are_all_final_is_over(supervise):
     made = supervise()
-    made.captures = [SimpleNamespace(final=True, task=None, poll=lambda: None, kill=lambda: None)]
+    made.captures = [
+        SimpleNamespace(final=True, pid=None, task=None, poll=lambda: None, kill=lambda: None)
+    ]
 
     assert not made.poll(0.0)
 

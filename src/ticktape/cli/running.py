@@ -20,7 +20,7 @@ from ticktape.recorder.supervisor import RunEnd, Supervisor
 if TYPE_CHECKING:
     from ticktape.ledger import Verdict
 
-_POLL_S = 0.1
+_POLL_S = 0.25  # Ctrl-C is heard within it
 
 
 class Finished(NamedTuple):
@@ -120,6 +120,8 @@ def run_to_end(
 
 def _tell(manager: Notifier, supervisor: Supervisor) -> None:
     """Tell a service manager that we live, and how the feeds stand."""
+    if not manager.is_there:
+        return
     manager.alive()
     captures = [s for name, s in supervisor.statistics().items() if name.startswith("capture-")]
     manager.status(", ".join(f"{said['feed']} {said['state']}" for said in captures if said))

@@ -99,14 +99,13 @@ class Watcher:
 
     def show(self, supervisor: Supervisor) -> None:
         """Renew the line of counters."""
-        line = self._line(supervisor)
         if errors.is_terminal:
             if not self._live.is_started:
                 self._live.start()
-            self._live.update(Text(line))
+            self._live.update(Text(self._line(supervisor)))
         elif clock.monotonic_ns() >= self._plain_at_ns:
             self._plain_at_ns = clock.monotonic_ns() + _PLAIN_EVERY_NS
-            errors.print(line, markup=False)
+            errors.print(self._line(supervisor), markup=False)
 
     def _line(self, supervisor: Supervisor) -> str:
         said = supervisor.statistics()

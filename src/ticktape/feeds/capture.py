@@ -25,6 +25,7 @@ from ticktape.journal.writer import Writer
 from ticktape.records import EntryKind
 
 _TICK_S = 0.1  # disk retry, stage rows, silence
+_IDLE_TICKS = 3  # so many pass at once while nothing is written
 _CLOCK_CHECK_TICKS = 10
 
 OnWritten = Callable[[int, int, int, int], None]
@@ -69,7 +70,8 @@ class Capture:
         wall: the clock whose anchor stamps the blocks.
         on_written: called after each block is with the system.
         on_state: called with each session entry, for the log and the parent.
-        on_tick: called ten times a second from the loop.
+        on_tick: called ten times a second from the loop; after a tick within which nothing was
+            written, only when three have passed.
         jitter: for the waits between sessions.
     """
 
@@ -263,16 +265,19 @@ class Capture:
             self._changed_ns = 0
 
     async def _tick_forever(self) -> None:
-        ticks = 0
+        ticks, due, offset = 0, 1, -1
         while True:
-            await asyncio.sleep(_TICK_S)
-            ticks += 1
+            await asyncio.sleep(due * _TICK_S)
+            ticks += due
             self._writer.tick()
             if self._untold and self._writer.state() is not JournalState.DROPPING:
                 words = "entries of the session were dropped; these are their gaps"
                 self._tell(self._gaps.stamped(Content("notice", words=words)))
             self._on_tick()
-            if ticks % _CLOCK_CHECK_TICKS == 0:
+            is_idle = offset == self._writer.offset and self._writer.state() is JournalState.OK
+            due, offset = _IDLE_TICKS if is_idle else 1, self._writer.offset
+            if ticks >= _CLOCK_CHECK_TICKS:
+                ticks = 0
                 self._check_clock()
                 self._check_quiet()
 

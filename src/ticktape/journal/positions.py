@@ -257,6 +257,11 @@ class Positions:
         self.words[asleep_index] = 1
         self.words[_SLEEPERS] = 1
 
+    def is_asleep(self, asleep_index: int, port: int) -> bool:
+        """Whether all that was set to have this port woken stands."""
+        words = self.words
+        return bool(words[asleep_index] and words[_SLEEPERS] and words[asleep_index + 1] == port)
+
     def set_awake(self, asleep_index: int) -> None:
         """Need no waking any more."""
         self.words[asleep_index] = 0

@@ -18,7 +18,7 @@ from ticktape.journal.segments import (
     read_first_block,
     read_opening,
 )
-from ticktape.journal.wakeup import Sleeper
+from ticktape.journal.wakeup import SLEEP_S_MAX, Seen, Sleeper
 from ticktape.records import Position
 
 CHUNK_BYTES = 1 << 20  # one read; a larger block is read whole
@@ -298,7 +298,7 @@ class Reader:
 
     # Waiting.
 
-    def seen(self) -> tuple[Positions, int, int, bool] | None:
+    def seen(self) -> Seen | None:
         """What this reader has seen of the writer's positions, for `Sleeper.sleep`."""
         if self._positions is None:
             return None
@@ -336,12 +336,28 @@ class Reader:
         self.close()
 
 
-def wait_any(readers: Sequence[Reader], sleeper: Sleeper, timeout_s: float) -> None:
-    """Sleep until one of `readers` may have something new, at most `timeout_s` (and 20 ms)."""
+def wait_any(readers: Sequence[Reader], sleeper: Sleeper, timeout_s: float) -> int:
+    """Sleep until one of `readers` may have something new, at most `timeout_s` (and LONG_S).
+
+    Returns:
+        When the last step of the sleep was to end at the latest, in monotonic ns; 0 without one.
+    """
+    return sleeper.sleep(*watch_all(readers, sleeper, timeout_s))
+
+
+def watch_all(
+    readers: Sequence[Reader], sleeper: Sleeper, timeout_s: float
+) -> tuple[list[Seen], float]:
+    """Have the writers of `readers` wake a sleeper; what it is to be given, and for how long.
+
+    A writer that is not there yet wakes nobody: it has to be looked for.
+    """
     seen = []
     for reader in readers:
         known = reader.seen()
-        if known is not None:
+        if known is None:
+            timeout_s = min(timeout_s, SLEEP_S_MAX)
+        else:
             sleeper.watch(known[0])
             seen.append(known)
-    sleeper.sleep(seen, timeout_s)
+    return seen, timeout_s

@@ -128,6 +128,7 @@ class Tail:
         self.positions.publish_written(self.offset, next_seq)
         self.positions.publish_synced(self.offset, next_seq)
         self._waker = Waker(self.positions)
+        self._waker.wake()  # who sleeps since the last epoch; its writer may have died in `wake`
         self.commit = GroupCommit(self._disk, self._directory, self.positions, commit_s, on_synced)
         self.commit.follow(self._descriptor, named=True)
         self._pending = self.commit.pending

@@ -1,15 +1,27 @@
 """Waking a reader that sleeps: a flag in the positions file and one byte over loopback.
 
 The writer never waits here: a datagram that cannot be sent is left, since a sleeper looks again by
-itself. The flag and the position are stored and read without a fence, which loses about one wake-up
-in 5,000 under stress (measured); hence the bound on every sleep.
+itself. Flags and positions are stored and read without a fence, so either side may read the other's
+word before its own is there to be seen, and a wake-up is lost (about one in 5,000 under stress,
+measured). Therefore nobody sleeps long on a flag that he has just set:
+
+1. A sleeper sets its flag and SLEEPERS, looks at the positions, and sleeps FIRST_S. A store comes
+   out of a CPU's buffer in less than a microsecond: by then both sides see what the other stored.
+2. It looks again. What was published by a writer that did not see the flag, it sees now. Whatever
+   is published later comes from a writer that sees the flag and sends the byte.
+3. It looks whether flag and SLEEPERS stand. A writer that read the flags before ours was to be seen
+   may have reset SLEEPERS behind us, and hides us; then they are set anew and have to age again.
+   Who resets SLEEPERS later finds our flag behind it.
+
+Only then it sleeps LONG_S. Flags that still stand from an earlier sleep are old enough at once.
 """
 
 import contextlib
 import select
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from ticktape import clock
 from ticktape.journal.positions import (
     ASLEEP_INDEXES,
     SLEEPERS_INDEX,
@@ -18,8 +30,14 @@ from ticktape.journal.positions import (
     Positions,
 )
 
-SLEEP_S_MAX = 0.02  # a lost wake-up costs this at most
+FIRST_S = 0.005  # a lost wake-up costs this at most
+SLEEP_S_MAX = 0.02  # for whom nobody may wake: without a slot, or waiting for a sync
+LONG_S = 0.25
+_YOUNG, _OLD = (FIRST_S, SLEEP_S_MAX, LONG_S), (LONG_S,)  # the steps, by the flags' age
 _LOOPBACK = "127.0.0.1"
+
+Seen = tuple[Positions, int, int, bool]
+"""A journal's positions, and the epoch, offset and gate that a reader has seen there."""
 
 
 class Waker:
@@ -38,12 +56,16 @@ class Waker:
         for index in ASLEEP_INDEXES[: words[SLOTS_USED_INDEX]]:
             if words[index]:
                 words[index] = 0
-                port = words[index + 1]
-                try:
-                    self._socket(port).send(b"\0")
-                except OSError:
-                    # It is gone; the refusal would meet whoever has its port next.
-                    self._forget(port)
+                self._send(words[index + 1])
+
+    def _send(self, port: int) -> None:
+        for _ in range(2):  # the refusal of a dead reader may meet who has its port now
+            try:
+                self._socket(port).send(b"\0")
+            except OSError:
+                self._forget(port)
+            else:
+                return
 
     def _socket(self, port: int) -> socket.socket:
         known = self._sockets.get(port)
@@ -75,6 +97,9 @@ class Sleeper:
         self._socket.setblocking(False)
         self._port = int(self._socket.getsockname()[1])
         self._slots: dict[int, tuple[Positions, int]] = {}
+        self._is_old = False  # the flags: they stand for FIRST_S or longer
+        self._due_ns = 0
+        self._is_roused = False
 
     def watch(self, positions: Positions) -> None:
         """Have this journal's writer wake us from now on; all slots taken, we look by ourselves."""
@@ -92,21 +117,53 @@ class Sleeper:
         if slot is not None:
             self._free(*slot)
 
-    def sleep(self, seen: Sequence[tuple[Positions, int, int, bool]], timeout_s: float) -> None:
-        """Sleep until a writer wakes us, or `timeout_s`, or SLEEP_S_MAX.
+    def sleep(self, seen: Sequence[Seen], timeout_s: float) -> int:
+        """Sleep until a writer wakes us, or `timeout_s`, or LONG_S; SLEEP_S_MAX if nobody may.
 
         Args:
-            seen: for each journal its positions, and the epoch, offset and gate that the reader has
-                seen; if one has moved since, there is no sleep.
+            seen: what the reader has seen of each journal; if one has moved since, there is no
+                sleep.
             timeout_s: at most so long.
+
+        Returns:
+            When the sleep's last step was to end at the latest, in monotonic ns; 0 without one.
         """
-        self._fall_asleep()
-        for positions, epoch, offset, synced in seen:
-            if positions.limit(synced=synced)[:2] != (epoch, offset):
+        for wait_s in self._steps(seen, timeout_s):
+            if select.select([self._socket], [], [], wait_s)[0]:
+                self._wake_up()
                 break
-        else:
-            select.select([self._socket], [], [], max(0.0, min(timeout_s, SLEEP_S_MAX)))
-        self._wake_up()
+        return self._due_ns
+
+    def rouse(self) -> None:
+        """End this sleep, or the next one; may be called from any thread."""
+        self._is_roused = True  # before the byte: one that comes too early is not heard
+        with contextlib.suppress(OSError):  # closed meanwhile
+            self._socket.sendto(b"\0", (_LOOPBACK, self._port))
+
+    def _steps(self, seen: Sequence[Seen], timeout_s: float) -> Iterator[float]:
+        """How long to wait for the byte, step by step; before each one it looks.
+
+        It ends when there is no reason to wait on. Who gets the byte calls `_wake_up` and leaves.
+        """
+        self._due_ns = 0
+        self._fall_asleep()
+        if self._is_roused:
+            self._is_roused = False
+            return
+        slept_s = 0.0
+        for number, step_s in enumerate(_OLD if self._is_old else _YOUNG):
+            if number:
+                self._lie_down()
+            if _has_moved(seen):
+                self._wake_up()
+                return
+            until_s = max(0.0, min(timeout_s, step_s, self._bound_s(seen)))
+            if number and until_s <= slept_s:
+                return
+            wait_s, slept_s = until_s - slept_s, until_s
+            self._due_ns = clock.monotonic_ns() + int(wait_s * clock.NS_PER_S)
+            yield wait_s
+            self._is_old = self._is_old or wait_s >= FIRST_S
 
     def _fall_asleep(self) -> None:
         # Here and not on waking: then there is something to be read, which is in a hurry.
@@ -114,11 +171,29 @@ class Sleeper:
             # One a journal may have come; what is left wakes us once for nothing.
             for _ in self._slots:
                 self._socket.recv(16)
-        for key, (positions, index) in tuple(self._slots.items()):
+        for key, (positions, _) in tuple(self._slots.items()):
             if positions.closed:
                 del self._slots[key]  # a reader that has closed its mapping is not waited for
-            else:
+        self._lie_down()
+
+    def _lie_down(self) -> None:
+        """Set all flags, unless they stand."""
+        slots = self._slots.values()
+        if not all(positions.is_asleep(index, self._port) for positions, index in slots):
+            self._is_old = False
+            for positions, index in slots:
                 positions.set_asleep(index)
+
+    def _bound_s(self, seen: Sequence[Seen]) -> float:
+        """How long it may sleep, as the flags stand."""
+        return LONG_S if self._is_old and all(map(self._is_woken_for, seen)) else SLEEP_S_MAX
+
+    def _is_woken_for(self, seen: Seen) -> bool:
+        """Whether a writer wakes us when this one moves; of a sync nobody is told."""
+        positions, epoch, offset, synced = seen
+        if id(positions) not in self._slots:
+            return False
+        return not synced or positions.limit(synced=False)[:2] == (epoch, offset)
 
     def _wake_up(self) -> None:
         for positions, index in self._slots.values():
@@ -134,3 +209,10 @@ class Sleeper:
             self._free(*slot)
         self._slots.clear()
         self._socket.close()
+
+
+def _has_moved(seen: Sequence[Seen]) -> bool:
+    for positions, epoch, offset, synced in seen:
+        if positions.limit(synced=synced)[:2] != (epoch, offset):
+            return True
+    return False

@@ -93,6 +93,7 @@ def _run(task: CaptureTask, parent: Parent, rig: Rig) -> SessionState:
         # Imported where it is needed: a stream's capture needs no NumPy.
         from ticktape.recorder.polling import polled
 
+        parent.again_ns = 0  # a sign of life: the supervisor ends who gives none for hang_s
         polling = polled(task, rig)
         rig.statistics = lambda: polling.statistics()._asdict()
         parent.listen(lambda: polling.stop(_cause(parent)))

@@ -22,6 +22,7 @@ from ticktape.errors import EXIT_COMPLETE, Corrupt, DecisionError, JournalError
 from ticktape.journal.blocks import Block
 from ticktape.journal.positions import JournalState
 from ticktape.journal.reader import Reader
+from ticktape.journal.wakeup import SLEEP_S_MAX
 from ticktape.journal.writer import Writer, WriterConfig
 from ticktape.latency import PauseLog, RunId, StageLog
 from ticktape.recorder.following import Following
@@ -191,7 +192,6 @@ class DecideChild:
         self._timer_ns = int(self._runner.strategy.timer_s * clock.NS_PER_S)
         self._timer_at_ns = clock.monotonic_ns() + self._timer_ns
         self._see_room()
-        gc.freeze()  # what is there by now lives as long as we do: no collection looks at it again
         while not self._runner.stopped:
             found = not self._waits and self._read(self._following)
             self._between()
@@ -247,8 +247,13 @@ class DecideChild:
                 self._log(self._runner.fire_timer(self._wall.wall_ns()))
         self._report_sometimes()
 
+    def rouse(self) -> None:
+        """End its wait, for the word to leave; may be called from any thread."""
+        if self._following is not None:
+            self._following.rouse()
+
     def _wait(self, following: Following) -> None:
-        wait_s = _IDLE_S
+        wait_s = SLEEP_S_MAX if self._parent.leave.is_set() else _IDLE_S
         if self._runner.stopped:
             return
         if self._waits:
@@ -353,16 +358,19 @@ def _by_epoch(blocks: list[Block]) -> list[list[Block]]:
 
 def main(task: DecideTask, parent: Parent) -> int:
     """Run the strategy's child; its exit code."""
-    parent.listen(orphan_s=_ORPHAN_S)
+    child: DecideChild | None = None
+    parent.listen(lambda: child.rouse() if child is not None else None, orphan_s=_ORPHAN_S)
     with turn(RunDirectory(Path(task.directory)), f"decide-{task.decide.name}", parent) as ours:
         if not ours:
             return EXIT_COMPLETE
         child = DecideChild(task, parent)
         try:
             child.begin()
+            gc.freeze()  # it lives as long as we do: no collection looks at it again
             return child.run()
         except DecisionError as error:
             parent.tell("decision_error", words=str(error.args[0]), hint=error.hint)
             return EXIT_STOPPED
         finally:
+            gc.unfreeze()
             child.close()

@@ -94,6 +94,8 @@ class DiskWatch:
         self._say_at_ns = 0
         self._grow_from_ns = clock.monotonic_ns() + _LOOK_NS
         self._is_short = self._is_freed = False
+        self.is_growing = False
+        """Whether the ballast has a slice yet to come."""
 
     def hurry(self) -> None:
         """Look at once the next time: a capture could not write."""
@@ -105,6 +107,7 @@ class DiskWatch:
         if now_ns < self._look_at_ns:
             return
         self._look_at_ns = now_ns + _LOOK_NS
+        self.is_growing = False
         free_bytes = self._free_bytes(self._root)
         self._see_reserve(now_ns, free_bytes)
         if free_bytes < FULL_BYTES:
@@ -115,7 +118,8 @@ class DiskWatch:
                 self._tell("trouble", words, "Free some at once: this is the journal's last room.")
         elif now_ns >= self._grow_from_ns and self._ballast.is_wanted(free_bytes):
             self._look_at_ns = now_ns + _SLICE_NS
-            if self._ballast.grow() and self._is_freed:
+            self.is_growing = not self._ballast.grow()
+            if not self.is_growing and self._is_freed:
                 self._is_freed = False
                 self._tell("mended", "the disk has room: the ballast is back", "")
 

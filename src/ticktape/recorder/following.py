@@ -14,7 +14,7 @@ from ticktape.journal.blocks import Block
 from ticktape.journal.positions import JournalState, Positions
 from ticktape.journal.reader import Reader, wait_any
 from ticktape.journal.recovery import make_all_durable
-from ticktape.journal.wakeup import SLEEP_S_MAX, Sleeper
+from ticktape.journal.wakeup import Sleeper
 from ticktape.latency import PauseLog
 from ticktape.recorder.priority import give_way
 from ticktape.recorder.turn import is_locked
@@ -134,10 +134,8 @@ class Following:
         if self.spin:
             self._spin()
             return
-        wait_ns = int(min(timeout_s, SLEEP_S_MAX) * clock.NS_PER_S)
-        due_ns = clock.monotonic_ns() + wait_ns
-        wait_any(self._readers, self._sleeper, timeout_s)
-        if clock.monotonic_ns() - due_ns > _STALL_NS:
+        due_ns = wait_any(self._readers, self._sleeper, timeout_s)
+        if due_ns and clock.monotonic_ns() - due_ns > _STALL_NS:
             self._pauses.record_wake(due_ns)
 
     def _spin(self) -> None:
@@ -152,6 +150,10 @@ class Following:
     def is_at_limit(self) -> bool:
         """Whether `read` has left nothing behind: then it need not be asked again to know."""
         return all(reader.is_at_limit() for reader in self._readers)
+
+    def rouse(self) -> None:
+        """End a wait, or the next one; may be called from any thread."""
+        self._sleeper.rouse()
 
     def is_drained(self, over: Collection[str] = ()) -> bool:
         """Whether all is read; call it, after the word to leave, when `read` yields nothing.

@@ -26,7 +26,7 @@ from ticktape.recorder.turn import turn
 from ticktape.records import Position
 
 _READ_BYTES = 4 << 20
-_POLL_NS = clock.NS_PER_S // 4  # it looks by itself and is never woken, like the table
+_POLL_NS = clock.NS_PER_S // 2  # it looks by itself and is never woken, like the table
 _REPORT_NS = 300_000_000
 _LOCK_NS = (
     clock.NS_PER_S // 2

@@ -9,6 +9,7 @@ from ticktape.decoders import decoder_for
 from ticktape.decoders.holes import HoleTeller
 from ticktape.directory import RunDirectory
 from ticktape.journal.blocks import Block
+from ticktape.journal.wakeup import SLEEP_S_MAX
 from ticktape.lastvalue import LastValueWriter
 from ticktape.latency import PauseLog, RunId, StageLog
 from ticktape.recorder.following import Following, ranges
@@ -52,7 +53,6 @@ class LastChild:
 
     def run(self) -> None:
         """Keep them until the parent says leave and all is read."""
-        gc.freeze()  # what is there by now lives as long as we do: no collection looks at it again
         while True:
             idle = True
             began_ns = clock.monotonic_ns()
@@ -68,8 +68,12 @@ class LastChild:
             else:
                 self._rest(began_ns)
             if idle or self._following.is_at_limit():
-                self._following.wait(_IDLE_S)
+                self._following.wait(SLEEP_S_MAX if self._parent.leave.is_set() else _IDLE_S)
         self._report()
+
+    def rouse(self) -> None:
+        """End its wait, for the word to leave; may be called from any thread."""
+        self._following.rouse()
 
     def _rest(self, began_ns: int) -> None:
         """Let a steady stream wake us once a pace, and not with each block."""
@@ -120,13 +124,16 @@ class LastChild:
 def main(task: LastTask, parent: Parent) -> int:
     """Run the last-value child; its exit code."""
     take_place(LAST)
-    parent.listen()
+    child: LastChild | None = None
+    parent.listen(lambda: child.rouse() if child is not None else None)
     with turn(RunDirectory(Path(task.directory)), "last", parent) as ours:
         if not ours:
             return 0
         child = LastChild(task, parent)
         try:
+            gc.freeze()  # what is there lives as long as we do: no collection looks at it again
             child.run()
         finally:
+            gc.unfreeze()
             child.close()
     return 0

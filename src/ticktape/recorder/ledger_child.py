@@ -19,7 +19,7 @@ from ticktape.failpoints import from_environment
 from ticktape.journal.blocks import Block
 from ticktape.journal.disk import Disk, write_error
 from ticktape.journal.position_file import load_positions
-from ticktape.journal.positions import JournalState, Positions
+from ticktape.journal.positions import JournalState
 from ticktape.journal.reader import Reader
 from ticktape.journal.writer import Writer, WriterConfig
 from ticktape.latency import PauseLog, RunId
@@ -167,11 +167,10 @@ class LedgerChild:
         that is dead writes nothing, and hears nothing: the next one's first entry says since when.
         """
         now_ns = feed.wall.wall_ns() - _ON_ITS_WAY_NS
-        positions = Positions.for_reader(self._directory.positions(feed.name))
-        if positions is None:
+        known = self._following.readers[feed.name].seen()
+        if known is None:
             return
-        said = positions.statistics()
-        positions.close()
+        said = known[0].statistics()
         at = feed.counter.position
         is_read = at.epoch == said.epoch and at.offset >= said.written
         if said.state is JournalState.OK and is_read and is_alive(said.pid):

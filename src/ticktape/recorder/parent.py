@@ -31,6 +31,7 @@ _channels = msgspec.json.Decoder(Channels)
 encode_channels = msgspec.json.Encoder().encode
 
 _EVENTS_MAX = 1_000  # state changes that wait for a parent that does not listen
+_AGAIN_NS = clock.NS_PER_S  # how often statistics that have not changed are told again
 _FAREWELL_S = 2.0  # how long the last words may take
 ORPHAN_S = 120.0
 
@@ -44,6 +45,8 @@ class Parent:
 
     def __init__(self) -> None:
         self.leave = threading.Event()
+        self.again_ns = _AGAIN_NS
+        """How old statistics must be to be told though they have not changed; 0 tells all."""
         self.orphaned = False
         self._on_leave: Callable[[], None] | None = None
         self._on_change: Callable[[Channels], None] | None = None
@@ -53,6 +56,8 @@ class Parent:
         self._news = threading.Condition()
         self._events: deque[bytes] = deque()
         self._statistics = b""
+        self._last_statistics = b""
+        self._again_at_ns = 0
         self._untold = 0
         self._closing = False
         self._teller = threading.Thread(target=self._tell_forever, name="tell", daemon=True)
@@ -112,9 +117,12 @@ class Parent:
     def tell(self, event: str, **content: object) -> None:
         """Report something to the parent; never waits, whatever the parent does.
 
-        Of `statistics` only the newest is kept for a parent that does not listen.
+        Of `statistics` only the newest is kept for a parent that does not listen; those that have
+        not changed are told once a second.
         """
         line = msgspec.json.encode({"event": event, **content}) + b"\n"
+        if event == "statistics" and not self._is_news(line):
+            return
         with self._news:
             if event == "statistics":
                 self._statistics = line
@@ -123,6 +131,14 @@ class Parent:
             else:
                 self._untold += 1
             self._news.notify()
+
+    def _is_news(self, statistics: bytes) -> bool:
+        """Whether they are to be told; a recorder that has nothing to do wakes nobody for them."""
+        now_ns = clock.monotonic_ns()
+        if statistics == self._last_statistics and now_ns < self._again_at_ns:
+            return False
+        self._last_statistics, self._again_at_ns = statistics, now_ns + self.again_ns
+        return True
 
     def _tell_forever(self) -> None:
         try:

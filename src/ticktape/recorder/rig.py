@@ -36,6 +36,7 @@ class Rig:
         process = RunId(clock.boot_id(), clock.monotonic_ns(), os.getpid())
         self._pauses = PauseLog(self.directory.pauses, f"capture-{name}", process)
         self._tick_due_ns = 0
+        self._tick_offset = -1
         self._written = StageLog(self.directory.stages / "written", name, process)
         self._synced = StageLog(self.directory.stages / "synced", name, process)
         self._synced_rows: deque[tuple[int, int, int]] = deque()
@@ -65,11 +66,16 @@ class Rig:
         self._parent.tell("session", content=content)
 
     def on_tick(self) -> None:
-        """Ten times a second, from the capture's thread: hand on rows and counters."""
+        """Ten times a second, from the capture's thread: hand on rows and counters.
+
+        Of a capture that has nothing to write the next tick may come later, and is then no stall.
+        """
         now_ns = clock.monotonic_ns()
         if self._tick_due_ns and now_ns - self._tick_due_ns > _STALL_NS:
             self._pauses.record_wake(self._tick_due_ns)
-        self._tick_due_ns = now_ns + _TICK_NS
+        is_idle = self._tick_offset == self.writer.offset
+        self._tick_due_ns = 0 if is_idle else now_ns + _TICK_NS
+        self._tick_offset = self.writer.offset
         self._pauses.flush()
         self._written.flush()
         self._log_synced()

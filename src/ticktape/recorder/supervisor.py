@@ -33,6 +33,7 @@ from ticktape.recorder.task import CaptureTask, DecideTask, Task
 
 _UPKEEP_AFTER_NS = 5 * clock.NS_PER_S
 _EVENTS_MAX = 10_000
+_SOON_S = 0.1
 _LOCK_S = 1.0  # who looks whether a recorder is at work holds the lock for a moment
 _FEEDS_LEAVE_S = 15.0
 _READERS_LEAVE_S = 120.0
@@ -181,8 +182,11 @@ class Supervisor:
         """Hear the children for up to `timeout_s` and restart who died; False when none can record.
 
         That is when no feed's capture is to be started again: each is refused by its venue, or by
-        its config.
+        its config. While a child is to be started, or the ballast grows, it takes `_SOON_S` at
+        most.
         """
+        if self._upkeep is not None or self._disk.is_growing or self._is_waited_for():
+            timeout_s = min(timeout_s, _SOON_S)
         try:
             event = self._events.get(timeout=timeout_s)
         except queue.Empty:
@@ -202,6 +206,10 @@ class Supervisor:
         self._start_upkeep()
         self._subscriptions.look(self.captures)
         return not all(child.final for child in self.captures)
+
+    def _is_waited_for(self) -> bool:
+        """Whether a child is gone and comes back."""
+        return any(child.pid is None and not child.final for child in self.children())
 
     def _start_upkeep(self) -> None:
         """Start it late: there is nothing to seal yet, and the others need the CPU to come up."""

@@ -21,7 +21,6 @@ from ticktape.recorder.task import UpkeepTask
 from ticktape.recorder.turn import turn
 
 _LOOK_S = 5.0
-_WAIT_S = 0.1  # how soon the word to leave is heard
 _ROWS_NS = 3600 * clock.NS_PER_S  # how often rows of latency are looked through
 _TROUBLE_NS = 60 * clock.NS_PER_S  # how long a journal whose disk refused is left alone
 
@@ -64,9 +63,7 @@ class UpkeepChild:
             self._delete()
             self._seal()
             self._parent.tell("statistics", **self._counts)
-            until_ns = clock.monotonic_ns() + int(_LOOK_S * clock.NS_PER_S)
-            while not self._parent.leave.wait(_WAIT_S) and clock.monotonic_ns() < until_ns:
-                pass
+            self._parent.leave.wait(_LOOK_S)
         return EXIT_COMPLETE
 
     def close(self) -> None:

@@ -21,10 +21,9 @@ import duckdb
 from ticktape.clock import NS_PER_S
 from ticktape.config import REST
 from ticktape.directory import LEDGER
-from ticktape.records import Witness
 from ticktape.schemas import KINDS
+from ticktape.table.sources import quoted
 
-_REST = f"'{Witness.REST.value}'"
 # Rows of REST by the name of the feed that they heal.
 _HEALED_FEED = f"left(feed, -{len(REST)})"
 
@@ -34,18 +33,20 @@ _PLACE = ("feed", "recv_ns", "witness", "epoch", "seq", "index", "day")
 
 _NEAR_NS = 600 * NS_PER_S
 _STRETCHES_MAX = 32  # more make each query longer than what they leave out
+_SYMBOLS_MAX = 8  # to compare each row with more takes as long as to match them all
 
 _STRETCHES = f"""
-SELECT min(event_ns), max(event_ns), day FROM {{rows}} WHERE witness = {_REST}
+SELECT min(event_ns), max(event_ns), day FROM ({{of_rest}})
 GROUP BY event_ns // {_NEAR_NS}, day ORDER BY 1
 """
+_TOLD_SYMBOLS = f"SELECT DISTINCT symbol FROM ({{of_rest}}) LIMIT {_SYMBOLS_MAX + 1}"
 
 # Pages that go on in the instant in which the one before ended: `request` is the first one's seq.
-_SEAMS = f"""
+_SEAMS = """
 WITH pages AS (
     SELECT feed, epoch, seq,
         arg_min((symbol, event_ns), index) AS first, arg_max((symbol, event_ns), index) AS last
-    FROM {{rows}} WHERE witness = {_REST} GROUP BY ALL
+    FROM ({of_rest}) GROUP BY ALL
 ),
 seams AS (
     SELECT feed, epoch, seq, NOT coalesce(
@@ -65,10 +66,10 @@ FROM seams QUALIFY NOT begins
 _SIDES = """
     SELECT rest.* REPLACE ({healed_feed} AS feed), true AS is_rest,
         coalesce(seams.request, rest.seq) AS request, hash({own}) AS content
-    FROM (SELECT * FROM {rows} WHERE witness = {rest} AND {near}) AS rest
+    FROM ({of_rest}) AS rest
     LEFT JOIN {kind}_seams AS seams USING (feed, epoch, seq)
     UNION ALL
-    SELECT *, false, NULL, hash({own}) FROM {rows} WHERE witness <> {rest} AND {near}
+    SELECT *, false, NULL, hash({own}) FROM ({streamed}) WHERE {near}
 """
 _INSTANT = "day, feed, symbol, event_ns"
 
@@ -151,26 +152,35 @@ class Span(NamedTuple):
     """The first and the last `event_ns` of the rows that REST brought.
 
     Between them are `stretches`, both ends inclusive, beyond which there is none, and `days`.
+    `symbols` are theirs; none is given where there are many.
     """
 
     from_ns: int
     to_ns: int
     stretches: tuple[tuple[int, int], ...]
     days: tuple[str, ...]
+    symbols: tuple[str, ...]
 
 
-def rest_span(con: duckdb.DuckDBPyConnection, kind: str) -> Span | None:
-    """Look where the rows of REST lie in `KIND_raw`; None when there are none.
+def rest_span(con: duckdb.DuckDBPyConnection, kind: str, of_rest: str) -> Span | None:
+    """Look where the rows of REST lie, which the query `of_rest` gives; None when there are none.
 
-    Makes the table `KIND_seams`, which `merged` needs.
+    Makes the table `KIND_seams`, which `missed` needs.
     """
-    found = con.execute(_STRETCHES.format(rows=f"{kind}_raw")).fetchall()
+    found = con.execute(_STRETCHES.format(of_rest=of_rest)).fetchall()
     if not found:
         return None
-    con.execute(f"CREATE OR REPLACE TABLE {kind}_seams AS {_SEAMS.format(rows=f'{kind}_raw')}")
-    stretches = _joined([(from_ns, to_ns) for from_ns, to_ns, _ in found])
-    days = tuple(sorted({str(day) for *_, day in found}))
-    return Span(stretches[0][0], stretches[-1][1], stretches, days)
+    con.execute(f"CREATE OR REPLACE TABLE {kind}_seams AS {_SEAMS.format(of_rest=of_rest)}")
+    symbols = [
+        symbol for (symbol,) in con.execute(_TOLD_SYMBOLS.format(of_rest=of_rest)).fetchall()
+    ]
+    return Span(
+        found[0][0],
+        max(to_ns for _, to_ns, _ in found),
+        _joined([(from_ns, to_ns) for from_ns, to_ns, _ in found]),
+        tuple(sorted({str(day) for *_, day in found})),
+        tuple(sorted(symbols)) if len(symbols) <= _SYMBOLS_MAX else (),
+    )
 
 
 def _joined(found: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -186,42 +196,38 @@ def _joined(found: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(joined)
 
 
-def merged(kind: str, span: Span | None, rows: str = "") -> str:
-    """The query of a kind's rows, each once; `span` is what `rest_span` found.
+def missed(kind: str, span: Span, of_rest: str, streamed: str) -> str:
+    """The query of those rows of REST that no streamed one accounts for.
 
     Args:
         kind: trades, quotes or bars.
         span: where rows of REST lie.
-        rows: what to take for `KIND_raw`: all rows of whatever symbols and ids are wanted.
+        of_rest: the query of the rows that REST brought.
+        streamed: the query of what was streamed, at least of the stretches of `span`.
     """
-    columns = _columns(kind)
-    rows = rows or f"{kind}_raw"
-    if span is None:
-        return f"SELECT {columns} FROM {rows}"
     names = {
         "kind": kind,
-        "rows": rows,
-        "rest": _REST,
+        "of_rest": of_rest,
+        "streamed": streamed,
         "healed_feed": _HEALED_FEED,
-        "columns": columns,
+        "columns": _columns(kind),
         "own": ", ".join(f'"{name}"' for name in KINDS[kind].names if name not in _PLACE),
         "instant": _INSTANT,
         "identity": _IDENTITY.get(kind, _IDENTITY_OF_NONE),
         "near": _near(span),
     }
-    missed = _BARS if kind == "bars" else _MATCHED
-    sides = _SIDES.format(**names)
-    return (
-        f"SELECT {columns} FROM {rows} WHERE witness <> {_REST}"
-        f" UNION ALL SELECT {columns} FROM ({missed.format(sides=sides, **names)})"
-    )
+    rule = _BARS if kind == "bars" else _MATCHED
+    return rule.format(sides=_SIDES.format(**names), **names)
 
 
 def _near(span: Span) -> str:
     """The condition that a row lies where rows of REST do; by day, too, as the files do."""
-    days = ", ".join(f"'{day}'" for day in span.days)
+    days = ", ".join(map(quoted, span.days))
     times = " OR ".join(f"event_ns BETWEEN {first} AND {last}" for first, last in span.stretches)
-    return f"day IN ({days}) AND event_ns BETWEEN {span.from_ns} AND {span.to_ns} AND ({times})"
+    near = f"day IN ({days}) AND event_ns BETWEEN {span.from_ns} AND {span.to_ns} AND ({times})"
+    if span.symbols:
+        near += f" AND symbol IN ({', '.join(map(quoted, span.symbols))})"
+    return near
 
 
 def make_gaps(con: duckdb.DuckDBPyConnection) -> None:

@@ -17,14 +17,28 @@ import pyarrow as pa
 from ticktape.errors import TickTapeError
 from ticktape.schemas import KINDS
 from ticktape.table.amend import amend
-from ticktape.table.healed import make_gaps, merged, rest_span
+from ticktape.table.healed import Span, make_gaps, missed, rest_span
 from ticktape.table.polled import make_polled
+from ticktape.table.sources import Source, quoted
 from ticktape.table.store import TableStore
 
+# The few rows that are amended, apart from all others, which are read as they are.
 _AMENDED_TRADES = """
-SELECT {columns} FROM trades_merged AS t
+{unamended}
+UNION ALL
+SELECT {amended} FROM (
+    SELECT {columns} FROM trades_amended
+    {missed}
+) AS t
 ANTI JOIN trades_removed AS r ON {r_place}
 LEFT JOIN trades_replaced AS n ON {n_place}
+"""
+_AMENDED_PLACES = """
+CREATE TABLE trades_amended AS SELECT * FROM trades_named AS t
+WHERE witness <> 'rest' AND (
+    EXISTS (FROM trades_removed AS r WHERE {r_place})
+    OR EXISTS (FROM trades_replaced AS n WHERE {n_place})
+)
 """
 
 _PLACE = ("feed", "witness", "epoch", "seq", "index")
@@ -43,19 +57,20 @@ def connect(
     which is up to the caller.
     """
     con = duckdb.connect(":memory:")
-    paths: list[str] = []
-    for kind in KINDS:
+    sources = {kind: Source(con, kind, store, (tails or {}).get(kind), as_of_ns) for kind in KINDS}
+    for kind, source in sources.items():
         name = f"{kind}_raw" if kind in RAW else kind
-        tail = (tails or {}).get(kind)
-        paths += _make_view(con, name, kind, store.files(kind), tail, as_of_ns)
+        con.execute(f"CREATE VIEW {name} AS {source.all()}")
     make_gaps(con)
     for kind in ("quotes", "bars"):
-        con.execute(f"CREATE VIEW {kind} AS {merged(kind, rest_span(con, kind))}")
-    _make_trades(con)
+        _, query = _merged(con, kind, sources[kind])
+        con.execute(f"CREATE VIEW {kind} AS {query}")
+    con.execute(f"CREATE VIEW trades AS {_trades(con, sources['trades'])}")
     make_polled(con)
     con.execute("CREATE MACRO ts(ns) AS make_timestamp_ns(ns)")
+    paths = [quoted(path) for source in sources.values() for path in source.paths]
     if paths:
-        con.execute(f"SET allowed_paths = [{', '.join(map(_quoted, paths))}]")
+        con.execute(f"SET allowed_paths = [{', '.join(paths)}]")
     con.execute("SET enable_external_access = false")
     con.execute("SET lock_configuration = true")
     return con
@@ -74,47 +89,38 @@ def run_sql(con: duckdb.DuckDBPyConnection, text: str) -> pa.Table:
         raise TickTapeError(f"sql: {error}", hint=_hint(con, str(error))) from error
 
 
-def _make_view(
-    con: duckdb.DuckDBPyConnection,
-    name: str,
-    kind: str,
-    paths: list[str],
-    tail: pa.Table | None,
-    as_of_ns: int | None,
-) -> list[str]:
-    """Make the view `name`; the paths that it reads."""
-    known = "" if as_of_ns is None else f" WHERE recv_ns <= {int(as_of_ns)}"
-    own = ", ".join(f'"{column}"' for column in KINDS[kind].names)
-    parts = []
-    if paths:
-        files = ", ".join(map(_quoted, paths))
-        parts.append(
-            f"SELECT {own}, day FROM read_parquet([{files}],"
-            f" hive_partitioning = true, hive_types = {{'day': VARCHAR}}){known}"
-        )
-    rows = KINDS[kind].empty_table() if tail is None else tail
-    if rows.num_rows or not parts:
-        con.register(f"{kind}_tail", rows)
-        parts.append(
-            f"SELECT {own}, strftime(make_timestamp_ns(event_ns), '%Y-%m-%d') AS day"
-            f" FROM {kind}_tail{known}"
-        )
-    con.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(parts)}")
-    return paths
+def _merged(con: duckdb.DuckDBPyConnection, kind: str, source: Source) -> tuple[Span | None, str]:
+    """Where rows of REST lie, and the query of a kind's rows, each once."""
+    span = rest_span(con, kind, source.of_rest()) if source.may_have_rest else None
+    columns = _columns(kind)
+    query = f"SELECT {columns} FROM ({source.streamed()})"
+    if span is not None:
+        query += f" UNION ALL FROM ({_missed(kind, source, span)})"
+    return span, query
 
 
-def _make_trades(con: duckdb.DuckDBPyConnection) -> None:
-    span = rest_span(con, "trades")
-    con.execute(f"CREATE VIEW trades_merged AS {merged('trades', span)}")
+def _missed(kind: str, source: Source, span: Span) -> str:
+    return missed(kind, span, source.of_rest(), source.streamed(span.stretches))
+
+
+def _trades(con: duckdb.DuckDBPyConnection, source: Source) -> str:
+    """The query of trades, each once and amended; `trades_merged` shows them as they were."""
+    span, query = _merged(con, "trades", source)
+    con.execute(f"CREATE VIEW trades_merged AS {query}")
     (amendments,) = con.execute(
         "SELECT (SELECT count(*) FROM cancels) + (SELECT count(*) FROM corrections)"
     ).fetchall()[0]
     if not amendments:
-        con.execute(f"CREATE VIEW trades AS SELECT {_columns('trades')} FROM trades_merged")
-        return
-    amended = amend(con, span)
+        return query
+    amended = amend(con, source.placed(), span)
     con.register("trades_removed", amended.removed)
     con.register("trades_replaced", amended.replaced)
+    places = {
+        f"{name}_place": " AND ".join(f't."{column}" = {name}."{column}"' for column in _PLACE)
+        for name in ("r", "n")
+    }
+    con.execute(_AMENDED_PLACES.format(**places))
+    files = con.execute("SELECT DISTINCT file FROM trades_amended").fetchall()
     columns = []
     for name in [*KINDS["trades"].names, "day"]:
         if name in ("id", "price", "size", "conditions"):
@@ -124,20 +130,17 @@ def _make_trades(con: duckdb.DuckDBPyConnection) -> None:
             )
         else:
             columns.append(f't."{name}"')
-    query = _AMENDED_TRADES.format(
-        columns=", ".join(columns),
-        r_place=" AND ".join(f't."{name}" = r."{name}"' for name in _PLACE),
-        n_place=" AND ".join(f't."{name}" = n."{name}"' for name in _PLACE),
+    return _AMENDED_TRADES.format(
+        unamended=source.streamed_but("trades_amended", {file for (file,) in files}, _PLACE),
+        columns=_columns("trades"),
+        amended=", ".join(columns),
+        missed="" if span is None else f"UNION ALL FROM ({_missed('trades', source, span)})",
+        **places,
     )
-    con.execute(f"CREATE VIEW trades AS {query}")
 
 
 def _columns(kind: str) -> str:
     return ", ".join(f'"{name}"' for name in [*KINDS[kind].names, "day"])
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _hint(con: duckdb.DuckDBPyConnection, error: str) -> str:
