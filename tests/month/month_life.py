@@ -42,11 +42,8 @@ VICTIMS = {KILL_TABLE: "table", KILL_LEDGER: "ledger", KILL_HEAL: "heal"}
 # What no journal can mend: reasons of `check`, and the stories that they may be from.
 _DIED = rf"(decide-)?{STRATEGY_NAME}:? stopped itself"
 _UNDECIDED = rf"{STRATEGY_NAME}: \d+ entries of {FEED} were recorded and not decided on"
-# A block that was half on the disk, and is there as a whole behind it.
-_TORN = rf"{FEED}(.rest)?: torn end at .* 0 entries lost"
 EXPLAINED = {
     _DIED: {DEAD_STRATEGY},
-    _TORN: {FULL_DISK, KILL_TREE, KILL_CAPTURE, KILL_HEAL},
     _UNDECIDED: {DEAD_STRATEGY, KILL_TREE, POWER_CUT},
 }
 

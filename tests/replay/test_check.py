@@ -18,10 +18,12 @@ from test_heal_child import Bench
 from ticktape.errors import ConfigError
 from ticktape.feeds.rest import Answer
 from ticktape.journal import Writer
+from ticktape.journal.damage import Damage
 from ticktape.records import EntryKind, Position
 from ticktape.replay.bring_in import bring_in
 from ticktape.replay.certify import certificates
 from ticktape.replay.check import check, examine
+from ticktape.replay.reading import JournalReading
 from ticktape.table.store import TableStore, Tally
 
 AT = "2025-11-20 15:00"
@@ -194,6 +196,15 @@ def test_a_last_segment_that_is_gone_shows_by_the_missing_stop_and_the_rows(made
 
     assert [w for w in found if "recording ended without a stop" in w], found
     assert [w for w in found if "are in the table and not in the journal" in w], found
+
+
+def test_a_torn_end_is_named_unless_numbers_prove_that_it_cost_nothing():
+    reading = JournalReading()
+    refused = Damage(1, 300, 61, 0, torn=True)  # it stands whole in the next segment
+    killed = Damage(1, 900, 61, None, torn=True)
+    flipped = Damage(2, 128, 128, 0, torn=False)
+    reading.finish([refused, killed, flipped])
+    assert [told.words for told in reading.torn] == [str(killed), str(flipped)]
 
 
 def test_a_torn_end_is_named_with_its_bytes(made):

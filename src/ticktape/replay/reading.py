@@ -118,7 +118,12 @@ class JournalReading:
     def finish(self, damage: list[Damage]) -> None:
         """The journal has been read to its end; what of it was damaged is final."""
         self._damaged += [(self.last_block_ns, None)] * (len(damage) - len(self._damaged))
-        self.torn = [Told(*span, str(d)) for span, d in zip(self._damaged, damage, strict=True)]
+        # A disk that refuses tears a block that is kept in memory, and stands whole further on.
+        self.torn = [
+            Told(*span, str(each))
+            for span, each in zip(self._damaged, damage, strict=True)
+            if not (each.torn and each.entries == 0)
+        ]
 
     def see(self, block: Block) -> None:
         """Take in a block."""
