@@ -50,7 +50,7 @@ def parent():
         orphaned = False
         leave = threading.Event()
 
-        def listen(self):
+        def listen(self, on_leave=None, *, orphan_s=0.0):
             pass
 
         def tell(self, *_, **__):
