@@ -6,9 +6,10 @@ come from REST, with ten seconds on both sides of it; at last, of 3,000,000 trad
 whole day was compared with REST. Ours: the views of `ticktape sql` over the tables of a run, opened
 for each query as the verb does. Floor: a new DuckDB connection that reads the same rows, with the
 same columns, from plain Parquet as pyarrow writes it. Seven queries; in turn, A B A B, each once
-before it counts.
-What would change our mind: below 0.8 of the floor in all queries together while nothing, or a
-minute, came from REST.
+before it counts. "together" is the sum of six: the floor has to read all for the last 100 rows, we
+have not, and that one would hide the others.
+What would change our mind: below 0.8 of the floor together while nothing, or a minute, came from
+REST.
 """
 
 import tempfile
@@ -42,6 +43,7 @@ _AROUND_NS = 10_000_000_000
 _SYMBOLS = 5_000
 _PAGE_ROWS = 10_000
 _RUN = "directory = 'run'\n[[feed]]\nname = 'sip'\nkind = 'alpaca'\nurl = 'ws://127.0.0.1:9'\n"
+_LAST = "last 100"
 _QUERIES = {
     "count": "SELECT count(*), min(event_ns), max(event_ns) FROM trades",
     "by symbol": "SELECT symbol, count(*), sum(size), sum(price * size) / sum(size) FROM trades "
@@ -54,7 +56,7 @@ _QUERIES = {
     "ten minutes": "SELECT symbol, count(*), sum(size) FROM trades WHERE event_ns "
     f"BETWEEN {_MISSED_NS[1]} AND {_MISSED_NS[1] + 600_000_000_000} GROUP BY ALL ORDER BY ALL",
     "its rows": "SELECT * FROM trades WHERE symbol = 'S0049' ORDER BY event_ns",
-    "last 100": "SELECT * FROM trades ORDER BY event_ns DESC LIMIT 100",
+    _LAST: "SELECT * FROM trades ORDER BY event_ns DESC LIMIT 100",
 }
 
 
@@ -88,8 +90,9 @@ def _asked(run: "_Run", of_rest: str, rounds: int) -> list[dict[str, object]]:
             for side, connect in ask.items():
                 taken[side].append(_time(connect, text)[0])
         seconds[query] = taken
-    seconds["all"] = {
-        side: [sum(each) for each in zip(*(taken[side] for taken in seconds.values()), strict=True)]
+    summed = [taken for query, taken in seconds.items() if query != _LAST]
+    seconds["together"] = {
+        side: [sum(each) for each in zip(*(taken[side] for taken in summed), strict=True)]
         for side in ("floor", "ours")
     }
     return [
