@@ -35,6 +35,7 @@ class RunDirectory:
         self.events = self.log / "events.jsonl"
         self.certificates = root / "certificate"
         self.last = self.live / "last.map"
+        self.ballast = root / "ballast"
 
     def feed_journal(self, feed: str) -> Path:
         """Segments of a feed."""

@@ -1,6 +1,7 @@
 """What the page reads of a real run, and what it answers when someone clicks."""
 
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -117,3 +118,15 @@ def test_a_folder_that_is_no_run_yet_is_shown_as_one_that_has_nothing(tmp_path):
     assert sample.symbols == []
     source.close()
     source.close()
+
+
+def test_the_ballast_counts_as_room_and_not_as_the_runs(tmp_path, monkeypatch):
+    free = shutil.disk_usage(tmp_path)._replace(free=10**12)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    directory = RunDirectory(tmp_path)
+    directory.ballast.write_bytes(bytes(10**6))
+    (tmp_path / "other").write_bytes(bytes(7))
+    source = RunSource(directory)
+    disk = source.sample(set()).parts["disk"]
+    source.close()
+    assert (disk.run, disk.free) == (7, 10**12 + 10**6)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ticktape import clock
 from ticktape.config import JournalConfig
+from ticktape.directory import RunDirectory
 from ticktape.journal.disk import Disk
 from ticktape.recorder.room import disk_free_bytes
 
@@ -87,7 +88,9 @@ class DiskWatch:
     ) -> None:
         self._root = root
         self._reserve_bytes = config.reserve_bytes
-        self._ballast = Ballast(root / "ballast", config.ballast_bytes, config.reserve_bytes)
+        self._ballast = Ballast(
+            RunDirectory(root).ballast, config.ballast_bytes, config.reserve_bytes
+        )
         self._tell = tell
         self._free_bytes = free_bytes
         self._look_at_ns = 0

@@ -220,9 +220,11 @@ class RunSource:
         root = self._directory.root
         sizes = {entry.name: _size(Path(entry.path)) for entry in _entries(root)}
         table = sizes.pop("table", 0)
+        ballast = sizes.pop(self._directory.ballast.name, 0)
         journals = sum(sizes.pop(name, 0) for name in ("feeds", "decisions", "ledger"))
         try:
-            free = shutil.disk_usage(root).free
+            # It is room, for it goes when the disk is full; to make it is no growth of the run.
+            free = shutil.disk_usage(root).free + ballast
         except OSError:
             return
         self._sizes = self._disk.add(
