@@ -238,12 +238,16 @@ class FakeRun:
 class Served:
     """A server in a thread of this process."""
 
-    def __init__(self, source, token=""):
+    def __init__(self, source, token="", answers=None):
         listening = socket.create_server(("127.0.0.1", 0))
         self.port = listening.getsockname()[1]
         guard = Guard("127.0.0.1", self.port, token, "secret" if token else "")
         self.server = Server(
-            listening, guard, source, [sys.executable, "-c", ECHO], lambda: "ticktape_up 1\n"
+            listening,
+            guard,
+            source,
+            [sys.executable, "-c", answers or ECHO],
+            lambda: "ticktape_up 1\n",
         )
         self.server.takes_signals = False
         self.url = f"http://127.0.0.1:{self.port}/"

@@ -4,6 +4,7 @@ import contextlib
 import json
 import resource
 import socket
+import threading
 import time
 
 import pytest
@@ -31,6 +32,22 @@ def test_a_browser_gets_the_state_and_the_book_that_it_watches(serving, fake_run
     before = source.number
     with served.look() as browser:
         assert read(browser)["number"] > before, "it is read again when somebody looks again"
+
+
+def test_a_server_that_ends_while_questions_wait_says_so_to_who_asked_and_nothing_else(
+    serving, wait_until, tmp_path, caplog
+):
+    asked = tmp_path / "asked"
+    script = "import sys, time; print('{}', flush=True); sys.stdin.readline(); "
+    served = serving(answers=f"{script}open({str(asked)!r}, 'w').close(); time.sleep(600)")
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(served.get("/ask/trades")))
+    asking.start()
+    wait_until(asked.exists)
+    served.close()
+    asking.join(30)
+    assert [(status, body) for status, _, body in answers] == [(503, b"the page is being closed\n")]
+    assert "Traceback" not in caplog.text
 
 
 def test_every_answer_forbids_other_origins_scripts_and_frames(serving):

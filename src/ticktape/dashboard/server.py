@@ -93,6 +93,8 @@ class Pages:
             answer = await self._asker.ask(what, given)
         except TooMany:
             return PlainTextResponse("too many questions wait; ask again\n", 503)
+        except asyncio.CancelledError:  # the server ends, and will not wait for this any longer
+            return PlainTextResponse("the page is being closed\n", 503)
         return Response(answer, media_type="application/json")
 
     async def _measured(self, _: Request) -> Response:
