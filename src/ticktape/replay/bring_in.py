@@ -5,19 +5,17 @@ next recorder goes on where this ended. A recorder that starts meanwhile is neve
 table's process waits until this is over, and its writers are not disturbed.
 """
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from ticktape import clock
 from ticktape.directory import RunDirectory
-from ticktape.errors import Locked
 from ticktape.journal.disk import write_error
 from ticktape.journal.position_file import load_positions, save_positions
 from ticktape.journal.recovery import make_all_durable
 from ticktape.records import Position
+from ticktape.replay.alone import hold
 from ticktape.replay.places import decoders_of, reader_of
 from ticktape.table.builder import TableBuilder
 from ticktape.table.store import TableStore
@@ -78,22 +76,7 @@ def _durable_end(directory: RunDirectory, name: str) -> Position:
     return Position(0, 0) if found.last is None else found.last.end
 
 
-@contextlib.contextmanager
-def _alone(directory: RunDirectory) -> Iterator[None]:
+def _alone(directory: RunDirectory) -> AbstractContextManager[None]:
     """Keep the table's other writers out; not the recorder, whose own lock is left alone."""
-    path = directory.live / "table.lock"
-    lock = FileLock(path, timeout=_LOCK_S)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise Locked(
-            f"{directory.root}: a recorder is at work here ({path.name})",
-            hint="It brings the rows into the tables by itself.",
-        ) from error
-    except OSError as error:
-        raise write_error(error, str(path)) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    hint = "It brings the rows into the tables by itself."
+    return hold(directory.root, [directory.live / "table.lock"], _LOCK_S, hint)

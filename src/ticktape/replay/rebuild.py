@@ -11,15 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock, Timeout
-
 from ticktape.directory import RunDirectory
-from ticktape.errors import Locked, TableError
+from ticktape.errors import TableError
 from ticktape.failpoints import from_environment
-from ticktape.journal.disk import Disk, write_error
+from ticktape.journal.disk import Disk
 from ticktape.journal.position_file import load_positions, save_positions
 from ticktape.journal.recovery import make_all_durable
 from ticktape.records import Position
+from ticktape.replay.alone import hold
 from ticktape.replay.compare import Comparison, compare
 from ticktape.replay.derive import DigestingStore, Progress, derive
 from ticktape.replay.last_values import compare_last
@@ -164,31 +163,12 @@ class _Rebuild:
         return aside
 
 
-@contextlib.contextmanager
-def _alone(directory: RunDirectory) -> Iterator[None]:
-    """Hold every lock that a recorder of this run and its children hold.
-
-    Raises:
-        Locked: one of them is at work.
-        JournalError: the directory cannot be written.
-    """
+def _alone(directory: RunDirectory) -> contextlib.AbstractContextManager[None]:
+    """Hold every lock that a recorder of this run and its children hold."""
     paths = [directory.lock, directory.live / "table.lock"]
     paths += [directory.journal(name) / "writer.lock" for name in sources(directory)]
-    with contextlib.ExitStack() as stack:
-        for path in paths:
-            lock = FileLock(path, timeout=_LOCK_S)
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                lock.acquire()
-            except Timeout as error:
-                raise Locked(
-                    f"{directory.root}: a recorder is at work here ({path.name})",
-                    hint="Stop it first; `ticktape rebuild DIR --check` works while it runs.",
-                ) from error
-            except OSError as error:
-                raise write_error(error, str(path)) from error
-            stack.callback(lock.release)
-        yield
+    hint = "Stop it first; `ticktape rebuild DIR --check` works while it runs."
+    return hold(directory.root, paths, _LOCK_S, hint)
 
 
 @contextlib.contextmanager
