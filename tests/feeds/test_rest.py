@@ -19,8 +19,10 @@ def serve():
     """Start a server on this machine that answers by `answer(handler)`: its address."""
     servers = []
 
-    def start(answer):
+    def start(answer, protocol="HTTP/1.0"):
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = protocol
+
             def do_GET(self):
                 answer(self)
 
@@ -99,17 +101,17 @@ def test_a_redirect_is_not_followed_for_the_keys_would_go_along(serve, client):
 
 def test_a_connection_serves_more_than_one_request(serve, client):
     def answer(handler):
-        handler.protocol_version = "HTTP/1.1"
         ports.append(handler.client_address[1])
         reply(handler, 200, b"{}")
 
     ports = []
-    url = serve(answer)
+    url = serve(answer, "HTTP/1.1")
     one = client()
     for _ in range(3):
         one.get(f"{url}/x")
 
     assert len(ports) == 3
+    assert len(set(ports)) == 1
 
 
 @pytest.mark.parametrize("says", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n"])
