@@ -6,6 +6,7 @@
     alpaca_rest.py        their history, page by page
     mt5.py                a terminal's images and ticks    books.py  one image, and many
     projection.py         one wire decoding, two projections: records and tables
+    drafts.py             and a third: what tells the newest, before any record is made
     session.py            gaps out of the entries of our own    holes.py  and where blocks lack
     instants.py  packed.py  conditions.py  columns.py  origin.py    the parts of a row
 
@@ -22,8 +23,9 @@ from ticktape.config.packages import DECODERS, load, unusable
 from ticktape.decoders.alpaca import AlpacaWire
 from ticktape.decoders.alpaca_rest import RestProjection
 from ticktape.decoders.alpaca_v1 import AlpacaV1Wire
+from ticktape.decoders.drafts import DraftingProjection
 from ticktape.decoders.mt5 import Mt5Decoder
-from ticktape.decoders.projection import BlockLike, DecodedCounts, Projection, Wire
+from ticktape.decoders.projection import BlockLike, DecodedCounts, Wire
 from ticktape.records import Record
 
 __all__ = ["BlockLike", "DecodedCounts", "Decoder", "decoder_for"]
@@ -57,7 +59,7 @@ def decoder_for(kind: str, feed: str, *, is_brief: bool = False) -> Decoder:
     if kind in _OWN:
         return _OWN[kind](feed)
     if kind in _WIRES:
-        return Projection(feed, _WIRES[kind](), is_brief=is_brief)
+        return DraftingProjection(feed, _WIRES[kind](), is_brief=is_brief)
     return _packaged(kind, feed)
 
 
@@ -65,7 +67,9 @@ def _packaged(kind: str, feed: str) -> Decoder:
     """The decoder that a package brings: its class is a Decoder, or that of a Wire."""
     named = load(DECODERS, kind)
     try:
-        made: Decoder = named(feed) if hasattr(named, "decode") else Projection(feed, named())
+        made: Decoder = (
+            named(feed) if hasattr(named, "decode") else DraftingProjection(feed, named())
+        )
     except Exception as error:
         raise unusable(DECODERS, kind, error) from error
     return made

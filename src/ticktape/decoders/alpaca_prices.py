@@ -20,7 +20,7 @@ from ticktape.decoders.columns import float_lists, floats, ints, texts
 from ticktape.decoders.conditions import Conditions
 from ticktape.decoders.instants import Column
 from ticktape.decoders.packed import moments
-from ticktape.decoders.projection import Brief, Shape
+from ticktape.decoders.projection import Brief, Draft, Shape
 from ticktape.records import Bar, CryptoBook, Quote, Trade
 
 
@@ -31,9 +31,10 @@ class PriceRows:
         self._instant = instant
         self._conditions = conditions
         bar = Shape("bars", self._bar, _bar_columns)
+        draft = Draft(_symbols, self._event_ns)
         self.shapes: dict[str, Shape] = {
-            "t": Shape("trades", self._trade, self._trade_columns, self._trade_brief),
-            "q": Shape("quotes", self._quote, self._quote_columns, self._quote_brief),
+            "t": Shape("trades", self._trade, self._trade_columns, self._trade_brief, draft),
+            "q": Shape("quotes", self._quote, self._quote_columns, self._quote_brief, draft),
             "b": bar,
             "u": bar,
             "d": bar,
@@ -123,6 +124,11 @@ class PriceRows:
             "event_ns": moments([w.t for w in wires]),
         }
 
+    def _event_ns(self, wires: list[TradeWire[Any]] | list[QuoteWire[Any]]) -> list[int]:
+        self._conditions.check([w.c for w in wires])
+        found: list[int] = moments([w.t for w in wires]).to_numpy().tolist()
+        return found
+
     def _bar(
         self, w: BarWire[Any], feed: str, recv_ns: int, epoch: int, seq: int, index: int
     ) -> Bar:
@@ -162,6 +168,10 @@ class PriceRows:
             ask_prices=tuple([level.p for level in asks]),
             ask_sizes=tuple([level.s for level in asks]),
         )
+
+
+def _symbols(wires: list[TradeWire[Any]] | list[QuoteWire[Any]]) -> list[str]:
+    return [w.S for w in wires]
 
 
 def _bar_columns(wires: list[BarWire[Any]]) -> list[Column]:

@@ -48,6 +48,20 @@ class Conditions(dict[bytes, str]):
         self[raw] = joined
         return joined
 
+    def check(self, raws: list[msgspec.Raw]) -> None:
+        """Raise if one of them is no list of conditions.
+
+        Raises:
+            ValueError: one of them is none.
+        """
+        pieces = _encode_lines(raws).split(b"\n")
+        if len(pieces) != len(raws) + 1:  # one has a line's end in itself
+            pieces = [*map(bytes, raws), b""]
+        lists = set(pieces)
+        lists.discard(b"")  # behind the last line's end
+        for raw in lists:
+            self[raw]
+
     def column(self, raws: list[msgspec.Raw]) -> Column:
         """Make the string column of the joined texts, in the same order.
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from ticktape.decoders.drafts import DraftingProjection, Sifted
 from ticktape.journal.blocks import Block
 from ticktape.records import Gap, Record
 
@@ -38,6 +39,25 @@ class HoleTeller:
         self._next_seq, self._last_ns = block.seq + block.count, block.recv_ns
         found = self._decoder.decode(block)
         return found if gap is None else [gap, *found]
+
+    def drafts(self, blocks: Sequence[Block]) -> Sifted | None:
+        """What the blocks bring, as drafts; None when they must go through `decode`.
+
+        So they must when one is missing, and when the decoder has no drafts. Nothing changes here:
+        who took the drafts calls `passed`.
+        """
+        if not isinstance(self._decoder, DraftingProjection):
+            return None
+        expected = self._next_seq
+        for block in blocks:
+            if expected not in (block.seq, -1):
+                return None
+            expected = block.seq + block.count
+        return self._decoder.drafts(blocks)
+
+    def passed(self, last: Block) -> None:
+        """Go on behind a block: it and those before it went another way than `decode`."""
+        self._next_seq, self._last_ns = last.seq + last.count, last.recv_ns
 
     def _gap(self, block: Block) -> Gap:
         from_ns = block.recv_ns if self._last_ns is None else self._last_ns

@@ -75,6 +75,16 @@ Brief: TypeAlias = dict[str, Column]
 """Some columns of a kind by their names, `symbol` and `event_ns` among them."""
 
 
+class Draft(NamedTuple):
+    """What tells the newest of each symbol, of trades or of quotes, before a record is made.
+
+    `event_ns` raises ValueError for exactly the messages for which `Shape.record` does.
+    """
+
+    symbols: Callable[[list[Any]], list[str]]
+    event_ns: Callable[[list[Any]], list[int]]
+
+
 class Shape(NamedTuple):
     """How one kind of wire message becomes a record and columns.
 
@@ -83,12 +93,14 @@ class Shape(NamedTuple):
     event_ns and then the kind's own columns in the schema's order; it takes messages of all types
     of the kind, mixed. `brief(wires)`, for kinds that come in masses, gives only what the ledger
     looks at, and raises for exactly the messages for which `columns` does.
+    `draft` is for trades and quotes alone.
     """
 
     kind: str
     record: Callable[[Any, str, int, int, int, int], Record]
     columns: Callable[[list[Any]], list[Column]]
     brief: Callable[[list[Any]], Brief] | None = None
+    draft: Draft | None = None
 
 
 class Wire(Protocol):

@@ -5,14 +5,17 @@ would take half of. What it cannot place is counted, because the file is a cache
 """
 
 import struct
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from ticktape.lastvalue.books import NO_SLOT, encode_image, encode_top, slot_of
-from ticktape.lastvalue.cells import Held, decode, encode
+from ticktape.lastvalue.cells import decode, encode
+from ticktape.lastvalue.drafts import DRAFTED, Drafts, Winners, settle
 from ticktape.lastvalue.images import ImageWriter
+from ticktape.lastvalue.kept import Cell, is_later, take_cell
 from ticktape.lastvalue.layout import (
     CAPACITY,
     CELLS,
@@ -32,16 +35,13 @@ from ticktape.lastvalue.layout import (
     WORD_BYTES,
     WORD_COUNT,
     CellKind,
-    decode_key,
-    encode_empty,
     images_path,
     key_text,
     owner_of,
 )
-from ticktape.lastvalue.mapfile import Mapping, open_for_writing, wipe
+from ticktape.lastvalue.mapfile import open_for_writing, wipe
 from ticktape.lastvalue.orderbooks import OrderBookWriter
 from ticktape.lastvalue.statistics import COUNTERS, Statistics, load_statistics, store_counters
-from ticktape.orderbook import Key
 from ticktape.records import (
     Bar,
     Book,
@@ -68,23 +68,6 @@ _BAR: Final = int(CellKind.BAR)
 _BOOK: Final = int(CellKind.BOOK)
 _DAY: Final = int(CellKind.DAY)
 _ORDER_BOOK: Final = int(CellKind.ORDER_BOOK)
-_KNOWN: Final = frozenset(int(kind) for kind in CellKind)
-
-
-class _Cell:
-    """A cell as its writer knows it: where it is, what it holds, and whether that is written."""
-
-    __slots__ = ("feed", "is_pending", "key", "kind", "newest", "number", "symbol")
-
-    def __init__(self, number: int, key: Key, feed: bytes, symbol: bytes, kind: int) -> None:
-        self.key = key
-        self.number = number  # -1 until it is first written
-        self.feed = feed
-        self.symbol = symbol
-        self.kind = kind
-        # Of an order book: the last change that is not written yet.
-        self.newest: Record | Held | None = None
-        self.is_pending = False
 
 
 class LastValueWriter:
@@ -108,12 +91,14 @@ class LastValueWriter:
             WriteFailed: the file cannot be made.
         """
         self._capacity = capacity
-        self._cells: dict[tuple[str, str, int], _Cell] = {}
+        self._cells: dict[tuple[str, str, int], Cell] = {}
+        self._of_kind: defaultdict[tuple[str, int], dict[str, Cell]] = defaultdict(dict)
         self._count = 0
         self._slots: dict[str, int] = {}
         self._mapping, is_kept = open_for_writing(path, boot_id, capacity, CELLS)
         if is_kept and not self._take_over():
             self._cells.clear()
+            self._of_kind.clear()
             self._slots.clear()
             self._count = 0
             wipe(self._mapping, boot_id, capacity)
@@ -150,7 +135,7 @@ class LastValueWriter:
         index). When `records` itself raises, what came before is written.
         """
         cells = self._cells
-        dirty: list[_Cell] = []
+        dirty: list[Cell] = []
         seen = late = conflated = ignored = 0
         try:
             for record in records:
@@ -167,7 +152,7 @@ class LastValueWriter:
                     if cell is None:
                         continue
                 newest = cell.newest
-                if newest is not None and not _is_later(record, newest):
+                if newest is not None and not is_later(record, newest):
                     late += 1
                     continue
                 cell.newest = record
@@ -186,7 +171,45 @@ class LastValueWriter:
             counters["ignored"] += ignored
             store_counters(self._mapping, counters)
 
-    def _take_change(self, record: Record, dirty: list[_Cell]) -> bool:
+    def update_drafts(self, drafts: Sequence[Drafts], others: Sequence[Record] = ()) -> bool:
+        """Do what `update` does, with trades and quotes of which no records are made yet.
+
+        `drafts` has one of each feed and kind, all later than any that came before; `others` are
+        the records of other kinds that came with them. False when it needs all the records: then
+        nothing was done.
+        """
+        room = self._capacity - len(self._cells)
+        added = 0
+        settled: list[tuple[str, int, Winners]] = []
+        for each in drafts:
+            kind = DRAFTED[each.kind]
+            winners = settle(each, self._of_kind[each.feed, kind], room)
+            if winners is None:
+                return False
+            added += winners.added
+            settled.append((each.feed, kind, winners))
+        if added and added + len(others) > room:
+            return False  # who comes first gets the last cells
+        for feed, kind, winners in settled:
+            self._take_winners(feed, kind, winners)
+        self.update(others)
+        return True
+
+    def _take_winners(self, feed: str, kind: int, winners: Winners) -> None:
+        cells, counters = self._of_kind[feed, kind], self._counters
+        for symbol, record in winners.newest.items():
+            cell = cells.get(symbol) or self._add_cell(feed, symbol, kind)
+            assert cell is not None
+            cell.newest = record
+            self._write(cell)
+        counters["records"] += winners.late + winners.conflated + len(winners.newest)
+        counters["late"] += winners.late
+        counters["conflated"] += winners.conflated
+        for name, count in winners.refused.items():
+            counters["records"] += count
+            counters[name] += count
+
+    def _take_change(self, record: Record, dirty: list[Cell]) -> bool:
         """Take in what only order books are made of, or lost by; True when it is to be ignored."""
         if type(record) in (Gap, Unknown):
             for feed, symbol in self._order_books.update(record):
@@ -211,12 +234,12 @@ class LastValueWriter:
             self._mark(cell, dirty)
         return False
 
-    def _mark(self, cell: _Cell, dirty: list[_Cell]) -> None:
+    def _mark(self, cell: Cell, dirty: list[Cell]) -> None:
         if not cell.is_pending:
             cell.is_pending = True
             dirty.append(cell)
 
-    def _add_cell(self, feed: str, symbol: str, kind: int) -> _Cell | None:
+    def _add_cell(self, feed: str, symbol: str, kind: int) -> Cell | None:
         if len(self._cells) >= self._capacity:
             self._counters["full"] += 1
             return None
@@ -225,12 +248,15 @@ class LastValueWriter:
         if feed_key is None or symbol_key is None:
             self._counters["oversize"] += 1
             return None
-        cell = self._cells[feed, symbol, kind] = _Cell(
-            -1, (feed, symbol), feed_key, symbol_key, kind
-        )
+        cell = Cell(-1, (feed, symbol), feed_key, symbol_key, kind)
+        self._keep(cell)
         return cell
 
-    def _write(self, cell: _Cell) -> None:
+    def _keep(self, cell: Cell) -> None:
+        feed, symbol = cell.key
+        self._cells[feed, symbol, cell.kind] = self._of_kind[feed, cell.kind][symbol] = cell
+
+    def _write(self, cell: Cell) -> None:
         cell.is_pending = False
         if cell.kind == _ORDER_BOOK:
             self._write_order_book(cell)
@@ -250,7 +276,7 @@ class LastValueWriter:
         self._counters["written"] += 1
         self._store(cell, payload)
 
-    def _store(self, cell: _Cell, payload: bytes) -> None:
+    def _store(self, cell: Cell, payload: bytes) -> None:
         if payload[FLAGS_AT] & CUT:
             self._counters["cut"] += 1
         if cell.number >= 0:
@@ -262,7 +288,7 @@ class LastValueWriter:
         self._count += 1
         self._mapping.words[WORD_COUNT] = self._count
 
-    def _place_book(self, cell: _Cell) -> bytes:
+    def _place_book(self, cell: Cell) -> bytes:
         """The payload of a book's cell, after its image went into its slot."""
         book = cell.newest
         assert isinstance(book, Book)
@@ -275,7 +301,7 @@ class LastValueWriter:
         self._images.store(slot, encode_image(book, payload))
         return payload
 
-    def _write_order_book(self, cell: _Cell) -> None:
+    def _write_order_book(self, cell: Cell) -> None:
         is_change, cell.newest = cell.newest is not None, None
         try:
             payload = self._order_books.place(cell.key, cell.feed, cell.symbol)
@@ -346,11 +372,11 @@ class LastValueWriter:
             start = slot * WORD_BYTES
             name = self._mapping.view[start : start + POSITION_NAME_BYTES].rstrip(b"\0")
             self._slots[name.decode(errors="replace")] = slot
-        taken = [_take_cell(self._mapping, number) for number in range(self._count)]
+        taken = [take_cell(self._mapping, number) for number in range(self._count)]
         for cell in taken:
             if cell is None:
                 return False
-            self._cells[cell.feed.decode(), cell.symbol.decode(), cell.kind] = cell
+            self._keep(cell)
         return len(self._cells) == self._count
 
     def _take_over_order_books(self) -> None:
@@ -360,32 +386,3 @@ class LastValueWriter:
                 mended = self._order_books.take_over(feed, symbol, left)
                 if mended is not None:
                     self._mapping.store_cell(cell.number, mended)
-
-
-def _is_later(record: Record, newest: Record | Held) -> bool:
-    if record.event_ns != newest.event_ns:
-        return record.event_ns > newest.event_ns
-    return (record.epoch, record.seq, record.index) > (newest.epoch, newest.seq, newest.index)
-
-
-def _take_cell(mapping: Mapping, number: int) -> _Cell | None:
-    """The cell as it stands, mended if its writer died in it; None when it makes no sense.
-
-    A cell left odd whose CRC holds is whole: it is made even. With a broken CRC its value is gone,
-    but its key was written before it counted and never since; the record that was being written
-    comes again, because its position was not yet set.
-    """
-    is_whole, payload = mapping.peek_cell(number)
-    if mapping.is_odd(number):
-        if not is_whole:
-            payload = encode_empty(payload[:FLAGS_AT])
-        mapping.store_cell(number, payload)
-    elif not is_whole:
-        return None
-    feed, symbol, kind = decode_key(payload)
-    feed_key, symbol_key = key_text(feed, FEED_BYTES), key_text(symbol, SYMBOL_BYTES)
-    if feed_key is None or symbol_key is None or kind not in _KNOWN:
-        return None
-    cell = _Cell(number, (feed, symbol), feed_key, symbol_key, kind)
-    cell.newest = decode(payload)
-    return cell

@@ -12,12 +12,13 @@ from ticktape.journal.blocks import Block
 from ticktape.journal.wakeup import SLEEP_S_MAX
 from ticktape.lastvalue import LastValueWriter
 from ticktape.latency import PauseLog, RunId, StageLog
+from ticktape.recorder.bringing import bring
 from ticktape.recorder.following import Following, ranges
 from ticktape.recorder.parent import Parent
 from ticktape.recorder.priority import LAST, take_place
 from ticktape.recorder.task import LastTask
 from ticktape.recorder.turn import has_successor, turn
-from ticktape.records import Position, Record
+from ticktape.records import Position
 
 _READ_BYTES = 1 << 18  # small enough that a burst is shown while it is read
 _PACE_NS = 1_000_000  # so old may a value be; a wake-up costs us and the capture 50 µs together
@@ -84,13 +85,7 @@ class LastChild:
             clock.sleep_s(left_ns / clock.NS_PER_S)
 
     def _take(self, feed: str, blocks: list[Block]) -> None:
-        decode = self._decoders[feed].decode
-        records: list[Record] = []
-        for block in blocks:
-            records += decode(block)
-        # One update for all that was read: of many values of a symbol only the newest is written.
-        self._last.update(records)
-        self._records += len(records)
+        self._records += bring(self._last, self._decoders[feed], blocks)
         now_ns = clock.monotonic_ns()
         for each in ranges(blocks):
             self._stages[feed].append(

@@ -1,0 +1,116 @@
+"""Records that are not made yet: which of them would move their cells, found before any is made.
+
+Only of the newest of each cell a record is made. Where that could end otherwise than with a record
+for each, in a cell or in a count, nothing is done, and the caller makes the records.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
+from typing import Final, NamedTuple, Protocol
+
+from ticktape.lastvalue.kept import Cell
+from ticktape.lastvalue.layout import FEED_BYTES, SYMBOL_BYTES, CellKind, key_text
+from ticktape.records import Quote, Record, Trade
+
+DRAFTED: Final = {Trade.kind: int(CellKind.TRADE), Quote.kind: int(CellKind.QUOTE)}
+_NEVER: Final = -(2**63)  # every time is later, or as late
+_UNBEATEN: Final = 2**63
+
+
+class Drafts(Protocol):
+    """Trades or quotes of one feed, in arrival order: of each its symbol and its time."""
+
+    @property
+    def feed(self) -> str:
+        """The feed of all of them."""
+
+    @property
+    def kind(self) -> str:
+        """`trades` or `quotes`."""
+
+    @property
+    def symbols(self) -> Sequence[str]:
+        """The symbol of each."""
+
+    @property
+    def event_ns(self) -> Sequence[int]:
+        """The time of each."""
+
+    @property
+    def first(self) -> tuple[int, int]:
+        """Epoch and seq of the first; all others come later."""
+
+    def records(self, rows: Iterable[int]) -> Sequence[Record]:
+        """Make these.
+
+        Raises:
+            ValueError: one of them cannot be made.
+        """
+
+
+class Winners(NamedTuple):
+    """What drafts do to the cells of their feed and kind: the newest of each, and the counts."""
+
+    newest: dict[str, Record]  # symbol -> what its cell is to hold
+    added: int  # how many of them have no cell yet
+    conflated: int
+    late: int
+    refused: dict[str, int]  # counter -> those that get no cell
+
+
+def settle(drafts: Drafts, cells: Mapping[str, Cell], room: int) -> Winners | None:
+    """The drafts that win; nothing is changed yet. None when each must be looked at as a record.
+
+    `cells` are those of the feed and kind by symbol; `room` says how many can still be added.
+    """
+    symbols, (epoch, seq) = drafts.symbols, drafts.first
+    latest = dict.fromkeys(symbols, _NEVER)
+    refusals: dict[str, str] = {}
+    added = 0
+    for symbol in latest:
+        cell = cells.get(symbol)
+        if cell is None:
+            why = _refusal(drafts.feed, symbol, room)
+            if why is None:
+                added += 1
+            else:
+                refusals[symbol] = why
+                latest[symbol] = _UNBEATEN
+        elif (newest := cell.newest) is not None:
+            if newest.seq >= seq or newest.epoch > epoch:
+                return None  # read again: which of equal times is later must be asked of each
+            latest[symbol] = newest.event_ns
+    rows: dict[str, int] = {}
+    late = 0
+    for row, symbol, event_ns in zip(count(), symbols, drafts.event_ns):
+        # As late is later: it came later.
+        if event_ns >= latest[symbol]:
+            latest[symbol] = event_ns
+            rows[symbol] = row
+        else:
+            late += 1
+    try:
+        made = dict(zip(rows, drafts.records(rows.values()), strict=True))
+    except ValueError:
+        return None
+    conflated = len(symbols) - late - len(rows)
+    refused = _tally(symbols, refusals) if refusals else {}
+    return Winners(made, added, conflated, late - sum(refused.values()), refused)
+
+
+def _tally(symbols: Sequence[str], refusals: Mapping[str, str]) -> dict[str, int]:
+    came = Counter(symbols)
+    counts: Counter[str] = Counter()
+    for symbol, why in refusals.items():
+        counts[why] += came[symbol]
+    return counts
+
+
+def _refusal(feed: str, symbol: str, room: int) -> str | None:
+    """The counter of what gets no cell; None when it gets one."""
+    if not room:
+        return "full"
+    if key_text(feed, FEED_BYTES) is None or key_text(symbol, SYMBOL_BYTES) is None:
+        return "oversize"
+    return None
