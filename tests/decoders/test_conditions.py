@@ -23,8 +23,15 @@ def test_a_column_says_of_each_what_the_look_up_of_it_says(lists):
 
 @pytest.mark.parametrize("bad", [b"5", b'["@",5]', b'["@",\n5]'])
 def test_one_that_is_none_is_refused(bad):
-    with pytest.raises(ValueError, match="Expected"):
-        Conditions().column([msgspec.Raw(each) for each in (*LISTS, bad)])
+    raws = [msgspec.Raw(each) for each in (*LISTS, bad)]
+    for refuse in (Conditions().column, Conditions().check):
+        with pytest.raises(ValueError, match="Expected"):
+            refuse(raws)
+
+
+@given(st.lists(st.sampled_from(LISTS)))
+def test_a_check_passes_what_a_column_takes(lists):
+    Conditions().check([msgspec.Raw(each) for each in lists])
 
 
 def test_ever_new_lists_do_not_make_it_grow():

@@ -2,6 +2,8 @@
 
 import pytest
 
+from ticktape.decoders.alpaca import AlpacaWire
+from ticktape.decoders.drafts import DraftingProjection
 from ticktape.decoders.holes import HoleTeller
 from ticktape.journal import Block
 
@@ -40,3 +42,28 @@ def test_a_missing_block_is_a_gap_from_the_one_before_it_to_the_one_behind(behin
 def test_a_first_block_that_is_not_the_expected_one_is_behind_a_gap():
     gap, seq = told([block(5)], next_seq=4)
     assert (gap.from_ns, gap.to_ns, seq) == (1_005, 1_005, 5)
+
+
+def test_what_passed_another_way_is_not_missing():
+    teller = HoleTeller("sip", Numbers(), 5)
+    teller.passed(block(5, 3))
+    assert teller.decode(block(8)) == [8]
+    assert teller.decode(block(10))[0].from_ns == 1_008
+
+
+def test_drafts_are_of_whole_journals_and_of_decoders_that_have_them():
+    whole, behind = block(5), block(7)
+    assert HoleTeller("sip", Numbers()).drafts([block(5)]) is None
+    assert HoleTeller("sip", Drafting()).drafts([whole]) == [5]
+    assert HoleTeller("sip", Drafting(), 4).drafts([whole]) is None
+    assert HoleTeller("sip", Drafting(), 5).drafts([whole, behind]) is None
+
+
+class Drafting(DraftingProjection):
+    """Its drafts are the blocks' numbers."""
+
+    def __init__(self):
+        super().__init__("sip", AlpacaWire())
+
+    def drafts(self, blocks):
+        return [each.seq for each in blocks]

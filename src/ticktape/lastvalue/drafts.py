@@ -53,7 +53,7 @@ class Winners(NamedTuple):
     """What drafts do to the cells of their feed and kind: the newest of each, and the counts."""
 
     newest: dict[str, Record]  # symbol -> what its cell is to hold
-    added: int  # how many of them have no cell yet
+    strange: int  # how many symbols had no cell when there was room for one
     conflated: int
     late: int
     refused: dict[str, int]  # counter -> those that get no cell
@@ -67,14 +67,13 @@ def settle(drafts: Drafts, cells: Mapping[str, Cell], room: int) -> Winners | No
     symbols, (epoch, seq) = drafts.symbols, drafts.first
     latest = dict.fromkeys(symbols, _NEVER)
     refusals: dict[str, str] = {}
-    added = 0
+    strange = 0
     for symbol in latest:
         cell = cells.get(symbol)
         if cell is None:
+            strange += room > 0
             why = _refusal(drafts.feed, symbol, room)
-            if why is None:
-                added += 1
-            else:
+            if why is not None:
                 refusals[symbol] = why
                 latest[symbol] = _UNBEATEN
         elif (newest := cell.newest) is not None:
@@ -96,7 +95,7 @@ def settle(drafts: Drafts, cells: Mapping[str, Cell], room: int) -> Winners | No
         return None
     conflated = len(symbols) - late - len(rows)
     refused = _tally(symbols, refusals) if refusals else {}
-    return Winners(made, added, conflated, late - sum(refused.values()), refused)
+    return Winners(made, strange, conflated, late - sum(refused.values()), refused)
 
 
 def _tally(symbols: Sequence[str], refusals: Mapping[str, str]) -> dict[str, int]:

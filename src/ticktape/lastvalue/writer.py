@@ -179,16 +179,16 @@ class LastValueWriter:
         nothing was done.
         """
         room = self._capacity - len(self._cells)
-        added = 0
+        strange = 0
         settled: list[tuple[str, int, Winners]] = []
         for each in drafts:
             kind = DRAFTED[each.kind]
             winners = settle(each, self._of_kind[each.feed, kind], room)
             if winners is None:
                 return False
-            added += winners.added
+            strange += winners.strange
             settled.append((each.feed, kind, winners))
-        if added and added + len(others) > room:
+        if strange and strange + len(others) > room:
             return False  # who comes first gets the last cells
         for feed, kind, winners in settled:
             self._take_winners(feed, kind, winners)
