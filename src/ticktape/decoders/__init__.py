@@ -8,7 +8,7 @@
     projection.py         one wire decoding, two projections: records and tables
     drafts.py             and a third: what tells the newest, before any record is made
     session.py            gaps out of the entries of our own    holes.py  and where blocks lack
-    instants.py  packed.py  conditions.py  columns.py  origin.py    the parts of a row
+    instants.py  packed.py  nanoseconds.py  conditions.py  columns.py  origin.py  parts of a row
 
 A package of its own names a `Wire`, or a `Decoder`, in the entry-point group `ticktape.decoders`.
 No I/O and no clock in here: the same bytes give the same records, live, in replay and in `check`.

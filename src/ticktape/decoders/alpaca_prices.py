@@ -19,6 +19,7 @@ from ticktape.decoders.alpaca_messages import (
 from ticktape.decoders.columns import float_lists, floats, ints, texts
 from ticktape.decoders.conditions import Conditions
 from ticktape.decoders.instants import Column
+from ticktape.decoders.nanoseconds import nanoseconds
 from ticktape.decoders.packed import moments
 from ticktape.decoders.projection import Brief, Draft, Shape
 from ticktape.records import Bar, CryptoBook, Quote, Trade
@@ -126,8 +127,7 @@ class PriceRows:
 
     def _event_ns(self, wires: list[TradeWire[Any]] | list[QuoteWire[Any]]) -> list[int]:
         self._conditions.check([w.c for w in wires])
-        found: list[int] = moments([w.t for w in wires]).to_numpy().tolist()
-        return found
+        return nanoseconds([w.t for w in wires])
 
     def _bar(
         self, w: BarWire[Any], feed: str, recv_ns: int, epoch: int, seq: int, index: int

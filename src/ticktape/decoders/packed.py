@@ -86,7 +86,16 @@ def _packed_instants(values: Sequence[str | msgspec.Raw]) -> Column:
     parse, parse_text = PackedInstants().parse, InstantParser().parse
     if set(map(type, values)) != {msgspec.Raw}:  # the feed changed its encoding in these blocks
         return ints([parse_text(v) if isinstance(v, str) else parse(v) for v in values])
-    raws = cast("Sequence[msgspec.Raw]", values)
+    return cast("Column", pa.array(bulk_nanoseconds(cast("Sequence[msgspec.Raw]", values))))
+
+
+def bulk_nanoseconds(raws: Sequence[msgspec.Raw]) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """Turn MessagePack times into int64 nanoseconds UTC, in the same order.
+
+    Raises:
+        ValueError: one of them is no time, or lies outside int64 nanoseconds.
+    """
+    parse = PackedInstants().parse
     packed = [bytes(raw) for raw in raws]
     lengths = np.fromiter(map(len, packed), np.int64, len(packed))
     found = np.empty(len(packed), np.int64)
@@ -99,7 +108,7 @@ def _packed_instants(values: Sequence[str | msgspec.Raw]) -> Column:
             others[rows] = False
     for row in np.flatnonzero(others).tolist():
         found[row] = parse(raws[row])
-    return pa.array(found)
+    return found
 
 
 def _bulk_nanos(words: "np.ndarray[Any, Any]") -> "np.ndarray[Any, np.dtype[np.uint64]]":
