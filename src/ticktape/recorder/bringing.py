@@ -13,7 +13,8 @@ def bring(last: LastValueWriter, decoder: HoleTeller, blocks: list[Block]) -> in
 
     Cells and counts are the same either way.
     """
-    if sum([len(block.body) for block in blocks]) >= _DRAFT_BYTES:
+    first, end = blocks[0].position, blocks[-1].end
+    if first.epoch == end.epoch and end.offset - first.offset >= _DRAFT_BYTES:
         sifted = decoder.drafts(blocks)
         if sifted is not None and last.update_drafts(sifted.drafts, sifted.records):
             decoder.passed(blocks[-1])
