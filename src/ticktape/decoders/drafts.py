@@ -80,6 +80,7 @@ class DraftingProjection(Projection):
 
     def __init__(self, feed: str, wire: Wire, *, is_brief: bool = False) -> None:
         super().__init__(feed, wire, is_brief=is_brief)
+        self._has_drafts = any(shape.draft is not None for shape in wire.shapes.values())
         self._passes = 0  # calls of `drafts` that are not worth a look
 
     def drafts(self, blocks: Sequence[BlockLike]) -> Sifted | None:
@@ -89,8 +90,8 @@ class DraftingProjection(Projection):
         messages that cannot be read, and when drafts do not pay, because too few came of most
         symbols. Then it does not look again for some calls.
         """
-        if self._passes:
-            self._passes -= 1
+        if self._passes or not self._has_drafts:
+            self._passes = max(self._passes - 1, 0)
             return None
         try:
             read = _Read()
