@@ -26,11 +26,13 @@ class AlpacaWire:
         self.reads: tuple[Reader, Reader] = (JSON.frame, PACKED.frame)
         conditions = Conditions()
         self.shapes: dict[type, Shape] = {}
-        for encoding, instant in (
-            (JSON, InstantParser().parse),
-            (PACKED, PackedInstants().parse),
+        texts = InstantParser()
+        for encoding, instant, instants in (
+            (JSON, texts.parse, texts.parse_all),
+            (PACKED, PackedInstants().parse, None),
         ):
-            rows = PriceRows(instant, conditions).shapes | NoticeRows(instant, conditions).shapes
+            prices = PriceRows(instant, conditions, instants)
+            rows = prices.shapes | NoticeRows(instant, conditions).shapes
             self.shapes |= {encoding.types[tag]: shape for tag, shape in rows.items()}
 
     def salvage(self, payload: bytes, reason: str) -> list[Any]:

@@ -82,13 +82,16 @@ class Shape(NamedTuple):
     the first decoding let through (times and conditions are read here). `columns` gives symbol,
     event_ns and then the kind's own columns in the schema's order; it takes messages of all types
     of the kind, mixed. `brief(wires)`, for kinds that come in masses, gives only what the ledger
-    looks at, and raises for exactly the messages for which `columns` does.
+    looks at, and raises for exactly the messages for which `columns` does. `records(wires, feed,
+    recv_ns, epoch, seq)`, for such kinds, too, makes those of a whole frame of one type as `record`
+    does of each message.
     """
 
     kind: str
     record: Callable[[Any, str, int, int, int, int], Record]
     columns: Callable[[list[Any]], list[Column]]
     brief: Callable[[list[Any]], Brief] | None = None
+    records: Callable[[list[Any], str, int, int, int], list[Record]] | None = None
 
 
 class Wire(Protocol):
@@ -134,9 +137,14 @@ class Projection:
 
     def __init__(self, feed: str, wire: Wire, *, is_brief: bool = False) -> None:
         self.feed = feed
-        self.counts = DecodedCounts(0, 0, 0, 0)
+        self._counts: tuple[int, int, int, int] = (0, 0, 0, 0)
         self._wire = wire
         self._records = {made: shape.record for made, shape in wire.shapes.items()}
+        self._frames = {
+            made: shape.records
+            for made, shape in wire.shapes.items()
+            if shape.records is not None
+        }
         self._kind_of = {made: shape.kind for made, shape in wire.shapes.items()}
         self._kind_of[Unreadable] = "unknown"
         self._kind_of |= dict.fromkeys(wire.controls, "")
@@ -147,6 +155,11 @@ class Projection:
             for shape in wire.shapes.values()
             if is_brief and shape.brief is not None
         }
+
+    @property
+    def counts(self) -> DecodedCounts:
+        """What the last call of `decode` or `tables` saw."""
+        return DecodedCounts(*self._counts)  # made when asked for: most blocks' are not
 
     def decode(self, block: BlockLike) -> list[Record]:
         """Turn a block into records, in the order of its entries and of the messages in them."""
@@ -167,6 +180,11 @@ class Projection:
                 messages = reads[kind](payload)
             except (ValueError, RecursionError) as error:
                 messages = self._wire.salvage(payload, str(error))
+            if len(messages) > 1:
+                together = self._together(messages, recv_ns, epoch, seq)
+                if together is not None:
+                    found += together
+                    continue
             for index, message in enumerate(messages):
                 make = makers.get(message.__class__)
                 if make is None:
@@ -181,8 +199,20 @@ class Projection:
                         message = unreadable(str(error), self._wire.text(payload, index))
                 unknown += 1
                 found.append(_unknown_record(message, feed, recv_ns, epoch, seq, index))
-        self.counts = DecodedCounts(len(found) - gap_count, control, unknown, malformed)
+        self._counts = (len(found) - gap_count, control, unknown, malformed)
         return found
+
+    def _together(
+        self, messages: list[Any], recv_ns: int, epoch: int, seq: int
+    ) -> list[Record] | None:
+        """The records of a frame; None when they have to be made one by one."""
+        make = self._frames.get(messages[0].__class__)
+        if make is None or len(set(map(type, messages))) > 1:
+            return None
+        try:
+            return make(messages, self.feed, recv_ns, epoch, seq)
+        except ValueError:
+            return None  # one of them is none: which one, and why, is found out there
 
     def tables(self, blocks: Iterable[BlockLike]) -> dict[str, pa.Table]:
         """Turn blocks into a table per kind that has rows, in the columns of `schemas.KINDS`.
@@ -207,7 +237,7 @@ class Projection:
         unknown = made["unknown"].num_rows if "unknown" in made else 0
         if gaps:
             made["gaps"] = table_of("gaps", gaps)
-        self.counts = DecodedCounts(rows, control, unknown, malformed)
+        self._counts = (rows, control, unknown, malformed)
         return made
 
     def _gather(self, blocks: Iterator[BlockLike], chunk: "_Chunk") -> list[BlockLike]:
