@@ -74,11 +74,11 @@ class DecideChild:
         )
         self._following: Following | None = None
         self._timer_ns = 0
-        self._enough_at_ns = 0
         self._epochs: dict[str, int] = {}
         self._over: set[str] = set()  # feeds that go on in another run
         self._report_at_ns = 0
         self._timer_at_ns = 0
+        self._due_at_ns = 0  # what comes first of the two
 
     def _on_trouble(self, error: JournalError) -> None:
         words = str(error.args[0])
@@ -115,7 +115,6 @@ class DecideChild:
             self._append([encode(Restart(start.run, standing.inputs))], [EntryKind.INPUT])
             self._parent.tell("state", words=f"replayed {standing.inputs} inputs, going on")
         self._runner.next_number = standing.next_number
-        self._runner.on_block = self._on_block
         self._following = Following(
             self._directory,
             positions | standing.positions,
@@ -227,25 +226,32 @@ class DecideChild:
 
     def _give(self, feed: str, blocks: list[Block]) -> None:
         """Give blocks, in as many inputs as the strategy's pace makes of them."""
+        now = clock.monotonic_ns
         while blocks and not self._runner.stopped:
-            self._enough_at_ns = clock.monotonic_ns() + _INPUT_NS_MAX
-            outcome = self._runner.give(feed, blocks, self._is_enough)
+            outcome = self._runner.give(feed, blocks, now, now() + _INPUT_NS_MAX)
+            # All that can wait comes after the callbacks: while they wait, the market moves.
             self._log(outcome)
+            self._stages[feed].append_each(blocks, outcome.done_ns)
             assert isinstance(outcome.input, Blocks)
             blocks = blocks[outcome.input.count :]
             if blocks:
                 self._between()
 
-    def _is_enough(self) -> bool:
-        return clock.monotonic_ns() >= self._enough_at_ns
-
     def _between(self) -> None:
         """What is due between two inputs: the timer, and a word to the parent."""
-        if self._timer_ns and not self._waits and clock.monotonic_ns() >= self._timer_at_ns:
-            self._timer_at_ns = clock.monotonic_ns() + self._timer_ns
+        now_ns = clock.monotonic_ns()
+        if now_ns < self._due_at_ns:
+            return
+        if self._timer_ns and not self._waits and now_ns >= self._timer_at_ns:
+            self._timer_at_ns = now_ns + self._timer_ns
             if not self._runner.stopped:
                 self._log(self._runner.fire_timer(self._wall.wall_ns()))
-        self._report_sometimes()
+        if now_ns >= self._report_at_ns:
+            self._report_at_ns = now_ns + _REPORT_NS
+            self._report()
+        self._due_at_ns = self._report_at_ns
+        if self._timer_ns and not self._waits:
+            self._due_at_ns = min(self._due_at_ns, self._timer_at_ns)
 
     def rouse(self) -> None:
         """End its wait, for the word to leave; may be called from any thread."""
@@ -269,17 +275,6 @@ class DecideChild:
         failure = outcome.failure
         if failure is not None:
             self._parent.tell("decision_error", words=str(failure.args[0]), hint=failure.hint)
-
-    def _on_block(self, feed: str, block: Block) -> None:
-        self._stages[feed].append(
-            block.epoch, block.offset, block.end_offset, clock.monotonic_ns(), block.count
-        )
-
-    def _report_sometimes(self) -> None:
-        now_ns = clock.monotonic_ns()
-        if now_ns > self._report_at_ns:
-            self._report_at_ns = now_ns + _REPORT_NS
-            self._report()
 
     def _report(self) -> None:
         assert self._following is not None
