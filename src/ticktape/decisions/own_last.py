@@ -99,33 +99,31 @@ class OwnLastValues:
 
     def update(self, record: Record) -> None:
         """Take a record in; the runner does this before the callback."""
-        kind = record.__class__
-        # What comes in masses first, and without a name to look up, which takes as long again.
-        if kind is Trade:
-            try:
-                own, shared = self._both[record.feed][record.symbol]
-            except KeyError:
-                own, shared = self._places(record)
-            newest: Record | None = own.trade
-            if newest is None or record.event_ns >= newest.event_ns:
+        if type(record) is not Trade and type(record) is not Quote:
+            self._update_other(record)
+            return
+        # What comes in masses: without a call, and without a name to look up.
+        try:
+            own, shared = self._both[record.feed][record.symbol]
+        except KeyError:
+            own, shared = self._places(record)
+        if type(record) is Trade:
+            if own.trade is None or record.event_ns >= own.trade.event_ns:
                 own.trade = record
                 if shared is not own:
                     _forward(shared, "trade", record)
-        elif kind is Quote:
-            try:
-                own, shared = self._both[record.feed][record.symbol]
-            except KeyError:
-                own, shared = self._places(record)
-            newest = own.quote
-            if newest is None or record.event_ns >= newest.event_ns:
-                own.quote = record
-                if shared is not own:
-                    _forward(shared, "quote", record)
-        elif kind in _NAMES:
-            own, shared = self._places(record)
-            _forward(own, _NAMES[kind], record)
+        elif type(record) is Quote and (own.quote is None or record.event_ns >= own.quote.event_ns):
+            own.quote = record
             if shared is not own:
-                _forward(shared, _NAMES[kind], record)
+                _forward(shared, "quote", record)
+
+    def _update_other(self, record: Record) -> None:
+        name = _NAMES.get(record.__class__)
+        if name is not None:
+            own, shared = self._places(record)
+            _forward(own, name, record)
+            if shared is not own:
+                _forward(shared, name, record)
         elif isinstance(record, _OF_ORDER_BOOKS):
             self._update_order_books(record)
 

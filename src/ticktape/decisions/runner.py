@@ -24,7 +24,7 @@ class Decodes(Protocol):
         ...
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True):
     """What one input led to: the entries to be logged behind it, by kind and bytes.
 
     `done_ns` is when each of its blocks was through, where that was asked for; the block at which a
@@ -54,20 +54,13 @@ class Outcome(NamedTuple):
         ]
 
 
-class _Made:
+class _Made(msgspec.Struct):
     """What an input leads to, while it does."""
 
-    __slots__ = ("done_ns", "failure", "kinds", "payloads")
-
-    def __init__(self) -> None:
-        self.kinds: list[int] = []
-        self.payloads: list[bytes] = []
-        self.failure: DecisionError | None = None
-        self.done_ns: list[int] = []
-
-    def outcome(self, given: Input) -> Outcome:
-        """All of it, once it is known what was given."""
-        return Outcome(given, self.kinds, self.payloads, self.failure, self.done_ns)
+    kinds: list[int] = []
+    payloads: list[bytes] = []
+    failure: DecisionError | None = None
+    done_ns: list[int] = []
 
 
 class DecisionStatistics(NamedTuple):
@@ -102,7 +95,7 @@ class DecisionRunner:
         self._decoders = decoders
         self._on_error = on_error
         self.stopped = False
-        self._made = _Made()
+        self._made = _Made()  # of the next input: before its callbacks nothing is to be done
         self.next_number = 0
         self._records = 0
         self._decisions = 0
@@ -122,26 +115,25 @@ class DecisionRunner:
         when its records are given; from `enough_at_ns` on the rest is not given: the outcome's
         input says which blocks were.
         """
-        made = self._made = _Made()
         if self.stopped:
-            return made.outcome(_named(feed, blocks))
+            return self._outcome(_named(feed, blocks))
         decode, decide_all = self._decoders[feed].decode, self.strategy.decide_all
+        stamps = self._made.done_ns
         for block in blocks:
             self._records += decide_all(decode(block), self._decided, self._raised)
             if self.stopped:
                 break
             if now is not None:
                 done_ns = now()
-                made.done_ns.append(done_ns)
+                stamps.append(done_ns)
                 if done_ns >= enough_at_ns:
-                    return made.outcome(_named(feed, blocks[: len(made.done_ns)]))
-        return made.outcome(_named(feed, blocks))
+                    return self._outcome(_named(feed, blocks[: len(stamps)]))
+        return self._outcome(_named(feed, blocks))
 
     def fire_timer(self, now_ns: int) -> Outcome:
         """Call the strategy's timer with this time."""
-        made = self._made = _Made()
         if self.stopped:
-            return made.outcome(Timer(now_ns))
+            return self._outcome(Timer(now_ns))
         self._timers += 1
         value = None
         try:
@@ -153,7 +145,11 @@ class DecisionRunner:
                 self.next_number, "timer", "", "", now_ns, now_ns, 0, -1, 0, msgspec.Raw(value)
             )
             self._add(said)
-        return made.outcome(Timer(now_ns))
+        return self._outcome(Timer(now_ns))
+
+    def _outcome(self, given: Input) -> Outcome:
+        made, self._made = self._made, _Made()
+        return Outcome(given, made.kinds, made.payloads, made.failure, made.done_ns)
 
     def _decided(self, record: Record, value: bytes) -> None:
         said = Decided(

@@ -89,7 +89,7 @@ class Strategy:
             try:
                 value = callback(record, last)
                 said = None if value is None else _encode(value)
-            except BaseException as error:  # a strategy's sys.exit() is an error, too
+            except BaseException as error:  # noqa: BLE001 - a strategy's sys.exit(), too
                 if not failed(record, self._failure(callback, record.seq, error)):
                     break
                 continue

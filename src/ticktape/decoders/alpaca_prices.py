@@ -42,10 +42,18 @@ class PriceRows:
         bar = Shape("bars", self._bar, _bar_columns)
         self.shapes: dict[str, Shape] = {
             "t": Shape(
-                "trades", self._trade, self._trade_columns, self._trade_brief, self._trades
+                "trades",
+                self._trade,
+                self._trade_columns,
+                self._trade_brief,
+                records=self._trades,
             ),
             "q": Shape(
-                "quotes", self._quote, self._quote_columns, self._quote_brief, self._quotes
+                "quotes",
+                self._quote,
+                self._quote_columns,
+                self._quote_brief,
+                records=self._quotes,
             ),
             "b": bar,
             "u": bar,
@@ -57,20 +65,20 @@ class PriceRows:
         self, w: TradeWire[Any], feed: str, recv_ns: int, epoch: int, seq: int, index: int
     ) -> Trade:
         return Trade(
-            feed=feed,
-            symbol=w.S,
-            event_ns=self._instant(w.t),
-            recv_ns=recv_ns,
-            epoch=epoch,
-            seq=seq,
-            index=index,
-            price=w.p,
-            size=w.s,
-            exchange=w.x or "",
-            id=w.i,
-            conditions=self._conditions[bytes(w.c)],
-            tape=w.z or "",
-            taker_side=w.tks or "",
+            feed,
+            w.S,
+            self._instant(w.t),
+            recv_ns,
+            epoch,
+            seq,
+            index,
+            w.p,
+            w.s,
+            w.x or "",
+            w.i,
+            self._conditions[bytes(w.c)],
+            w.z or "",
+            w.tks or "",
         )
 
     def _trades(
@@ -80,20 +88,20 @@ class PriceRows:
         times = self._instants([w.t for w in wires])
         return [
             Trade(
-                feed=feed,
-                symbol=w.S,
-                event_ns=event_ns,
-                recv_ns=recv_ns,
-                epoch=epoch,
-                seq=seq,
-                index=index,
-                price=w.p,
-                size=w.s,
-                exchange=w.x or "",
-                id=w.i,
-                conditions=conditions[bytes(w.c)],
-                tape=w.z or "",
-                taker_side=w.tks or "",
+                feed,
+                w.S,
+                event_ns,
+                recv_ns,
+                epoch,
+                seq,
+                index,
+                w.p,
+                w.s,
+                w.x or "",
+                w.i,
+                conditions[bytes(w.c)],
+                w.z or "",
+                w.tks or "",
             )
             for index, (w, event_ns) in enumerate(zip(wires, times, strict=True))
         ]
@@ -123,13 +131,13 @@ class PriceRows:
         self, w: QuoteWire[Any], feed: str, recv_ns: int, epoch: int, seq: int, index: int
     ) -> Quote:
         return Quote(
-            feed=feed,
-            symbol=w.S,
-            event_ns=self._instant(w.t),
-            recv_ns=recv_ns,
-            epoch=epoch,
-            seq=seq,
-            index=index,
+            feed,
+            w.S,
+            self._instant(w.t),
+            recv_ns,
+            epoch,
+            seq,
+            index,
             bid_price=w.bp,
             bid_size=w.bs,
             bid_exchange=w.bx or "",
@@ -147,13 +155,13 @@ class PriceRows:
         times = self._instants([w.t for w in wires])
         return [
             Quote(
-                feed=feed,
-                symbol=w.S,
-                event_ns=event_ns,
-                recv_ns=recv_ns,
-                epoch=epoch,
-                seq=seq,
-                index=index,
+                feed,
+                w.S,
+                event_ns,
+                recv_ns,
+                epoch,
+                seq,
+                index,
                 bid_price=w.bp,
                 bid_size=w.bs,
                 bid_exchange=w.bx or "",
@@ -191,13 +199,13 @@ class PriceRows:
         self, w: BarWire[Any], feed: str, recv_ns: int, epoch: int, seq: int, index: int
     ) -> Bar:
         return Bar(
-            feed=feed,
-            symbol=w.S,
-            event_ns=self._instant(w.t),
-            recv_ns=recv_ns,
-            epoch=epoch,
-            seq=seq,
-            index=index,
+            feed,
+            w.S,
+            self._instant(w.t),
+            recv_ns,
+            epoch,
+            seq,
+            index,
             span=w.span,
             open=w.o,
             high=w.h,
@@ -213,13 +221,13 @@ class PriceRows:
     ) -> CryptoBook:
         bids, asks = w.b or (), w.a or ()
         return CryptoBook(
-            feed=feed,
-            symbol=w.S,
-            event_ns=self._instant(w.t),
-            recv_ns=recv_ns,
-            epoch=epoch,
-            seq=seq,
-            index=index,
+            feed,
+            w.S,
+            self._instant(w.t),
+            recv_ns,
+            epoch,
+            seq,
+            index,
             reset=w.r or False,
             bid_prices=tuple([level.p for level in bids]),
             bid_sizes=tuple([level.s for level in bids]),

@@ -8,14 +8,14 @@ neighbours in the frame stay.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
+from ticktape.decoders.frames import Frames, Unreadable, unreadable
 from ticktape.decoders.instants import Column
 from ticktape.decoders.origin import Origin, origin_of
 from ticktape.decoders.session import GAPS
-from ticktape.records import EntryKind, Gap, Record, Unknown
+from ticktape.records import EntryKind, Gap, Record
 from ticktape.schemas import KINDS
 
 # Measured on 200,000 trades: from 2,000 to 16,000 messages a chunk made no difference; at 200,000
@@ -55,13 +55,6 @@ class BlockLike(Protocol):
 
     def entries(self) -> list[tuple[int, bytes]]:
         """Kind and payload of every entry, in order."""
-
-
-class Unreadable(msgspec.Struct, frozen=True, gc=False):
-    """A message that the venue's grammar does not know, with the reason."""
-
-    reason: str
-    text: str
 
 
 Reader: TypeAlias = Callable[[bytes], list[Any]]
@@ -123,11 +116,6 @@ class Wire(Protocol):
         """
 
 
-def unreadable(reason: str, raw: bytes) -> Unreadable:
-    """Keep what could not be read; bytes that are not UTF-8 are replaced in the text."""
-    return Unreadable(reason=reason, text=raw.decode("utf-8", "replace"))
-
-
 class Projection:
     """Decodes blocks of one feed; `counts` are those of the last call.
 
@@ -139,12 +127,11 @@ class Projection:
         self.feed = feed
         self._counts: tuple[int, int, int, int] = (0, 0, 0, 0)
         self._wire = wire
+        self._reads = wire.reads
+        self._last_data_kind = int(_LAST_DATA_KIND)  # an enum is three times as slow to compare
         self._records = {made: shape.record for made, shape in wire.shapes.items()}
-        self._frames = {
-            made: shape.records
-            for made, shape in wire.shapes.items()
-            if shape.records is not None
-        }
+        many = {made: each.records for made, each in wire.shapes.items() if each.records}
+        self._frames = Frames(feed, wire, self._records, many)
         self._kind_of = {made: shape.kind for made, shape in wire.shapes.items()}
         self._kind_of[Unreadable] = "unknown"
         self._kind_of |= dict.fromkeys(wire.controls, "")
@@ -163,12 +150,13 @@ class Projection:
 
     def decode(self, block: BlockLike) -> list[Record]:
         """Turn a block into records, in the order of its entries and of the messages in them."""
-        feed, recv_ns, epoch = self.feed, block.recv_ns, block.epoch
-        reads, makers, controls = self._wire.reads, self._records, self._wire.controls
+        recv_ns, epoch, seq = block.recv_ns, block.epoch, block.seq - 1
+        reads, makers, last = self._reads, self._records, self._last_data_kind
         found: list[Record] = []
         control = unknown = malformed = gap_count = 0
-        for seq, (kind, payload) in enumerate(block.entries(), block.seq):
-            if kind > _LAST_DATA_KIND:
+        for kind, payload in block.entries():
+            seq += 1
+            if kind > last:
                 gaps = self._gaps(kind, payload, recv_ns, epoch, seq)
                 if gaps is None:
                     malformed += 1
@@ -180,39 +168,20 @@ class Projection:
                 messages = reads[kind](payload)
             except (ValueError, RecursionError) as error:
                 messages = self._wire.salvage(payload, str(error))
-            if len(messages) > 1:
-                together = self._together(messages, recv_ns, epoch, seq)
-                if together is not None:
-                    found += together
+            if len(messages) == 1 and (make := makers.get(messages[0].__class__)) is not None:
+                # Most frames that are not full. With no call between: a strategy waits for this.
+                try:
+                    found.append(make(messages[0], self.feed, recv_ns, epoch, seq, 0))
                     continue
-            for index, message in enumerate(messages):
-                make = makers.get(message.__class__)
-                if make is None:
-                    if message.__class__ in controls:
-                        control += 1
-                        continue
-                else:
-                    try:
-                        found.append(make(message, feed, recv_ns, epoch, seq, index))
-                        continue
-                    except ValueError as error:
-                        message = unreadable(str(error), self._wire.text(payload, index))
-                unknown += 1
-                found.append(_unknown_record(message, feed, recv_ns, epoch, seq, index))
+                except ValueError:
+                    pass  # it is told below what is wrong with it
+            elif (together := self._frames.together(messages, recv_ns, epoch, seq)) is not None:
+                found += together
+                continue
+            others = self._frames.one_by_one(messages, payload, found, (recv_ns, epoch, seq))
+            control, unknown = control + others[0], unknown + others[1]
         self._counts = (len(found) - gap_count, control, unknown, malformed)
         return found
-
-    def _together(
-        self, messages: list[Any], recv_ns: int, epoch: int, seq: int
-    ) -> list[Record] | None:
-        """The records of a frame; None when they have to be made one by one."""
-        make = self._frames.get(messages[0].__class__)
-        if make is None or len(set(map(type, messages))) > 1:
-            return None
-        try:
-            return make(messages, self.feed, recv_ns, epoch, seq)
-        except ValueError:
-            return None  # one of them is none: which one, and why, is found out there
 
     def tables(self, blocks: Iterable[BlockLike]) -> dict[str, pa.Table]:
         """Turn blocks into a table per kind that has rows, in the columns of `schemas.KINDS`.
@@ -377,23 +346,6 @@ def table_of(kind: str, records: list[Any]) -> pa.Table:
     return pa.Table.from_arrays(
         [pa.array([getattr(r, field.name) for r in records], field.type) for field in schema],
         schema=schema,
-    )
-
-
-def _unknown_record(
-    message: Unreadable, feed: str, recv_ns: int, epoch: int, seq: int, index: int
-) -> Unknown:
-    # Its own time could not be read, so it stands at the time when we received it.
-    return Unknown(
-        feed=feed,
-        symbol="",
-        event_ns=recv_ns,
-        recv_ns=recv_ns,
-        epoch=epoch,
-        seq=seq,
-        index=index,
-        reason=message.reason,
-        text=message.text,
     )
 
 

@@ -210,11 +210,19 @@ class DecideChild:
         """Give the strategy what is new; whether there was something."""
         found = False
         for feed, blocks in following.read(_READ_BYTES):
-            for same_epoch in _by_epoch(blocks):
-                if self._is_ours(feed, same_epoch[0]):
-                    found = True
-                    self._give(feed, same_epoch)
+            if blocks[0].epoch == blocks[-1].epoch:
+                found = self._take(feed, blocks) or found
+            else:
+                for same_epoch in _by_epoch(blocks):
+                    found = self._take(feed, same_epoch) or found
         return found
+
+    def _take(self, feed: str, blocks: list[Block]) -> bool:
+        """Give blocks of one epoch, if it is of this run; whether it is."""
+        is_ours = self._is_ours(feed, blocks[0])
+        if is_ours:
+            self._give(feed, blocks)
+        return is_ours
 
     def _is_ours(self, feed: str, first: Block) -> bool:
         """Whether an epoch is of this run; an orphan's successor writes for its own strategy."""
@@ -343,8 +351,6 @@ def _resumed(start: Start, standing: Standing) -> Start:
 
 def _by_epoch(blocks: list[Block]) -> list[list[Block]]:
     """Blocks cut where the epoch changes, for one input names one epoch."""
-    if blocks[0].epoch == blocks[-1].epoch:
-        return [blocks]
     groups: dict[int, list[Block]] = {}
     for block in blocks:
         groups.setdefault(block.epoch, []).append(block)
