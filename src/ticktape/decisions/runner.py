@@ -118,9 +118,9 @@ class DecisionRunner:
         if self.stopped:
             return self._outcome(_named(feed, blocks))
         decode, decide_all = self._decoders[feed].decode, self.strategy.decide_all
-        stamps = self._made.done_ns
+        decided, raised, stamps = self._decided, self._raised, self._made.done_ns
         for block in blocks:
-            self._records += decide_all(decode(block), self._decided, self._raised)
+            self._records += decide_all(decode(block), decided, raised)
             if self.stopped:
                 break
             if now is not None:

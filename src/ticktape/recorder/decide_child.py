@@ -38,6 +38,8 @@ _READ_BYTES = 1 << 16
 _INPUT_NS_MAX = 20_000_000
 _IDLE_S = 0.25
 _REPORT_NS = 300_000_000
+# At 5,000 blocks a second 26 µs of packing, which no block should wait for: at a report, 160.
+_FLUSH_NS = 50_000_000
 _ORPHAN_S = 10.0  # as long as a living supervisor would wait for a strategy that is behind
 
 
@@ -78,7 +80,7 @@ class DecideChild:
         self._over: set[str] = set()  # feeds that go on in another run
         self._report_at_ns = 0
         self._timer_at_ns = 0
-        self._due_at_ns = 0  # what comes first of the two
+        self._due_at_ns = 0  # what comes first of them, or the next flush
 
     def _on_trouble(self, error: JournalError) -> None:
         words = str(error.args[0])
@@ -209,7 +211,11 @@ class DecideChild:
     def _read(self, following: Following) -> bool:
         """Give the strategy what is new; whether there was something."""
         found = False
-        for feed, blocks in following.read(_READ_BYTES):
+        # As `following.read` does, without a generator between: a strategy waits for this.
+        for feed, reader in following.readers.items():
+            blocks = reader.read(_READ_BYTES)
+            if not blocks:
+                continue
             if blocks[0].epoch == blocks[-1].epoch:
                 found = self._take(feed, blocks) or found
             else:
@@ -257,7 +263,9 @@ class DecideChild:
         if now_ns >= self._report_at_ns:
             self._report_at_ns = now_ns + _REPORT_NS
             self._report()
-        self._due_at_ns = self._report_at_ns
+        else:
+            self._flush()
+        self._due_at_ns = min(now_ns + _FLUSH_NS, self._report_at_ns)
         if self._timer_ns and not self._waits:
             self._due_at_ns = min(self._due_at_ns, self._timer_at_ns)
 
@@ -284,10 +292,13 @@ class DecideChild:
         if failure is not None:
             self._parent.tell("decision_error", words=str(failure.args[0]), hint=failure.hint)
 
-    def _report(self) -> None:
-        assert self._following is not None
+    def _flush(self) -> None:
         for stage in self._stages.values():
             stage.flush()
+
+    def _report(self) -> None:
+        assert self._following is not None
+        self._flush()
         self._pauses.flush()
         self._writer.tick()
         self._see_room()
