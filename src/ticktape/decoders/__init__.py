@@ -7,6 +7,7 @@
     mt5.py                a terminal's images and ticks    books.py  one image, and many
     projection.py         one wire decoding, two projections: records and tables
     drafts.py             and a third: what tells the newest, before any record is made
+    frames.py             a frame's records, all at once or one by one
     session.py            gaps out of the entries of our own    holes.py  and where blocks lack
     instants.py  packed.py  nanoseconds.py  conditions.py  columns.py  origin.py  parts of a row
 
@@ -35,7 +36,10 @@ class Decoder(Protocol):
     """Turns one feed's blocks into records or tables; `counts` are those of the last call."""
 
     feed: str
-    counts: DecodedCounts
+
+    @property
+    def counts(self) -> DecodedCounts:
+        """What the last call saw."""
 
     def decode(self, block: BlockLike) -> list[Record]:
         """One block's records, in the journal's order."""
