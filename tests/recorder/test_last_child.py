@@ -118,11 +118,11 @@ def test_a_steady_stream_is_taken_once_a_millisecond_and_the_first_after_a_pause
     monkeypatch.setattr("ticktape.clock.monotonic_ns", lambda: now_ns)
     monkeypatch.setattr("ticktape.clock.sleep_s", sleep)
 
-    def take(work_us):
+    def take(work_us, taken_bytes=5_000):
         nonlocal now_ns
         began_ns = now_ns
         now_ns += work_us * 1_000
-        child._rest(began_ns)
+        child._rest(began_ns, taken_bytes)
 
     take(100)
     assert rests == []
@@ -134,3 +134,9 @@ def test_a_steady_stream_is_taken_once_a_millisecond_and_the_first_after_a_pause
     now_ns += 5_000_000
     take(100)
     assert len(rests) == 3
+    take(100)
+    take(100, 20_000)  # so much in a millisecond: the next come four at once
+    take(100, 80_000)
+    assert rests[3:] == [900, 3_900, 3_900]
+    take(100, 20_000)
+    assert rests[6:] == [900], "as much in four is a stream as before"

@@ -32,7 +32,7 @@ from ticktape.journal.positions import (
 
 FIRST_S = 0.005  # a lost wake-up costs this at most
 SLEEP_S_MAX = 0.02  # for whom nobody may wake: without a slot, or waiting for a sync
-LONG_S = 0.25
+LONG_S = 0.5
 _YOUNG, _OLD = (FIRST_S, SLEEP_S_MAX, LONG_S), (LONG_S,)  # the steps, by the flags' age
 _LOOPBACK = "127.0.0.1"
 

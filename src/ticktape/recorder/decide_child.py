@@ -36,7 +36,7 @@ _READ_BYTES = 1 << 16
 # After so long an input ends at its next block: it bounds how late a timer can be, how much a crash
 # has decided again, and what is lost when a slow strategy is cut off.
 _INPUT_NS_MAX = 20_000_000
-_IDLE_S = 0.25
+_IDLE_S = 0.5
 _REPORT_NS = 300_000_000
 # At 5,000 blocks a second 26 µs of packing, which no block should wait for: at a report, 160.
 _FLUSH_NS = 50_000_000

@@ -22,7 +22,10 @@ from ticktape.records import Position
 
 _READ_BYTES = 1 << 18  # small enough that a burst is shown while it is read
 _PACE_NS = 1_000_000  # so old may a value be; a wake-up costs us and the capture 50 µs together
-_IDLE_S = 0.25
+# Where so much comes at one pace, four at once cost two thirds: only the newest are written.
+_BUSY_BYTES = 16_384
+_BUSY_PACE_NS = 4_000_000
+_IDLE_S = 0.5
 _REPORT_NS = 300_000_000
 
 
@@ -50,6 +53,7 @@ class LastChild:
         self._following = Following(self._directory, starts, self._pauses)
         self._records = 0
         self._took_ns = 0
+        self._pace_ns = _PACE_NS
         self._report_at_ns = 0
 
     def run(self) -> None:
@@ -57,8 +61,10 @@ class LastChild:
         while True:
             idle = True
             began_ns = clock.monotonic_ns()
+            taken_bytes = 0
             for feed, blocks in self._following.read(_READ_BYTES):
                 idle = False
+                taken_bytes += blocks[-1].end_offset - blocks[0].offset
                 self._take(feed, blocks)
             self._report_sometimes()
             if idle:
@@ -67,7 +73,7 @@ class LastChild:
                 ):
                     break
             else:
-                self._rest(began_ns)
+                self._rest(began_ns, taken_bytes)
             if idle or self._following.is_at_limit():
                 self._following.wait(SLEEP_S_MAX if self._parent.leave.is_set() else _IDLE_S)
         self._report()
@@ -76,11 +82,13 @@ class LastChild:
         """End its wait, for the word to leave; may be called from any thread."""
         self._following.rouse()
 
-    def _rest(self, began_ns: int) -> None:
+    def _rest(self, began_ns: int, taken_bytes: int) -> None:
         """Let a steady stream wake us once a pace, and not with each block."""
-        is_steady = began_ns - self._took_ns < 2 * _PACE_NS
+        is_steady = began_ns - self._took_ns < 2 * self._pace_ns
         self._took_ns = began_ns
-        left_ns = began_ns + _PACE_NS - clock.monotonic_ns()
+        bytes_at_pace = taken_bytes * _PACE_NS // self._pace_ns
+        self._pace_ns = _BUSY_PACE_NS if bytes_at_pace >= _BUSY_BYTES else _PACE_NS
+        left_ns = began_ns + self._pace_ns - clock.monotonic_ns()
         if is_steady and left_ns > 0:
             clock.sleep_s(left_ns / clock.NS_PER_S)
 
