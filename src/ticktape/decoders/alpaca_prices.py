@@ -16,6 +16,7 @@ from ticktape.decoders.alpaca_messages import (
     QuoteWire,
     TradeWire,
 )
+from ticktape.decoders.alpaca_usual import usual_quotes, usual_trades
 from ticktape.decoders.columns import float_lists, floats, ints, texts
 from ticktape.decoders.conditions import Conditions
 from ticktape.decoders.instants import Column
@@ -32,8 +33,20 @@ class PriceRows:
         self._conditions = conditions
         bar = Shape("bars", self._bar, _bar_columns)
         self.shapes: dict[str, Shape] = {
-            "t": Shape("trades", self._trade, self._trade_columns, self._trade_brief),
-            "q": Shape("quotes", self._quote, self._quote_columns, self._quote_brief),
+            "t": Shape(
+                "trades",
+                self._trade,
+                self._trade_columns,
+                self._trade_brief,
+                usual=usual_trades(conditions),
+            ),
+            "q": Shape(
+                "quotes",
+                self._quote,
+                self._quote_columns,
+                self._quote_brief,
+                usual=usual_quotes(conditions),
+            ),
             "b": bar,
             "u": bar,
             "d": bar,
