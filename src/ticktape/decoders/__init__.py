@@ -6,6 +6,8 @@
     alpaca_rest.py        their history, page by page
     mt5.py                a terminal's images and ticks    books.py  one image, and many
     projection.py         one wire decoding, two projections: records and tables
+    chunk.py              some blocks at once, and usual.py what is in them as usually written
+    alpaca_usual.py       how trades and quotes usually are
     session.py            gaps out of the entries of our own    holes.py  and where blocks lack
     instants.py  packed.py  conditions.py  columns.py  origin.py    the parts of a row
 
