@@ -73,15 +73,16 @@ def sync_file(path: Path) -> None:
     _sync(path, os.O_RDWR)
 
 
-def sync_log(log: Path, version: int) -> None:
-    """Make a commit to a Delta log durable, and the checkpoint that it brought, if it did."""
+def sync_log(root: Path, version: int) -> None:
+    """Make a commit to the table at `root` durable, and the checkpoint that it may have brought."""
+    log = root / "_delta_log"
     sync_file(log / f"{version:020}.json")
     checkpoint = log / f"{version:020}.checkpoint.parquet"
     if checkpoint.exists():
         sync_file(checkpoint)
         sync_file(log / "_last_checkpoint")
     sync_directory(log)
-    sync_directory(log.parent)
+    sync_directory(root)
 
 
 def _sync(path: Path, flags: int) -> None:

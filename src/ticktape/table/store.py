@@ -136,7 +136,7 @@ class TableStore:
             snapshot = known or self._create(kind)
             committed = self._transaction(kind, feed)
             if committed is not None and committed >= version:
-                self._sync_log(kind, snapshot.version())
+                sync_log(self.root / kind, snapshot.version())
                 return False
             self._step("before-files")
             actions = self._write(kind, rows, _file_name(feed, position))
@@ -147,7 +147,7 @@ class TableStore:
             told = {**self._transactions.get(kind, {}), **said}
             self._commit(kind, snapshot, [*actions], said)
             self._step("after-commit")
-            self._sync_log(kind, cast("DeltaTable", self._refresh(kind)).version())
+            sync_log(self.root / kind, cast("DeltaTable", self._refresh(kind)).version())
             self._transactions[kind] = told
             self._whole.add(kind)
             self._step("after-sync")
@@ -173,7 +173,7 @@ class TableStore:
             ]
             replaced = (snapshot.transaction_version(_COMPACTION) or 0) + len(gone)
             self._commit(kind, snapshot, [*removed, added], {_COMPACTION: replaced})
-            self._sync_log(kind, cast("DeltaTable", self._refresh(kind)).version())
+            sync_log(self.root / kind, cast("DeltaTable", self._refresh(kind)).version())
         return True
 
     def unused(self, kind: str, hours: int) -> list[str]:
@@ -319,7 +319,7 @@ class TableStore:
             path, schema, mode="ignore", partition_by=["day"], configuration=_CONFIGURATION
         )
         self._step("after-create")
-        self._sync_log(kind, snapshot.version())
+        sync_log(self.root / kind, snapshot.version())
         self._snapshots[kind] = snapshot
         return snapshot
 
@@ -364,9 +364,6 @@ class TableStore:
             ["day"],
             commit_properties=properties,
         )
-
-    def _sync_log(self, kind: str, version: int) -> None:
-        sync_log(self.root / kind / "_delta_log", version)
 
 
 def _version(position: Position) -> int:
