@@ -15,6 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
+GROUP_ROWS = 122_880
+"""DuckDB gives a row group of this size to each of its threads."""
+
 # Columns by which readers and the anti-join skip whole files.
 _STATISTICS = ("feed", "symbol", "event_ns", "recv_ns", "epoch", "seq")
 # Texts by which readers skip parts of a file; the ranges of others cost a tenth of the writing.
@@ -39,7 +42,7 @@ def write_file(root: Path, name: str, rows: pa.Table) -> AddAction:
     partial = path.with_name(f".{path.name}.partial")
     try:
         with open(partial, "wb") as file:
-            pq.write_table(rows, file, **parquet_options(rows.schema))
+            pq.write_table(rows, file, GROUP_ROWS, **parquet_options(rows.schema))
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()
