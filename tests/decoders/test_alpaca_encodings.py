@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ticktape.decoders import projection
+from ticktape.decoders import chunk
 
 
 def ns_of(year):
@@ -62,14 +62,14 @@ MESSAGES = st.one_of(
 )
 
 
-@pytest.mark.parametrize("chunk_messages", [3, 8000])
+@pytest.mark.parametrize("chunk_bytes", [300, 1_000_000])
 @settings(deadline=None, max_examples=150)
 @given(frames=st.lists(st.lists(MESSAGES, max_size=6), max_size=5))
 def test_both_encodings_give_the_same_tables(
-    make_block, json_entry, packed_entry, read_both_ways, frames, chunk_messages
+    make_block, json_entry, packed_entry, read_both_ways, frames, chunk_bytes
 ):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(projection, "CHUNK_MESSAGES", chunk_messages)
+        patch.setattr(chunk, "CHUNK_BYTES", chunk_bytes)
         text, binary = (
             read_both_ways("alpaca", [make_block(make(*frame), seq=3) for frame in frames])
             for make in (json_entry, packed_entry)

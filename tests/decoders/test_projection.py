@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ticktape.decoders import decoder_for, projection
+from ticktape.decoders import chunk, decoder_for
 from ticktape.records import Gap
 
 TIMES = st.sampled_from(
@@ -123,22 +123,22 @@ def read(kind, make_block, read_both_ways, journal):
     read_both_ways(kind, blocks)
 
 
-@pytest.fixture(scope="module", params=[1, 3, 8000])
-def chunk_messages(request):
+@pytest.fixture(scope="module", params=[1, 300, 1_000_000])
+def chunk_bytes(request):
     """Chunk ends must not show, so small chunks are tried, too."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(projection, "CHUNK_MESSAGES", request.param)
+        patch.setattr(chunk, "CHUNK_BYTES", request.param)
         yield
 
 
-@pytest.mark.usefixtures("chunk_messages")
+@pytest.mark.usefixtures("chunk_bytes")
 @settings(deadline=None, max_examples=80)
 @given(journal=entries(st.lists(v2_messages(), max_size=4)))
 def test_v2_tables_hold_exactly_the_records(make_block, read_both_ways, journal):
     read("alpaca", make_block, read_both_ways, journal)
 
 
-@pytest.mark.usefixtures("chunk_messages")
+@pytest.mark.usefixtures("chunk_bytes")
 @settings(deadline=None, max_examples=50)
 @given(journal=entries(v1_messages()))
 def test_v1_tables_hold_exactly_the_records(make_block, read_both_ways, journal):

@@ -150,16 +150,16 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_visible(store, rows, tmp_p
 
 
 def test_a_commit_that_failed_after_it_was_visible_is_not_made_again(store, rows, monkeypatch):
-    sync = store._sync_log
-    monkeypatch.setattr(store, "_sync_log", lambda *_: (_ for _ in ()).throw(OSError("late")))
+    sync, place = files.sync_log, "ticktape.table.store.sync_log"
+    monkeypatch.setattr(place, lambda *_: (_ for _ in ()).throw(OSError("late")))
     with pytest.raises(TableError, match="late"):
         store.append("quotes", store.rows("quotes"), "sip", Position(1, 7), Tally(1))
-    monkeypatch.setattr(store, "_sync_log", sync)
+    monkeypatch.setattr(place, sync)
     assert store.append("trades", rows(1), "sip", Position(1, 7), Tally(1))
-    monkeypatch.setattr(store, "_sync_log", lambda *_: (_ for _ in ()).throw(OSError("late")))
+    monkeypatch.setattr(place, lambda *_: (_ for _ in ()).throw(OSError("late")))
     with pytest.raises(TableError, match="late"):
         store.append("trades", rows(2), "sip", Position(1, 8), Tally(1))
-    monkeypatch.setattr(store, "_sync_log", sync)
+    monkeypatch.setattr(place, sync)
     assert not store.append("trades", rows(2), "sip", Position(1, 8), Tally(1))
     assert store.tally("trades", "sip") == Tally(2)
 
@@ -264,3 +264,29 @@ def test_the_table_stays_readable_by_every_delta_reader(store, rows, tmp_path):
     store.append("trades", rows(1), "sip", Position(1, 7), Tally(1))
     protocol = DeltaTable(tmp_path / "table/trades").protocol()
     assert (protocol.min_reader_version, protocol.min_writer_version) == (1, 2)
+
+
+@pytest.mark.parametrize("step", ["before-commit", "after-commit", "after-sync"])
+def test_what_the_store_remembers_is_what_the_log_says(tmp_path, rows, step):
+    failing = []
+
+    def on_step(name):
+        if name in failing:
+            failing.clear()
+            raise OSError("the disk refuses")
+
+    store = TableStore(tmp_path, on_step=on_step)
+    for number in range(1, 7):
+        failing += [step] if number in (2, 5) else []
+        arguments = ("trades", rows(number), "sip", Position(1, number), Tally(number, 0, 1))
+        try:
+            assert store.append(*arguments)
+        except TableError:
+            assert store.append(*arguments) == (step == "before-commit")
+        store.append("trades", rows(1), "iex", Position(2, number), Tally(1))
+        said = TableStore(tmp_path, read_only=True)
+        for feed in ("sip", "iex", "nobody"):
+            assert store.committed("trades", feed) == said.committed("trades", feed)
+            assert store.tally("trades", feed) == said.tally("trades", feed)
+    assert store.tally("trades", "sip") == Tally(21, 0, 6)
+    assert store.tally("trades", "iex") == Tally(6)

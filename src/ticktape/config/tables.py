@@ -354,7 +354,9 @@ class TableConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How often rows reach the table: whichever comes first."""
 
     commit_s: Annotated[float, _why("Longest time between two commits.", 0.05, 3600)] = 5.0
-    commit_rows: Annotated[int, _why("Most rows of one kind in a commit.", 1, 10_000_000)] = 100_000
+    commit_rows: Annotated[
+        int, _why("Rows that make a commit due; twice as many while behind.", 1, 10_000_000)
+    ] = 100_000
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,8 @@
     projection.py         one wire decoding, two projections: records and tables
     drafts.py             and a third: what tells the newest, before any record is made
     frames.py             a frame's records, all at once or one by one
+    chunk.py              some blocks at once, and usual.py what is in them as usually written
+    alpaca_usual.py       how trades and quotes usually are
     session.py            gaps out of the entries of our own    holes.py  and where blocks lack
     instants.py  packed.py  nanoseconds.py  conditions.py  columns.py  origin.py  parts of a row
 

@@ -16,6 +16,7 @@ from ticktape.decoders.alpaca_messages import (
     QuoteWire,
     TradeWire,
 )
+from ticktape.decoders.alpaca_usual import usual_quotes, usual_trades
 from ticktape.decoders.columns import float_lists, floats, ints, texts
 from ticktape.decoders.conditions import Conditions
 from ticktape.decoders.instants import Column
@@ -50,6 +51,7 @@ class PriceRows:
                 self._trade_brief,
                 draft,
                 records=self._trades,
+                usual=usual_trades(conditions),
             ),
             "q": Shape(
                 "quotes",
@@ -58,6 +60,7 @@ class PriceRows:
                 self._quote_brief,
                 draft,
                 records=self._quotes,
+                usual=usual_quotes(conditions),
             ),
             "b": bar,
             "u": bar,

@@ -76,6 +76,14 @@ class Conditions(dict[bytes, str]):
         offsets = np.zeros(len(raws) + 1, np.int32)
         offsets[1:] = ends
         buffers = [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(lines)]
-        coded = pa.Array.from_buffers(pa.binary(), len(raws), buffers).dictionary_encode()
+        return self.column_of(pa.Array.from_buffers(pa.binary(), len(raws), buffers))
+
+    def column_of(self, raws: Column) -> Column:
+        """Make the same of a binary column; a line's end behind each says nothing.
+
+        Raises:
+            ValueError: one of them is no list of conditions.
+        """
+        coded = raws.dictionary_encode()
         lists = cast("list[bytes]", coded.dictionary.to_pylist())
-        return texts([self[line[:-1]] for line in lists]).take(coded.indices)
+        return texts([self[each.rstrip(b"\n")] for each in lists]).take(coded.indices)

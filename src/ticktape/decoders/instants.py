@@ -42,7 +42,16 @@ def instants(texts: Sequence[str]) -> Column:
     Raises:
         ValueError: one of them is no time, or lies outside 1677 to 2262.
     """
-    return cast("Column", pa.array(texts, pa.string()).cast(_NS_UTC).cast(pa.int64()))
+    return instants_of(pa.array(texts, pa.string()))
+
+
+def instants_of(texts: Column) -> Column:
+    """Turn a column of RFC 3339 texts into int64 nanoseconds UTC.
+
+    Raises:
+        ValueError: one of them is no time, or lies outside 1677 to 2262.
+    """
+    return cast("Column", texts.cast(_NS_UTC).cast(pa.int64()))
 
 
 class InstantParser:

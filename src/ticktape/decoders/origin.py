@@ -24,7 +24,11 @@ class Origin:
 
 
 def origin_of(
-    recv_ns: Longs, epochs: Longs, seqs: Longs, sizes: Sequence[int], counts: Sequence[int]
+    recv_ns: Longs,
+    epochs: Longs,
+    seqs: Longs,
+    sizes: Sequence[int],
+    counts: "Sequence[int] | Longs",
 ) -> Origin:
     """Spread what blocks have over their rows.
 
@@ -35,9 +39,9 @@ def origin_of(
         entries = np.array(sizes, np.int64)
         recv_ns, epochs = np.repeat(recv_ns, entries), np.repeat(epochs, entries)
         seqs = np.repeat(seqs, entries) + _places(entries)
-    if counts.count(1) == len(counts):
-        return Origin(recv_ns, epochs, seqs, np.zeros(len(counts), np.int32))
     rows = np.array(counts, np.int64)
+    if (rows == 1).all():
+        return Origin(recv_ns, epochs, seqs, np.zeros(len(counts), np.int32))
     index = _places(rows).astype(np.int32)
     return Origin(np.repeat(recv_ns, rows), np.repeat(epochs, rows), np.repeat(seqs, rows), index)
 

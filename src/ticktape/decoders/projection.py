@@ -5,24 +5,20 @@ that a venue sends may raise here: what cannot be read becomes a row of `unknown
 neighbours in the frame stay.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
+from ticktape.decoders.chunk import LAST_DATA_KIND, Chunk
 from ticktape.decoders.frames import Frames, Unreadable, unreadable
 from ticktape.decoders.instants import Column
-from ticktape.decoders.origin import Origin, origin_of
+from ticktape.decoders.origin import Origin
 from ticktape.decoders.session import GAPS
-from ticktape.records import EntryKind, Gap, Record
+from ticktape.decoders.usual import Usual, read_usual
+from ticktape.records import Gap, Record
 from ticktape.schemas import KINDS
-
-# Measured on 200,000 trades: from 2,000 to 16,000 messages a chunk made no difference; at 200,000
-# the columns fell out of the cache and the conversion took half as long again.
-CHUNK_MESSAGES = 8_000
-
-_LAST_DATA_KIND = EntryKind.BINARY  # TEXT and BINARY are what the venue sent
 
 
 class DecodedCounts(NamedTuple):
@@ -87,7 +83,8 @@ class Shape(NamedTuple):
     of the kind, mixed. `brief(wires)`, for kinds that come in masses, gives only what the ledger
     looks at, and raises for exactly the messages for which `columns` does. `records(wires, feed,
     recv_ns, epoch, seq)`, for such kinds, too, makes those of a whole frame of one type as `record`
-    does of each message. `draft` is for trades and quotes alone.
+    does of each message. `draft` is for trades and quotes alone. `usual` makes both tables out of
+    the text of messages that are written as usual.
     """
 
     kind: str
@@ -96,6 +93,7 @@ class Shape(NamedTuple):
     brief: Callable[[list[Any]], Brief] | None = None
     draft: Draft | None = None
     records: Callable[[list[Any], str, int, int, int], list[Record]] | None = None
+    usual: Usual | None = None
 
 
 class Wire(Protocol):
@@ -139,7 +137,6 @@ class Projection:
         self._counts: tuple[int, int, int, int] = (0, 0, 0, 0)
         self._wire = wire
         self._reads = wire.reads
-        self._last_data_kind = int(_LAST_DATA_KIND)  # an enum is three times as slow to compare
         self._records = {made: shape.record for made, shape in wire.shapes.items()}
         many = {made: each.records for made, each in wire.shapes.items() if each.records}
         self._frames = Frames(feed, wire, self._records, many)
@@ -153,6 +150,7 @@ class Projection:
             for shape in wire.shapes.values()
             if is_brief and shape.brief is not None
         }
+        self._usuals = {s.usual.form: (s.kind, s.usual) for s in wire.shapes.values() if s.usual}
 
     @property
     def counts(self) -> DecodedCounts:
@@ -162,7 +160,7 @@ class Projection:
     def decode(self, block: BlockLike) -> list[Record]:
         """Turn a block into records, in the order of its entries and of the messages in them."""
         recv_ns, epoch, seq = block.recv_ns, block.epoch, block.seq - 1
-        reads, makers, last = self._reads, self._records, self._last_data_kind
+        reads, makers, last = self._reads, self._records, LAST_DATA_KIND
         found: list[Record] = []
         control = unknown = malformed = gap_count = 0
         for kind, payload in block.entries():
@@ -203,14 +201,11 @@ class Projection:
         gaps: list[Gap] = []
         control = malformed = 0
         coming = iter(blocks)
-        while True:
-            chunk = _Chunk()
-            for block in self._gather(coming, chunk):
+        while (chunk := Chunk()).gather(coming):
+            for block in chunk.own:
                 said = self._gaps_of(block)
                 malformed += said.count(None)
                 gaps += [gap for each in said for gap in each or ()]
-            if not chunk.blocks:
-                break
             control += self._flush(chunk, batches)
         made = {kind: pa.Table.from_batches(batches[kind]) for kind in KINDS if kind in batches}
         rows = sum(table.num_rows for table in made.values())
@@ -220,37 +215,12 @@ class Projection:
         self._counts = (rows, control, unknown, malformed)
         return made
 
-    def _gather(self, blocks: Iterator[BlockLike], chunk: "_Chunk") -> list[BlockLike]:
-        """Read blocks until the chunk is full; give those that hold entries of our own."""
-        reads, last = self._wire.reads, int(_LAST_DATA_KIND)
-        messages, counts, sizes = chunk.messages, chunk.counts, chunk.sizes
-        own: list[BlockLike] = []
-        for block in blocks:
-            entries = block.entries()
-            chunk.blocks.append(block)
-            sizes.append(len(entries))
-            for kind, payload in entries:
-                if kind > last:
-                    counts.append(0)
-                    if not own or own[-1] is not block:
-                        own.append(block)
-                    continue
-                try:
-                    found = reads[kind](payload)
-                except (ValueError, RecursionError) as error:
-                    found = self._wire.salvage(payload, str(error))
-                messages += found
-                counts.append(len(found))
-            if len(messages) >= CHUNK_MESSAGES:
-                break
-        return own
-
     def _gaps_of(self, block: BlockLike) -> list[list[Gap] | None]:
         """The gaps that each entry of our own tells of; None for one that cannot be read."""
         return [
             self._gaps(kind, payload, block.recv_ns, block.epoch, seq)
             for seq, (kind, payload) in enumerate(block.entries(), block.seq)
-            if kind > _LAST_DATA_KIND
+            if kind > LAST_DATA_KIND
         ]
 
     def _gaps(
@@ -259,20 +229,59 @@ class Projection:
         read = GAPS.get(kind)
         return [] if read is None else read(payload, self.feed, recv_ns, epoch, seq)
 
-    def _flush(self, chunk: "_Chunk", batches: dict[str, list[pa.RecordBatch]]) -> int:
+    def _flush(self, chunk: Chunk, batches: dict[str, list[pa.RecordBatch]]) -> int:
         """Append the chunk's rows to `batches` by kind; how many control messages there were."""
-        try:
-            made = self._project(chunk)
-        except ValueError:
-            # Some time or condition in the chunk is no such thing; find out which, then project the
-            # rest.
-            self._repair(chunk)
-            made = self._project(chunk)
+        made = self._project_usual(chunk)
+        if made is None:
+            chunk.counts = []
+            self._read(chunk)
+            try:
+                made = self._project(chunk)
+            except ValueError:
+                # Some time or condition in the chunk is no such thing; find out which, then project
+                # the rest.
+                self._repair(chunk)
+                made = self._project(chunk)
         for kind, batch in made.items():
             batches.setdefault(kind, []).append(batch)
-        return len(chunk.messages) - sum(batch.num_rows for batch in made.values())
+        return sum(chunk.counts) - sum(batch.num_rows for batch in made.values())
 
-    def _project(self, chunk: "_Chunk") -> dict[str, pa.RecordBatch]:
+    def _project_usual(self, chunk: Chunk) -> dict[str, pa.RecordBatch] | None:
+        """The rows of a chunk if all its messages are written as usual."""
+        texts = chunk.texts() if self._usuals else None
+        found = None if texts is None else read_usual(texts, self._usuals)
+        if found is None:
+            return None
+        chunk.count_texts(found.counts)
+        origin = chunk.origin()
+        made = {}
+        try:
+            for form, rows, cut in found.cuts:
+                kind, usual = self._usuals[form]
+                place = origin if rows is None else origin.take(rows)
+                if kind in self._briefs:
+                    made[kind] = _brief_batch(usual.brief(cut), place)
+                else:
+                    made[kind] = self._whole_batch(kind, usual.columns(cut), place)
+        except ValueError:  # a time or a condition that is none
+            return None
+        return made
+
+    def _read(self, chunk: Chunk) -> None:
+        """Read the chunk's messages one by one."""
+        reads, messages, counts = self._wire.reads, chunk.messages, chunk.counts
+        for kind, payload in chunk.entries:
+            if kind > LAST_DATA_KIND:
+                counts.append(0)
+                continue
+            try:
+                found = reads[kind](payload)
+            except (ValueError, RecursionError) as error:
+                found = self._wire.salvage(payload, str(error))
+            messages += found
+            counts.append(len(found))
+
+    def _project(self, chunk: Chunk) -> dict[str, pa.RecordBatch]:
         messages = chunk.messages
         if not messages:
             return {}
@@ -290,36 +299,35 @@ class Projection:
         return made
 
     def _batch(self, kind: str, messages: list[Any], origin: Origin) -> pa.RecordBatch:
-        count = len(messages)
-        recv_ns: Column = pa.array(origin.recv_ns)
         if kind in self._briefs:
-            brief = self._briefs[kind](messages) | {"recv_ns": recv_ns, "seq": pa.array(origin.seq)}
-            return pa.RecordBatch.from_arrays(list(brief.values()), list(brief))
+            return _brief_batch(self._briefs[kind](messages), origin)
         own = self._columns[kind](messages)
         if kind == "unknown":  # its own time could not be read: it stands where we received it
-            own = [pa.repeat("", count), recv_ns, *own]
-        symbol, event_ns, *own = own
+            own = [pa.repeat("", len(messages)), pa.array(origin.recv_ns), *own]
+        return self._whole_batch(kind, own, origin)
+
+    def _whole_batch(self, kind: str, own: list[Column], origin: Origin) -> pa.RecordBatch:
+        symbol, event_ns, *rest = own
         return pa.RecordBatch.from_arrays(
             [
-                pa.repeat(self.feed, count),
+                pa.repeat(self.feed, len(symbol)),
                 symbol,
                 event_ns,
-                recv_ns,
-                pa.repeat("stream", count),
+                pa.array(origin.recv_ns),
+                pa.repeat("stream", len(symbol)),
                 pa.array(origin.epoch),
                 pa.array(origin.seq),
                 pa.array(origin.index),
-                *own,
+                *rest,
             ],
             schema=KINDS[kind],
         )
 
-    def _repair(self, chunk: "_Chunk") -> None:
+    def _repair(self, chunk: Chunk) -> None:
         """Replace each message whose record cannot be made by an Unreadable."""
         messages = chunk.messages
-        payloads = [payload for block in chunk.blocks for _, payload in block.entries()]
         row = 0
-        for payload, count in zip(payloads, chunk.counts, strict=True):
+        for (_, payload), count in zip(chunk.entries, chunk.counts, strict=True):
             for index in range(count):
                 make = self._records.get(type(messages[row]))
                 if make is not None:
@@ -330,25 +338,9 @@ class Projection:
                 row += 1
 
 
-class _Chunk:
-    """Some blocks' messages in one list; how many each entry and each block brought.
-
-    An entry of our own brings none.
-    """
-
-    __slots__ = ("blocks", "counts", "messages", "sizes")
-
-    def __init__(self) -> None:
-        self.messages: list[Any] = []
-        self.blocks: list[BlockLike] = []
-        self.sizes: list[int] = []
-        self.counts: list[int] = []
-
-    def origin(self) -> Origin:
-        seqs = np.array([block.seq for block in self.blocks], np.int64)
-        recv_ns = np.array([block.recv_ns for block in self.blocks], np.int64)
-        epochs = np.array([block.epoch for block in self.blocks], np.int64)
-        return origin_of(recv_ns, epochs, seqs, self.sizes, self.counts)
+def _brief_batch(brief: Brief, origin: Origin) -> pa.RecordBatch:
+    whole = brief | {"recv_ns": pa.array(origin.recv_ns), "seq": pa.array(origin.seq)}
+    return pa.RecordBatch.from_arrays(list(whole.values()), list(whole))
 
 
 def table_of(kind: str, records: list[Any]) -> pa.Table:

@@ -144,7 +144,9 @@ class Silence:
         watched = rows >= 0
         # Who sends is connected, even if nobody told us.
         self._connected = True
-        self._pending.add(rows[watched], recv_ns[watched])
+        if not watched.all():
+            rows, recv_ns = rows[watched], recv_ns[watched]
+        self._pending.add(rows, recv_ns)
 
     def advance(self, until_ns: int) -> list[Alarm]:
         """Judge all ticks that ended by `until_ns`; what came before it must be observed already.

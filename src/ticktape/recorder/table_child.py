@@ -113,7 +113,9 @@ class TableChild:
         tries = _FAREWELL_TRIES
         while True:
             idle = self._trouble != "" or not self._read()
-            if self._trouble or self._builder.due(clock.monotonic_ns()):
+            if self._trouble or self._builder.due(
+                clock.monotonic_ns(), is_behind=self._is_behind()
+            ):
                 self._commit()
             self._report_sometimes()
             if not idle:
@@ -138,6 +140,10 @@ class TableChild:
             self._builder.add(feed, blocks)
             self._ranges += [(feed, each) for each in ranges(blocks)]
         return found
+
+    def _is_behind(self) -> bool:
+        """Whether more waits than one look brings."""
+        return sum(self._following.behind_bytes().values()) > _READ_BYTES
 
     def _pause(self) -> None:
         if self._trouble:

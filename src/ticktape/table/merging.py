@@ -16,12 +16,10 @@ import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
 from ticktape.errors import TableError
-from ticktape.table.files import parquet_options, statistics_of, sync_directory
+from ticktape.table.files import GROUP_ROWS, parquet_options, statistics_of, sync_directory
 
 _Array: TypeAlias = "pa.Array[Any]"
 
-# DuckDB gives a row group of this size to each of its threads.
-_GROUP_ROWS = 122_880
 _GROUP_BYTES = 64 << 20  # in memory; images of books have a thousand bytes each
 
 
@@ -113,7 +111,7 @@ class Merge:
 
 def _is_enough(waiting: list[pa.Table]) -> bool:
     rows, size = sum(each.num_rows for each in waiting), sum(each.nbytes for each in waiting)
-    return rows >= _GROUP_ROWS or size >= _GROUP_BYTES
+    return rows >= GROUP_ROWS or size >= _GROUP_BYTES
 
 
 def is_same(one: pa.Table, other: pa.Table) -> bool:

@@ -25,7 +25,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from ticktape.errors import TableError
 from ticktape.records import Position
 from ticktape.schemas import KINDS
-from ticktape.table.files import make_directory, sync_directory, sync_file, write_file
+from ticktape.table.files import make_directory, sync_directory, sync_log, write_file
 from ticktape.table.soundness import LAST_COUNTER, drop_torn_commit, missing_file, torn_commit
 
 OFFSET_BITS = 44
@@ -33,9 +33,10 @@ OFFSET_MAX = 2**OFFSET_BITS - 1
 EPOCH_MAX = 2 ** (63 - OFFSET_BITS) - 1
 _NS_PER_DAY = 86_400 * 1_000_000_000
 
-# A commit every 5 s makes 17,280 log entries a day; readers need none older than a checkpoint.
+# A commit every 5 s makes 17,280 log entries a day; readers need none older than a checkpoint. And
+# each commit reads those since the last one: at 100 it took twice the time that it takes at 20.
 _CONFIGURATION: dict[str, str | None] = {
-    "delta.checkpointInterval": "100",
+    "delta.checkpointInterval": "20",
     "delta.logRetentionDuration": "interval 1 days",
     "delta.deletedFileRetentionDuration": "interval 1 days",
 }
@@ -97,6 +98,9 @@ class TableStore:
         self._read_only = read_only
         self._step: Step = on_step or (lambda _name: None)
         self._snapshots: dict[str, DeltaTable | None] = {}
+        # What the snapshots say; asked of one of them it takes as long as a thousand rows.
+        self._transactions: dict[str, dict[str, int | None]] = {}
+        self._whole: set[str] = set()  # kinds whose last commit, ours, is through
 
     def kinds(self) -> list[str]:
         """Give the kinds that have a table, in the order of `schemas.KINDS`."""
@@ -128,18 +132,24 @@ class TableStore:
         version = _version(position)
         with _named(kind):
             # A commit that failed late may be in the log all the same: look, then decide.
-            snapshot = self._refresh(kind) or self._create(kind)
-            committed = snapshot.transaction_version(feed)
+            known = self._snapshot(kind) if kind in self._whole else self._refresh(kind)
+            snapshot = known or self._create(kind)
+            committed = self._transaction(kind, feed)
             if committed is not None and committed >= version:
-                self._sync_log(kind, snapshot.version())
+                sync_log(self.root / kind, snapshot.version())
                 return False
             self._step("before-files")
             actions = self._write(kind, rows, _file_name(feed, position))
             self._step("before-commit")
             total = self.tally(kind, feed).plus(tally)
-            self._commit(kind, snapshot, [*actions], {feed: version, **_counters(feed, total)})
+            counters = {f"{feed}/{name}": count for name, count in total._asdict().items()}
+            said = {feed: version, **counters}
+            told = {**self._transactions.get(kind, {}), **said}
+            self._commit(kind, snapshot, [*actions], said)
             self._step("after-commit")
-            self._sync_log(kind, cast("DeltaTable", self._refresh(kind)).version())
+            sync_log(self.root / kind, cast("DeltaTable", self._refresh(kind)).version())
+            self._transactions[kind] = told
+            self._whole.add(kind)
             self._step("after-sync")
         return True
 
@@ -163,7 +173,7 @@ class TableStore:
             ]
             replaced = (snapshot.transaction_version(_COMPACTION) or 0) + len(gone)
             self._commit(kind, snapshot, [*removed, added], {_COMPACTION: replaced})
-            self._sync_log(kind, cast("DeltaTable", self._refresh(kind)).version())
+            sync_log(self.root / kind, cast("DeltaTable", self._refresh(kind)).version())
         return True
 
     def unused(self, kind: str, hours: int) -> list[str]:
@@ -240,7 +250,12 @@ class TableStore:
 
     def _transaction(self, kind: str, app_id: str) -> int | None:
         snapshot = self._snapshot(kind)
-        return None if snapshot is None else snapshot.transaction_version(app_id)
+        if snapshot is None:
+            return None
+        known = self._transactions.setdefault(kind, {})
+        if app_id not in known:
+            known[app_id] = snapshot.transaction_version(app_id)
+        return known[app_id]
 
     def actions(self, kind: str) -> pa.Table | None:
         """Give what the log says of each file of the snapshot; None when there is none."""
@@ -304,7 +319,7 @@ class TableStore:
             path, schema, mode="ignore", partition_by=["day"], configuration=_CONFIGURATION
         )
         self._step("after-create")
-        self._sync_log(kind, snapshot.version())
+        sync_log(self.root / kind, snapshot.version())
         self._snapshots[kind] = snapshot
         return snapshot
 
@@ -312,6 +327,7 @@ class TableStore:
         snapshot = self._snapshot(kind)
         if snapshot is not None:
             snapshot.update_incremental()
+            self._transactions.pop(kind, None)
         return snapshot
 
     def _write(self, kind: str, rows: pa.Table, name: str) -> list[AddAction]:
@@ -337,6 +353,7 @@ class TableStore:
         actions: list[AddAction | RemoveAction],
         transactions: dict[str, int],
     ) -> None:
+        self._whole.discard(kind)
         properties = CommitProperties(
             app_transactions=[Transaction(app, version) for app, version in transactions.items()]
         )
@@ -347,16 +364,6 @@ class TableStore:
             ["day"],
             commit_properties=properties,
         )
-
-    def _sync_log(self, kind: str, version: int) -> None:
-        log = self.root / kind / "_delta_log"
-        sync_file(log / f"{version:020}.json")
-        checkpoint = log / f"{version:020}.checkpoint.parquet"
-        if checkpoint.exists():
-            sync_file(checkpoint)
-            sync_file(log / "_last_checkpoint")
-        sync_directory(log)
-        sync_directory(log.parent)
 
 
 def _version(position: Position) -> int:
@@ -373,10 +380,6 @@ def _file_name(feed: str, position: Position) -> str:
     plain = feed if _PLAIN_NAME.fullmatch(feed) else feed.encode().hex()
     # `table/compact.py` finds a feed's files, and their order, by this name.
     return f"{plain}-{position.epoch}-{position.offset}.parquet"
-
-
-def _counters(feed: str, total: Tally) -> dict[str, int]:
-    return {f"{feed}/{name}": count for name, count in total._asdict().items()}
 
 
 def _delta_schema(kind: str) -> pa.Schema:
