@@ -142,6 +142,9 @@ class PowerDisk(Disk):
             raise OSError(fault.error, "write refused by the test")
         return len(part)
 
+    def write_pieces(self, descriptor, pieces):
+        return self.write(descriptor, b"".join(pieces))
+
     def duplicate(self, descriptor):
         self._ask("duplicate")
         return super().duplicate(descriptor)

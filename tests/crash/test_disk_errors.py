@@ -13,6 +13,7 @@ from power_proof import Session, Survivor, notes, read
 from power_states import moments
 
 from ticktape.errors import SyncFailed
+from ticktape.journal import format as format_module
 from ticktape.journal.positions import JournalState
 from ticktape.records import EntryKind
 
@@ -41,6 +42,12 @@ STEPS = [
     ("append", 5),
 ]
 MENDED = [("heal",), ("open_again",), ("append", 8), ("sync",)]
+
+
+@pytest.fixture(autouse=True)
+def some_blocks_are_written_in_pieces(monkeypatch):
+    """As those of many kB are."""
+    monkeypatch.setattr(format_module, "_PIECE_BYTES", 200)
 
 
 class Refused(Session):

@@ -17,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # for its three modules, also un
 from power_proof import Session, Survivor
 from power_states import moments, put
 
+from ticktape.journal import format as format_module
+
 SYNCS = ("group", "each", "os")
 # Every kind of call that makes something durable, more than one segment, and blocks of one sector
 # and of several; a kill, and a clean end.
@@ -45,6 +47,12 @@ STEPS = [
     ("append", 15),
 ]
 AFTER = [("open",), ("append", 30), ("sync",), ("table",), ("append", 900), ("append", 10)]
+
+
+@pytest.fixture(autouse=True)
+def some_blocks_are_written_in_pieces(monkeypatch):
+    """As those of many kB are, which would make the trees too many and too large."""
+    monkeypatch.setattr(format_module, "_PIECE_BYTES", 500)
 
 
 def prove_all(session, folder, rng, every_second=0, *, least_and_most=False):

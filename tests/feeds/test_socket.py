@@ -237,7 +237,7 @@ def test_library_never_logs_the_upgrade_request_with_its_keys():
 
 @pytest.mark.parametrize("kind", [TEXT, BINARY])
 def test_long_read_is_cut_into_blocks_in_either_encoding(connection, kind):
-    payload = b"x" * 50_000
+    payload = b"x" * 100_000
     connection.read(*[(kind, payload, True)] * 7)
     assert [len(payloads) for payloads, _ in connection.blocks] == [3, 3, 1]
     kinds = None if kind is TEXT else B
@@ -247,6 +247,6 @@ def test_long_read_is_cut_into_blocks_in_either_encoding(connection, kind):
 
 def test_fragments_count_in_the_length_of_a_block():
     connection = Connection(message_bytes_max=1 << 20)
-    part = b"x" * 100_000
+    part = b"x" * 150_000
     connection.read((BINARY, part, False), (MORE, part, True), text(b"1"))
     assert connection.blocks == [([part * 2], [B]), ([b"1"], None)]

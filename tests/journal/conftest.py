@@ -74,6 +74,9 @@ class FakeDisk(Disk):
         taken = self._fault("write", len(chunk))
         return os.write(descriptor, chunk if taken is None else chunk[:taken])
 
+    def write_pieces(self, descriptor, pieces):
+        return self.write(descriptor, b"".join(pieces))
+
     def duplicate(self, descriptor):
         self._fault("duplicate")
         self.open_files += 1

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from ticktape.errors import Full, WriteFailed
+from ticktape.journal import format as format_module
 from ticktape.journal.format import BLOCK_HEADER_BYTES, WORD_BYTES
 from ticktape.journal.positions import JournalState
 from ticktape.records import EntryKind
@@ -40,11 +41,15 @@ def dropped_entries(journal):
     return [{"frames": said["frames"], "bytes": said["bytes"]} for _, said in told(journal)]
 
 
+@pytest.mark.parametrize("piece_bytes", [0, 16_384])
 @pytest.mark.parametrize("how", [ENOSPC, EIO, "short", "nothing"])
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("sync", ["group", "each", "os"])
-def test_a_refused_write_anywhere_loses_and_doubles_nothing(journal, how, count, sync):
+def test_a_refused_write_anywhere_loses_and_doubles_nothing(
+    journal, monkeypatch, how, count, sync, piece_bytes
+):
     """Each of the first 14 writes in turn, blocks and headers, is refused once or three times."""
+    monkeypatch.setattr(format_module, "_PIECE_BYTES", piece_bytes)
     blocks = 7
     for first in range(2, 15):
         before = journal.disk.counts.get("write", 0)

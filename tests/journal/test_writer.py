@@ -12,12 +12,15 @@ import msgspec
 import pytest
 
 from ticktape.errors import JournalError, Locked
+from ticktape.failpoints import Failpoints
+from ticktape.journal import disk as disk_module
 from ticktape.journal import format
+from ticktape.journal.disk import Disk
 from ticktape.journal.format import SEGMENT_HEADER_BYTES
 from ticktape.journal.positions import JournalState
 from ticktape.journal.reader import Reader
 from ticktape.journal.segments import list_segments
-from ticktape.journal.writer import Writer
+from ticktape.journal.writer import Writer, WriterConfig
 from ticktape.records import EntryKind, Position
 
 
@@ -261,6 +264,41 @@ def test_nothing_here_needs_what_only_linux_has(journal):
 def test_the_failpoint_is_off_outside_tests(journal):
     writer = journal.open()
     assert writer._tail._write == journal.disk.write
+
+
+@pytest.mark.parametrize(
+    ("name", "left"), [("journal.write", 71), ("journal.header", 32), ("journal.unpublished", None)]
+)
+def test_a_failpoint_strikes_in_a_long_block_too(tmp_path, monkeypatch, name, left):
+    def die(self):
+        raise SystemExit
+
+    monkeypatch.setenv("TICKTAPE_FAILPOINT", f"{name}:2")
+    monkeypatch.setattr(Failpoints, "die", die)
+    with Writer(tmp_path / "journal", tmp_path / "positions", WriterConfig("os")) as writer:
+        writer.append([b"x" * 70_000], 1, 2)
+        start = writer.offset
+        with pytest.raises(SystemExit):
+            writer.append([b"y" * 80_000], 1, 2)
+        [segment] = list_segments(tmp_path / "journal")
+        whole = format.BLOCK_HEADER_BYTES + format.WORD_BYTES + 80_000
+        assert segment.path.stat().st_size == start + (left or whole)
+
+
+@pytest.mark.parametrize("has_writev", [True, False])
+def test_long_blocks_are_the_same_bytes_where_one_write_takes_one_piece_only(
+    tmp_path, monkeypatch, has_writev
+):
+    if not has_writev:
+        monkeypatch.setattr(Disk, "write_pieces", staticmethod(disk_module._write_joined))
+    payloads = [b"x" * 20_000, b"", b"y" * 5]
+    with Writer(tmp_path / "journal", tmp_path / "positions", WriterConfig("os")) as writer:
+        writer.append(payloads, 1, 2, 3, 1)
+        nonce, offset = writer._tail.nonce, SEGMENT_HEADER_BYTES
+    [segment] = list_segments(tmp_path / "journal")
+    body = format.pack_body(payloads, 1, None)
+    block = format.pack_block(nonce, offset, 0, 1, 2, 3, 3, body)
+    assert segment.path.read_bytes()[SEGMENT_HEADER_BYTES:] == block
 
 
 def test_a_journal_made_anew_is_read_from_its_first_block(journal):

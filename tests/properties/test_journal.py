@@ -86,6 +86,9 @@ class BreakableDisk(Disk):
             return int(part * len(chunk))
         raise OSError(errno.ENOSPC, "no room")
 
+    def write_pieces(self, descriptor, pieces):
+        return self.write(descriptor, b"".join(pieces))
+
     def sync(self, descriptor):
         pass
 

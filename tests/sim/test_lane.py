@@ -4,10 +4,12 @@ from itertools import pairwise
 import pytest
 
 from ticktape.sim import lane as lanes
-from ticktape.sim.generate import generate_tape
+from ticktape.sim.families import FAMILIES
+from ticktape.sim.generate import generate_family, generate_tape
 from ticktape.sim.lane import EncodedTape, Lane
+from ticktape.sim.tape import Tape
 from ticktape.sim.wire_v1 import JsonV1
-from ticktape.sim.wire_v2 import JsonV2
+from ticktape.sim.wire_v2 import JsonV2, PackedV2
 
 EVERYTHING = {"trades": frozenset({"*"}), "quotes": frozenset({"*"}), "bars": frozenset({"*"})}
 SOME = {"trades": frozenset({"ZAAA"}), "quotes": frozenset({"ZAAB"})}
@@ -78,6 +80,32 @@ def test_long_tape_keeps_only_some_blocks(tape, monkeypatch):
     found = [p for b in lane.burst(0, len(tape)) for p in payloads(b.content)]
     assert found == by_hand(tape, JsonV2(), EVERYTHING, 1, 0, len(tape))
     assert len(encoded._blocks) <= lanes.KEEP_BLOCKS
+
+
+@pytest.mark.parametrize("wire", [JsonV1(), JsonV2(), PackedV2()], ids=["v1", "v2", "packed"])
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_a_later_pass_is_encoded_as_if_it_were_alone(wire, family):
+    if isinstance(wire, JsonV1) and family != "stocks":
+        pytest.skip("v1 has stocks only")
+    about = {"symbols": 3, "events": 600, "events_per_s": 50, "long_ids": True}
+    tape, still = generate_family(FAMILIES[family], seed=4, **about), {}
+    for number in range(3):
+        later = tape.again(number)
+        encoded = EncodedTape(later, wire, still)
+        encoded.warm()
+        alone = Tape(later.tables, family, {kind: later.due_of(kind) for kind in later.tables})
+        expected = wire.elements(alone, 0, len(alone)).cast("binary")
+        assert encoded.elements(0, len(later)).cast("binary").equals(expected)
+        assert (encoded.wire.heard(later, EVERYTHING) == wire.heard(alone, EVERYTHING)).all()
+
+
+def test_only_the_first_of_several_passes_is_encoded_before_it_plays(tape):
+    still = {}
+    first = EncodedTape(tape, JsonV2(), still)
+    first.warm()
+    second = EncodedTape(tape.again(1), JsonV2(), still)
+    second.warm()
+    assert len(first._blocks) == len(still) > 1 and not second._blocks
 
 
 def test_nobody_interested_means_no_frames(tape):

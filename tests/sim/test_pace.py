@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ticktape.errors import ConfigError
-from ticktape.sim.pace import Pace, parse_speed
+from ticktape.sim.pace import Pace, parse_speed, step_s
 
 DUE = np.array([100, 100, 200, 1_000, 1_000_000_000], np.int64)
 
@@ -31,6 +31,11 @@ def test_ten_times_faster():
 def test_rate_ignores_the_tapes_own_times():
     made = pace(rate=1000.0)
     assert [made.rows_due(5_000 + ms * 1_000_000) for ms in (0, 1, 2, 99)] == [1, 2, 3, 5]
+
+
+def test_only_frames_of_more_than_one_a_millisecond_go_out_together():
+    assert step_s(0, 1) == step_s(1000, 1) == step_s(50_000, 50) == 0
+    assert 0 < step_s(1001, 1) == step_s(200_000, 50) < 0.002
 
 
 def test_as_fast_as_possible_is_all_at_once():

@@ -16,6 +16,7 @@ from ticktape.journal.format import (
 from ticktape.records import Entry, Position
 
 _HEADER_CRC_AT = BLOCK_HEADER_BYTES - 4
+_KIND_IN_BYTE = KIND_SHIFT - 8 * (WORD_BYTES - 1)
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):
@@ -54,8 +55,8 @@ class Block(msgspec.Struct, frozen=True, gc=False):
         """(kind, payload) of every entry in order; payloads are own copies."""
         count, body = self.count, self.body
         if count == 1:
-            word = int.from_bytes(body[:WORD_BYTES], "little")
-            return [(word >> KIND_SHIFT, body[WORD_BYTES:])]
+            # The length is known, and the kind is in the word's last byte.
+            return [(body[WORD_BYTES - 1] >> _KIND_IN_BYTE, body[WORD_BYTES:])]
         found = []
         at = count * WORD_BYTES
         for word in struct.unpack_from(f"<{count}I", body):

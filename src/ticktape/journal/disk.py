@@ -6,6 +6,7 @@ Nothing here retries, and nothing here hides an error.
 import errno
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from ticktape import failpoints
@@ -14,6 +15,10 @@ from ticktape.errors import Full, JournalError, SyncFailed, WriteFailed
 # What a disk says when it has no room: no space, over the quota, file too large (ulimit -f).
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows only
+
+
+def _write_joined(descriptor: int, pieces: Sequence[bytes]) -> int:
+    return os.write(descriptor, b"".join(pieces))
 
 
 class Disk:
@@ -26,6 +31,9 @@ class Disk:
     # Append bytes with one call; returns how many the system took. The bare built-in, since every
     # block goes through it and a method around it would be a tenth of the journal's own cost.
     write = staticmethod(os.write)
+
+    # The same for bytes in pieces, as if they were joined.
+    write_pieces = staticmethod(getattr(os, "writev", _write_joined))
 
     def duplicate(self, descriptor: int) -> int:
         """Another descriptor of the same open file."""

@@ -54,6 +54,8 @@ assert BLOCK_HEADER_BYTES == 64
 
 _HEADER_BODY = struct.Struct("<8sQQQQIIIII")
 _CRC = struct.Struct("<I")
+# From here on a copy of the body costs more than a second piece does (measured).
+_PIECE_BYTES = 16_384
 
 
 class SegmentHeader(NamedTuple):
@@ -131,7 +133,7 @@ def pack_body(payloads: Sequence[bytes], kind: int, kinds: Sequence[int] | None)
     return b"".join((struct.pack(f"<{len(payloads)}I", *words), *payloads))
 
 
-def pack_block(
+def pack_pieces(
     nonce: bytes,
     offset: int,
     seq: int,
@@ -140,8 +142,10 @@ def pack_block(
     count: int,
     session: int,
     body: bytes,
-) -> bytes:
-    """A whole block: its header, and the body that `pack_body` made.
+) -> tuple[bytes, ...]:
+    """A whole block, in one or two pieces for one write: its header, and what `pack_body` made.
+
+    A long body is a piece of its own: to copy it behind its header would be dear.
 
     Raises:
         ValueError: the body has more than BODY_BYTES_MAX.
@@ -161,7 +165,29 @@ def pack_block(
         0,
         crc32(body),
     )
-    return head + crc32(head).to_bytes(4, "little") + body
+    head_crc = crc32(head).to_bytes(4, "little")
+    if body_bytes < _PIECE_BYTES:
+        return (head + head_crc + body,)
+    return head + head_crc, body
+
+
+def pack_block(
+    nonce: bytes,
+    offset: int,
+    seq: int,
+    recv_ns: int,
+    recv_mono_ns: int,
+    count: int,
+    session: int,
+    body: bytes,
+) -> bytes:
+    """A whole block in one piece.
+
+    Raises:
+        ValueError: the body has more than BODY_BYTES_MAX.
+    """
+    pieces = pack_pieces(nonce, offset, seq, recv_ns, recv_mono_ns, count, session, body)
+    return b"".join(pieces)
 
 
 def segment_name(epoch: int, base: int) -> str:

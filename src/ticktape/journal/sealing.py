@@ -9,6 +9,7 @@ before; one that cannot be sealed is left as it is.
 import contextlib
 import errno
 import itertools
+import operator
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -24,14 +25,11 @@ from ticktape.journal.blocks import Block, parse_blocks, resync
 from ticktape.journal.disk import Disk
 from ticktape.journal.format import (
     BLOCK_HEADER_BYTES,
-    KIND_SHIFT,
     SEALED_SUFFIX,
     SEGMENT_HEADER_BYTES,
-    WORD_BYTES,
 )
 from ticktape.journal.packing import pack_blocks, pack_bytes
 from ticktape.journal.positions import Positions
-from ticktape.journal.reader import Reader
 from ticktape.journal.recovery import find_end, manifest_path
 from ticktape.journal.retention import last_link
 from ticktape.journal.sealed import (
@@ -42,7 +40,7 @@ from ticktape.journal.sealed import (
     pack_index,
 )
 from ticktape.journal.segments import PlainFile, Segment, list_segments, read_opening
-from ticktape.records import EntryKind, Position
+from ticktape.journal.suspects import Suspects
 
 FRAME_PLAIN_BYTES = 1 << 20
 """About so much of whole blocks is in a frame; a larger block is in one of its own."""
@@ -50,14 +48,6 @@ FRAME_PLAIN_BYTES = 1 << 20
 LOCK = "seal.lock"
 _READ_BYTES = 1 << 20
 _FRESH = SEALED_SUFFIX + ".new"
-_NOTE = EntryKind.NOTE << (KIND_SHIFT - 24)
-
-
-class _Note(msgspec.Struct):
-    suspect: dict[str, int] | None = None
-
-
-_note = msgspec.json.Decoder(_Note)
 
 
 class Sealed(NamedTuple):
@@ -93,8 +83,7 @@ class Sealer:
         self._positions_path = positions_path
         self._disk = disk or Disk()
         self._frame_bytes = frame_bytes
-        self._suspects: list[tuple[int, int, int]] = []
-        self._scanned = Position(0, 0)
+        self._suspects = Suspects(directory, positions_path)
         self._left_alone: set[Segment] = set()
         self._closed = set() if positions_path else set(list_segments(directory))
 
@@ -233,7 +222,8 @@ class Sealer:
         self, segment: Segment, plain: PlainFile, fresh: Path, on_progress: Callable[[int], None]
     ) -> None:
         """Write the sealed file beside the plain one, and sync it."""
-        flags = SUSPECT if self._is_suspect(segment, plain.size()) else 0
+        is_closed = self._is_closed_now(list_segments(self.directory)[-1:])
+        flags = SUSPECT if self._suspects.touch(segment, plain.size(), is_closed) else 0
         header, previous = plain.read_at(SEGMENT_HEADER_BYTES, 0), self._previous(segment)
         head = SealedHead(flags, header, plain.size(), _hash_of(plain), previous)
         descriptor = self._disk.create_anew(fresh)
@@ -294,43 +284,6 @@ class Sealer:
                         return sealed.head.link(each.name)
         return last_link(self.directory)
 
-    # What a sync that failed made suspect.
-
-    def _is_suspect(self, segment: Segment, size: int) -> bool:
-        """Whether a note names the segment.
-
-        It is in what was synced when the segment was: the writer publishes nothing as synced until
-        its note of a failure is.
-        """
-        self._scan(segment.position)
-        return any(
-            epoch == segment.epoch and start < segment.base + size and end > segment.base
-            for epoch, start, end in self._suspects
-        )
-
-    def _scan(self, start: Position) -> None:
-        with Reader(
-            self.directory, self._positions_path, max(start, self._scanned), synced=True
-        ) as reader:
-            while blocks := reader.read():
-                for block in blocks:
-                    self._suspects += _suspects_in(block)
-            self._scanned = reader.position
-
-
-def _suspects_in(block: Block) -> Iterator[tuple[int, int, int]]:
-    """The ranges (epoch, from, to) that a block names as suspect."""
-    # A kind stands in the uppermost bits of its entry's little-endian word, so in its last byte.
-    kinds = block.body[WORD_BYTES - 1 : block.count * WORD_BYTES : WORD_BYTES]
-    if max(kinds) < _NOTE:
-        return
-    for kind, payload in block.entries():
-        if kind == EntryKind.NOTE:
-            with contextlib.suppress(ValueError):
-                said = _note.decode(payload).suspect
-                if said is not None:
-                    yield said["epoch"], said["from_offset"], said["to_offset"]
-
 
 def _hash_of(plain: PlainFile) -> bytes:
     digest, at = sha256(), 0
@@ -370,6 +323,9 @@ def _frames(
 
 def _joined(blocks: list[Block]) -> list[Block]:
     """The first of them, as far as there is no hole in their numbers."""
+    expected = itertools.accumulate((each.count for each in blocks), initial=blocks[0].seq)
+    if all(map(operator.eq, (each.seq for each in blocks), expected)):
+        return blocks
     for number, (block, following) in enumerate(itertools.pairwise(blocks), 1):
         if following.seq != block.next_seq:
             return blocks[:number]

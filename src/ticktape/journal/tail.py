@@ -4,7 +4,7 @@ No position is ever given twice here: the next segment begins behind whatever th
 this one. What to do when the disk refuses is the writer's business; here it is only raised.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ticktape import clock
@@ -55,6 +55,7 @@ class Tail:
         "_waker",
         "_words",
         "_write",
+        "_write_pieces",
         "commit",
         "epoch",
         "full_offset",
@@ -90,8 +91,10 @@ class Tail:
         self._boot_id = clock.boot_id()
         failpoints = from_environment()
         self._write: Callable[[int, bytes], int] = disk.write
+        self._write_pieces: Callable[[int, Sequence[bytes]], int] = disk.write_pieces
         if failpoints is not None:
-            self._write = _dying_write(disk, failpoints)
+            self._write = write = _dying_write(disk, failpoints)
+            self._write_pieces = lambda descriptor, pieces: write(descriptor, b"".join(pieces))
 
     def open(
         self,
@@ -148,15 +151,18 @@ class Tail:
 
     # The path of the data.
 
-    def write(self, block: bytes, next_seq: int) -> None:
-        """Append a block with one call and publish it.
+    def write(self, pieces: Sequence[bytes], next_seq: int) -> None:
+        """Append a block, as `pack_pieces` made it, with one call and publish it.
 
         Raises:
             OSError: the disk refused, or took only a part; only `leave` may follow.
         """
-        taken = self._write(self._descriptor, block)
-        if taken != len(block):
-            raise short_write(taken, len(block))
+        if len(pieces) == 1:
+            taken, size = self._write(self._descriptor, pieces[0]), len(pieces[0])
+        else:
+            taken, size = self._write_pieces(self._descriptor, pieces), sum(map(len, pieces))
+        if taken != size:
+            raise short_write(taken, size)
         words = self._words
         self.offset = offset = self.offset + taken
         words[WRITTEN_SEQ_INDEX] = next_seq

@@ -15,7 +15,7 @@ import msgspec
 from ticktape import clock
 from ticktape.errors import JournalError
 from ticktape.journal.disk import Disk, sync_error, write_error
-from ticktape.journal.format import pack_block, pack_body
+from ticktape.journal.format import pack_body, pack_pieces
 from ticktape.journal.held import HeldBlock, HeldBlocks
 from ticktape.journal.lock import lock_journal
 from ticktape.journal.positions import JournalState
@@ -169,7 +169,7 @@ class Writer:
         tail = self._tail
         seq = self.next_seq
         # Before it is held, too: what cannot be packed is never accepted.
-        block = pack_block(
+        pieces = pack_pieces(
             tail.nonce, tail.offset, seq, recv_ns, recv_mono_ns, count, session, body
         )
         if self._holding:
@@ -177,7 +177,7 @@ class Writer:
             always = kind == EntryKind.NOTE
             return self._hold(count, recv_ns, recv_mono_ns, session, body, always=always)
         try:
-            tail.write(block, seq + count)
+            tail.write(pieces, seq + count)
         except OSError as error:
             self._refuse(error)
             # This block had room when it came, and is kept even beyond the bound.
@@ -258,7 +258,7 @@ class Writer:
                 tail.roll()
             while self._held:
                 first = self._held.first
-                tail.write(pack_block(tail.nonce, tail.offset, *first), first.seq + first.entries)
+                tail.write(pack_pieces(tail.nonce, tail.offset, *first), first.seq + first.entries)
                 self._held.pop()
                 if not self._grouped:
                     tail.settle()

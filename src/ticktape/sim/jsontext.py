@@ -3,10 +3,11 @@
 Whole columns, because a text per value in Python is five times slower than Arrow's.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -15,12 +16,14 @@ import pyarrow.compute as pc
 
 from ticktape.clock import NS_PER_S
 from ticktape.sim.layouts import SPANS, Form, Layout
-from ticktape.sim.tape import Ints
+from ticktape.sim.tape import IDS, Ints
 
 Texts: TypeAlias = "pa.Array[Any]"
 """A string array, one JSON text for each row."""
 
 Column: TypeAlias = "pa.Array[Any] | pa.ChunkedArray[Any]"
+
+_TEXTS_MAX = 1000  # of a column made of two; more would cost more than they save
 
 # Their stubs know only equal types of arguments; a plain string stands for each row here.
 join: Any = pc.binary_join_element_wise
@@ -38,19 +41,42 @@ def row_numbers(rows: Ints) -> "pa.Array[Any]":
     return pa.array(rows, pa.int64())
 
 
-def by_value(column: Column, text: Callable[[Any], str]) -> Texts:
+class Coded(NamedTuple):
+    """A column of few different texts: those, and which of them each row has."""
+
+    texts: list[str]
+    places: Ints
+
+    def array(self) -> Texts:
+        """Return the text of each row."""
+        return pa.array(self.texts, pa.string()).take(row_numbers(self.places))
+
+    def within(self, before: str, after: str) -> "Coded":
+        """Return the texts between two others."""
+        return Coded([f"{before}{text}{after}" for text in self.texts], self.places)
+
+    def and_then(self, other: "Coded") -> "Coded":
+        """Return each row's text with the other's behind it."""
+        texts = [text + more for text in self.texts for more in other.texts]
+        return Coded(texts, self.places * len(other.texts) + other.places)
+
+
+Part: TypeAlias = "str | Texts | Coded"
+
+
+def by_value(column: Column, text: Callable[[Any], str]) -> Coded:
     """Return `text(value)` of each row, asked once for each different value, also for None."""
     coded: Any = flat(column).dictionary_encode("encode")
     texts = [text(value) for value in coded.dictionary.to_pylist()]
-    return pa.array(texts, pa.string()).take(coded.indices)
+    return Coded(texts, coded.indices.to_numpy())
 
 
-def strings(column: Column) -> Texts:
+def strings(column: Column) -> Coded:
     """Return quoted, escaped strings."""
     return by_value(column, lambda value: msgspec.json.encode(value).decode())
 
 
-def code_lists(column: Column) -> Texts:
+def code_lists(column: Column) -> Coded:
     """Return `["@","F"]` of `@,F`, `[]` of an empty text, and `null` of None."""
     return by_value(column, lambda value: msgspec.json.encode(split_codes(value)).decode())
 
@@ -103,48 +129,116 @@ def integers(column: Column) -> Texts:
     return flat(cast(cast(column, pa.int64()), pa.string()))
 
 
-def instants(event_ns: Column) -> Texts:
+def instants(event_ns: Column) -> "list[Part]":
     """Return RFC 3339 in UTC with as many digits of the second as are not trailing zeros."""
-    ns: Ints = event_ns.to_numpy()
-    seconds, fractions = np.divmod(ns, NS_PER_S)
-    different, places = np.unique(seconds, return_inverse=True)
+    return [seconds(event_ns), *fractions(event_ns)]
+
+
+def seconds(event_ns: Column) -> Coded:
+    """Return the text of whole seconds, with a point where a fraction follows."""
+    second, ns = np.divmod(event_ns.to_numpy(), NS_PER_S)
+    different, places = np.unique(2 * second + (ns > 0), return_inverse=True)
     texts = [
-        f"{datetime.fromtimestamp(int(second), UTC):%Y-%m-%dT%H:%M:%S}" for second in different
+        f"{datetime.fromtimestamp(int(each) // 2, UTC):%Y-%m-%dT%H:%M:%S}{'.' * (int(each) % 2)}"
+        for each in different
     ]
-    whole = pa.array(texts, pa.string()).take(row_numbers(places))
-    digits = pc.utf8_lpad(cast(row_numbers(fractions), pa.string()), 9, "0")
-    trimmed = pc.utf8_rtrim(digits, "0")
-    point = choose(pc.equal(trimmed, pa.scalar("")), "", ".")
-    return flat(join(whole, point, trimmed, "Z", ""))
+    return Coded(texts, places)
 
 
-def messages(layout: Layout, rows: pa.Table) -> Texts:
-    """Return the message of each row."""
-    parts: list[str | Texts] = []
+def fractions(event_ns: Column) -> "list[Part]":
+    """Return what follows the point, and the zone."""
+    # With a 1 before them, so that none of the nine digits is lost.
+    ns: Ints = event_ns.to_numpy() % NS_PER_S + NS_PER_S
+    digits = pc.utf8_slice_codeunits(cast(row_numbers(ns), pa.string()), 1)
+    return [flat(pc.ascii_rtrim(digits, "0")), "Z"]
+
+
+Still: TypeAlias = list["Part | None"]
+"""The parts of messages that are the same in every pass of a tape; None where one is not."""
+
+
+def messages(layout: Layout, rows: pa.Table, still: Still | None = None) -> Texts:
+    """Return the message of each row.
+
+    `still` is of the same rows in another pass, or empty: then it is filled for the passes to come.
+    """
+    parts = still or _still(layout, rows)
+    if still is not None and not still:
+        parts = _joined(parts)
+        still += parts
+    moving = iter(_moving(layout, rows))
+    return objects(*(next(moving) if part is None else part for part in parts))
+
+
+def _still(layout: Layout, rows: pa.Table) -> Still:
+    parts: Still = []
     for number, (key, form, column) in enumerate(layout):
         name = f'{"," if number else "{"}"{key}":'
         if form is Form.TYPE:
             parts.append(f'{name}"{column}"')
         elif form is Form.IF_TRUE:
             parts.append(choose(flat(rows[column]), f"{name}true", ""))
+        elif form is Form.INSTANT:
+            parts += [f'{name}"', None, *fractions(rows[column]), '"']
+        elif column in IDS:
+            parts += [name, None]
         elif form is Form.LEVELS:
             parts += [name, levels(rows, column)]
         else:
             parts += [name, _WRITE[form](rows[column])]
-    return objects(*parts, "}")
+    return [*parts, "}"]
 
 
-_WRITE: dict[Form, Callable[[Column], Texts]] = {
+def _moving(layout: Layout, rows: pa.Table) -> list[Part]:
+    return [
+        seconds(rows[column]) if form is Form.INSTANT else _WRITE[form](rows[column])
+        for _, form, column in layout
+        if form is Form.INSTANT or column in IDS
+    ]
+
+
+def _joined(parts: Still) -> Still:
+    """Return the same with all that stand side by side as one."""
+    joined: Still = []
+    for is_moving, run in itertools.groupby(parts, lambda part: part is None):
+        same = _fewer(part for part in run if part is not None)
+        joined += [None] if is_moving else same if len(same) == 1 else [objects(*same)]
+    return joined
+
+
+_WRITE: dict[Form, "Callable[[Column], Texts | Coded]"] = {
     Form.SPAN: partial(by_value, text=lambda span: f'"{SPANS[span]}"'),
     Form.STRING: strings,
     Form.STRINGS: string_lists,
     Form.CODES: code_lists,
     Form.NUMBER: numbers,
     Form.INTEGER: integers,
-    Form.INSTANT: lambda column: objects('"', instants(column), '"'),
 }
 
 
-def objects(*parts: "str | Texts") -> Texts:
+def objects(*parts: Part) -> Texts:
     """Return the parts joined row by row; a plain string stands in each row."""
-    return flat(join(*parts, ""))
+    made = [part.array() if isinstance(part, Coded) else part for part in _fewer(parts)]
+    return flat(join(*made, ""))
+
+
+def _fewer(parts: Iterable[Part]) -> list[Part]:
+    """Return the same in fewer parts, since to join them takes most of the time."""
+    fewer: list[Part] = []
+    for part in parts:
+        last = fewer[-1] if fewer else None
+        if isinstance(last, str) and isinstance(part, str):
+            fewer[-1] = last + part
+        elif isinstance(last, Coded) and isinstance(part, str):
+            fewer[-1] = last.within("", part)
+        elif isinstance(last, str) and isinstance(part, Coded):
+            fewer[-1] = part.within(last, "")
+        elif (
+            isinstance(last, Coded)
+            and isinstance(part, Coded)
+            and len(last.texts) * len(part.texts) <= _TEXTS_MAX
+        ):
+            fewer[-1] = last.and_then(part)
+        else:
+            fewer.append(part)
+    return fewer

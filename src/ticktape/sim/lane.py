@@ -14,15 +14,19 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ticktape.sim import framing
+from ticktape.sim.jsontext import Still
 from ticktape.sim.orderbooks import WholeBook
 from ticktape.sim.states import Subscription
 from ticktape.sim.tape import Ints, Tape
 
-BLOCK_ROWS = 16_384  # about 2 MB of JSON, encoded in about 10 ms
+BLOCK_ROWS = 8192  # about 1 MB of JSON, encoded in about 4 ms, and in 2 when it comes again
 KEEP_ROWS_MAX = 2_000_000  # a longer tape (> 250 MB of JSON) is encoded as it plays
 KEEP_BLOCKS = 4
 
 _NONE: Ints = np.zeros(0, np.int64)
+
+StillBlocks: TypeAlias = dict[int, dict[str, Still]]
+"""What is the same in all passes of a tape, by block and kind."""
 
 
 class Wire(Protocol):
@@ -40,8 +44,13 @@ class Wire(Protocol):
     def opcode(self) -> int:
         """What kind of frame: text or binary."""
 
-    def elements(self, tape: Tape, start: int, stop: int) -> "pa.Array[Any]":
-        """Return the message of each row from `start` to `stop`."""
+    def elements(
+        self, tape: Tape, start: int, stop: int, still: dict[str, Still] | None = None
+    ) -> "pa.Array[Any]":
+        """Return the message of each row from `start` to `stop`.
+
+        `still` may keep by kind what is the same in the next pass of the tape.
+        """
 
     def payload(self, messages: list[bytes]) -> bytes:
         """Return the payload of the frame that carries these messages."""
@@ -78,16 +87,24 @@ class Wire(Protocol):
 
 
 class EncodedTape:
-    """A tape's messages in one protocol, encoded in blocks when first asked for."""
+    """A tape's messages in one protocol, encoded in blocks when first asked for.
 
-    def __init__(self, tape: Tape, wire: Wire) -> None:
+    Of a tape that will be played again, `still` keeps by block what will be the same then.
+    """
+
+    def __init__(self, tape: Tape, wire: Wire, still: StillBlocks | None = None) -> None:
         self.tape = tape
         self.wire = wire
+        self._still = still if len(tape) <= KEEP_ROWS_MAX else None
+        self._keeps_all = len(tape) <= KEEP_ROWS_MAX and not still
         self._blocks: OrderedDict[int, pa.Array[Any]] = OrderedDict()
 
     def warm(self) -> None:
-        """Encode all of it now, so that nothing has to be encoded while it plays."""
-        if len(self.tape) <= KEEP_ROWS_MAX:
+        """Encode all of it now, so that nothing has to be encoded while it plays.
+
+        A later pass is encoded as it plays, for much of the work is done.
+        """
+        if self._keeps_all:
             for block in range(-(-len(self.tape) // BLOCK_ROWS)):
                 self._block(block)
 
@@ -105,8 +122,9 @@ class EncodedTape:
         if found is None:
             first = block * BLOCK_ROWS
             stop = min(first + BLOCK_ROWS, len(self.tape))
-            found = self._blocks[block] = self.wire.elements(self.tape, first, stop)
-            if len(self.tape) > KEEP_ROWS_MAX and len(self._blocks) > KEEP_BLOCKS:
+            still = None if self._still is None else self._still.setdefault(block, {})
+            found = self._blocks[block] = self.wire.elements(self.tape, first, stop, still)
+            if not self._keeps_all and len(self._blocks) > KEEP_BLOCKS:
                 self._blocks.popitem(last=False)
         return found
 
@@ -229,7 +247,8 @@ _Wanted: TypeAlias = tuple[tuple[str, frozenset[str]], ...]
 class Lanes:
     """The lanes of one pass of a tape; who hears the same in the same encoding shares one.
 
-    Rows `unsent` happen, but nobody ever hears them.
+    Rows `unsent` happen, but nobody ever hears them. `still`, empty at first, is for a tape of
+    several passes: what of its messages is the same in all of them.
     """
 
     def __init__(
@@ -238,8 +257,10 @@ class Lanes:
         batch: int,
         unsent: Ints = _NONE,
         encoded: dict[str, EncodedTape] | None = None,
+        still: dict[str, StillBlocks] | None = None,
     ) -> None:
         self._tape = tape
+        self._still = still
         self._batch = batch
         self._unsent = unsent
         self._encoded = {} if encoded is None else encoded
@@ -247,14 +268,19 @@ class Lanes:
 
     def without(self, unsent: Ints) -> Self:
         """Return the lanes of the same pass with other rows `unsent`; nothing is encoded again."""
-        return type(self)(self._tape, self._batch, unsent, self._encoded)
+        return type(self)(self._tape, self._batch, unsent, self._encoded, self._still)
+
+    def again(self, tape: Tape) -> Self:
+        """Return the lanes of the next pass of the tape."""
+        return type(self)(tape, self._batch, still=self._still)
 
     def lane(self, wire: Wire, wanted: Subscription) -> Lane:
         """Return the lane of a subscription, with all of its tape encoded."""
         key = (wire.name, tuple(sorted(wanted.items(), key=lambda item: item[0])))
         if key not in self._lanes:
             if wire.name not in self._encoded:
-                self._encoded[wire.name] = EncodedTape(self._tape, wire)
+                still = None if self._still is None else self._still.setdefault(wire.name, {})
+                self._encoded[wire.name] = EncodedTape(self._tape, wire, still)
                 self._encoded[wire.name].warm()
             self._lanes[key] = Lane(self._encoded[wire.name], wanted, self._batch, self._unsent)
         return self._lanes[key]

@@ -12,6 +12,8 @@ from ticktape.clock import NS_PER_S
 from ticktape.errors import ConfigError
 from ticktape.sim.tape import Ints
 
+_STEP_FRAMES = 1000  # a second
+
 
 def parse_speed(text: str) -> float:
     """Return the speed that `10x`, `0.5` or `max` says; `max` is 0.
@@ -26,6 +28,16 @@ def parse_speed(text: str) -> float:
     if not 0 <= speed < math.inf or (speed == 0 and text != "max"):
         raise ConfigError([f"--speed {text!r} is no speed"], hint="Say 1x, 10x, 0.5x or max.")
     return speed
+
+
+def step_s(rate: float, batch: int) -> float:
+    """Return how long a tape of `rate` rows a second sleeps at least, in frames of `batch` rows.
+
+    To wake up for each of many frames would cost more than to send it, so that those go out
+    together that have become due within two milliseconds.
+    """
+    # The event loop rounds up to whole milliseconds.
+    return 0.0018 if rate > _STEP_FRAMES * batch else 0.0
 
 
 class Pace:

@@ -15,11 +15,11 @@ from ticktape.sim.config import Program, SimConfig
 from ticktape.sim.connection import Connection
 from ticktape.sim.families import V1_PATH
 from ticktape.sim.faults import Fault, Strikes
-from ticktape.sim.lane import Lanes
+from ticktape.sim.lane import Lanes, StillBlocks
 from ticktape.sim.leavers import Leavers
 from ticktape.sim.muting import Muting, read_mute
 from ticktape.sim.orderbooks import BookKeeper
-from ticktape.sim.pace import Pace
+from ticktape.sim.pace import Pace, step_s
 from ticktape.sim.schedule import Schedule
 from ticktape.sim.spoiling import spoil
 from ticktape.sim.states import Subscription
@@ -51,10 +51,13 @@ class Stream:
         self._muting = Muting(unsent_rows(mine, len(self._tape), config.seed))
         self._playing = self._tape  # as it is in this pass
         self._books = BookKeeper(self._playing)
-        self._lanes = Lanes(self._playing, config.batch, self._muting.unsent(self._playing))
+        unsent = self._muting.unsent(self._playing)
+        still: dict[str, StillBlocks] | None = None if self._passes == 1 else {}
+        self._lanes = Lanes(self._playing, config.batch, unsent, still=still)
         self._cursor = 0
         self._played = 0
         self._sessions = 0
+        self._step_s = step_s(config.rate, config.batch)
         self._brakes = Brakes()
         self._random = Random(config.seed)
         self._schedule = Schedule(mine, config.batch if self._joins else 1, Random(config.seed))
@@ -156,7 +159,7 @@ class Stream:
         self._playing, self._books = tape, BookKeeper(tape)
         self._cursor = 0
         self._muting.next_pass()
-        self._lanes = Lanes(tape, self._config.batch)
+        self._lanes = self._lanes.again(tape)
         self._renew_lanes()
 
     def _renew_lanes(self) -> None:
@@ -215,12 +218,12 @@ class Stream:
         if pace.unbounded:
             for connection in self._receiving():
                 await connection.writable.wait()
-        await asyncio.sleep(self._brakes.slow_s)
-        end = self._frame_end(self._cursor) - 1
+        if self._brakes.slow_s:
+            await asyncio.sleep(self._brakes.slow_s)
+        wait_s, end = 0.0, self._frame_end(self._cursor) - 1
         if end > 0 and self._cursor < len(self._playing):
             wait_s = pace.wait_s(end, self._now_ns())
-            if wait_s > 0:
-                await self._sleep(wait_s)
+        await self._sleep(max(wait_s, self._step_s) if wait_s else 0.0)
 
     async def _sleep(self, wait_s: float) -> None:
         # A tape may be silent for minutes; faults by time and leavers must still be seen.

@@ -31,6 +31,9 @@ OPTIONAL = frozenset({"id", "exchange", "bid_exchange", "ask_exchange", "conditi
 }
 """Columns that a family may not have: a tape then holds what a recorder writes without them."""
 
+IDS = ("id", "original_id", "corrected_id")
+"""Columns that, besides the times, are other ones when a tape is played again."""
+
 CHANNELS = tuple(dict.fromkeys(name for family in FAMILIES.values() for name in family.channels))
 _CHANNEL_OF_KIND = {kind: kind for kind in ("trades", "quotes", "statuses", "lulds", "imbalances")}
 _CHANNEL_OF_KIND |= {"corrections": "trades", "cancels": "trades"}
@@ -111,7 +114,7 @@ class Tape:
         for number, channel in enumerate(CHANNELS):
             names = subscription.get(channel, frozenset())
             wanted[number] = ["*" in names or symbol in names for symbol in self.symbols]
-        channel_codes, symbol_codes = self._codes
+        channel_codes, symbol_codes = self.codes
         heard: npt.NDArray[np.bool_] = wanted[channel_codes, symbol_codes]
         if "news" in self.tables:
             # An article has many symbols, or none.
@@ -131,7 +134,8 @@ class Tape:
         return self.due_ns[self.places(kind)]
 
     @cached_property
-    def _codes(self) -> tuple[Ints, Ints]:
+    def codes(self) -> tuple[Ints, Ints]:
+        """The channel and the symbol of each row, by number."""
         channels = np.zeros(len(self), np.int64)
         symbols = np.zeros(len(self), np.int64)
         names = pa.array(self.symbols, pa.string())
@@ -170,11 +174,14 @@ class Tape:
             moved = table
             for column in ("event_ns", "created_ns", "updated_ns"):
                 moved = _add(moved, column, times * span_ns)
-            for column in _IDS:
+            for column in IDS:
                 moved = _add(moved, column, times * self._ids_span)
             shifted[kind] = moved
         due = {kind: self.due_of(kind) + times * span_ns for kind in shifted}
-        return type(self)(shifted, self.family.name, due)
+        later = type(self)(shifted, self.family.name, due)
+        # They are asked for at once, and to find them takes longer than all the rest.
+        later.symbols, later.codes = self.symbols, self.codes
+        return later
 
     @cached_property
     def _ids_span(self) -> int:
@@ -182,7 +189,7 @@ class Tape:
         columns = [
             table[column].drop_null()
             for table in self.tables.values()
-            for column in _IDS
+            for column in IDS
             if column in table.column_names
         ]
         smallest = [int(pc.min(column).as_py()) for column in columns if len(column)]
@@ -196,7 +203,6 @@ class Tape:
 
 
 _NO_CODES = np.zeros(0, np.int8)
-_IDS = ("id", "original_id", "corrected_id")
 _fill_null: Any = pc.fill_null  # its stub knows only equal types of arguments
 
 

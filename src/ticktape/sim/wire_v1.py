@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 
 from ticktape.sim import framing
 from ticktape.sim.jsontext import (
+    Coded,
     Column,
+    Still,
     Texts,
     by_value,
     choose,
@@ -62,11 +64,11 @@ def tape_number(letter: str) -> str:
 
 
 def _streams(prefix: str, rows: pa.Table) -> Texts:
-    symbols = pc.utf8_trim(strings(rows["symbol"]), '"')
+    symbols = by_value(rows["symbol"], lambda name: msgspec.json.encode(name).decode().strip('"'))
     return objects(f'{{"stream":"{prefix}.', symbols, '","data":')
 
 
-def _numbers_list(column: Column) -> Texts:
+def _numbers_list(column: Column) -> Coded:
     return by_value(
         column, lambda codes: "null" if codes is None else f"[{condition_numbers(codes)}]"
     )
@@ -130,7 +132,9 @@ class JsonV1:
             ',"z":', by_value(rows["tape"], tape_number), "}}",
         )  # fmt: skip
 
-    def elements(self, tape: Tape, start: int, stop: int) -> Texts:
+    def elements(
+        self, tape: Tape, start: int, stop: int, still: dict[str, Still] | None = None
+    ) -> Texts:
         """Return the message of each row from `start` to `stop`; empty for what v1 has not."""
         return in_order(tape, start, stop, dict(self._messages))
 
@@ -186,7 +190,7 @@ class JsonV1:
             ("tape", tape_number, ""),
         ):
             column = flat(table[name])
-            filled = by_value(column.fill_null(""), text)
+            filled = by_value(column.fill_null(""), text).array()
             kept = choose(pc.is_null(column), pa.scalar(None, pa.string()), filled)
             if of_quote is not None:
                 kept = choose(quotes, of_quote, kept)

@@ -18,7 +18,7 @@ import pyarrow as pa
 from ticktape.records import CryptoBook
 from ticktape.sim import framing, jsontext, packed
 from ticktape.sim.families import CRYPTO
-from ticktape.sim.jsontext import Texts, choose, flat, objects, row_numbers
+from ticktape.sim.jsontext import Still, Texts, choose, flat, objects, row_numbers
 from ticktape.sim.layouts import LAYOUTS, Layout
 from ticktape.sim.orderbooks import WholeBook
 from ticktape.sim.packed import Pieces
@@ -48,14 +48,23 @@ def in_order(
 class _WireV2(ABC):
     joins: ClassVar[bool] = True
 
-    def elements(self, tape: Tape, start: int, stop: int) -> Texts:
-        """Return the message of each row from `start` to `stop`."""
-        layouts = LAYOUTS[tape.family]
-        makers = {kind: partial(self.messages, layout) for kind, layout in layouts.items()}
+    def elements(
+        self, tape: Tape, start: int, stop: int, still: dict[str, Still] | None = None
+    ) -> Texts:
+        """Return the message of each row from `start` to `stop`.
+
+        `still` has by kind what is the same in other passes of the tape, and is filled.
+        """
+        makers = {
+            kind: partial(
+                self.messages, layout, still=None if still is None else still.setdefault(kind, [])
+            )
+            for kind, layout in LAYOUTS[tape.family].items()
+        }
         return in_order(tape, start, stop, makers)
 
     @abstractmethod
-    def messages(self, layout: Layout, rows: pa.Table) -> Texts:
+    def messages(self, layout: Layout, rows: pa.Table, still: Still | None = None) -> Texts:
         """Return the message of each row of one kind."""
 
     @abstractmethod
@@ -95,9 +104,9 @@ class JsonV2(_WireV2):
     name: ClassVar[str] = "v2"
     opcode: ClassVar[int] = framing.TEXT
 
-    def messages(self, layout: Layout, rows: pa.Table) -> Texts:
+    def messages(self, layout: Layout, rows: pa.Table, still: Still | None = None) -> Texts:
         """Return the message of each row of one kind."""
-        return jsontext.messages(layout, rows)
+        return jsontext.messages(layout, rows, still)
 
     def payload(self, messages: list[bytes]) -> bytes:
         """Return the payload of the frame that carries these messages."""
@@ -138,7 +147,7 @@ class PackedV2(_WireV2):
     name: ClassVar[str] = "v2 packed"
     opcode: ClassVar[int] = framing.BINARY
 
-    def messages(self, layout: Layout, rows: pa.Table) -> Pieces:
+    def messages(self, layout: Layout, rows: pa.Table, still: Still | None = None) -> Pieces:
         """Return the message of each row of one kind."""
         return packed.messages(layout, rows)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import msgspec
 import pyarrow as pa
 
-from ticktape.sim.jsontext import instants, row_numbers, split_codes
+from ticktape.sim.jsontext import instants, objects, row_numbers, split_codes
 from ticktape.sim.rest.amended import CANCELED, INCORRECT
 from ticktape.sim.rest.codes import updates_price
 from ticktape.sim.rest.index import Index
@@ -66,7 +66,7 @@ class Newest:
         """Return the whole book as its changes leave it."""
         found = self._shown.past.books.whole(frozenset({symbol}), self._shown.rows)
         for book in found:
-            time = instants(pa.array([book.event_ns], pa.int64())).to_pylist()[0]
+            time = objects(*instants(pa.array([book.event_ns], pa.int64()))).to_pylist()[0]
             sides = {"b": book.bids, "a": book.asks}
             levels = {
                 side: [{"p": price, "s": size} for price, size in pairs]
