@@ -3,8 +3,12 @@
 The tables keep both. A streamed row always stands, for it has our receive time; a row of REST is
 shown where no streamed one accounts for it, under the feed's own name. Rows are matched as
 multisets and never by id alone: venues use one again, also within a nanosecond. Nothing here costs
-anything where REST was never asked, and where it was, only rows of the times that it told of are
-looked at; a condition on symbol, day or time reaches them.
+anything where REST was never asked.
+
+Where it was, the rows that it has more are found when the views are made, and kept as a table of
+their own while they are few. Of many rows of REST, whose whole days were compared, the most are as
+they were streamed: spans of a symbol in which both sides have as many, and the same by the sum of
+their hashes, are left aside first, and no row of theirs is looked at again.
 
 What was asked for again and again counts as one request says it: the one that has the most rows of
 a trade's identity (of a content, where there is no id), of several the newest, for REST may tell a
@@ -14,7 +18,7 @@ they are taken for pages of one request then, unless another entry stands betwee
 """
 
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import duckdb
 
@@ -22,7 +26,7 @@ from ticktape.clock import NS_PER_S
 from ticktape.config import REST
 from ticktape.directory import LEDGER
 from ticktape.schemas import KINDS
-from ticktape.table.sources import quoted
+from ticktape.table.sources import Source, quoted
 
 # Rows of REST by the name of the feed that they heal.
 _HEALED_FEED = f"left(feed, -{len(REST)})"
@@ -34,15 +38,56 @@ _PLACE = ("feed", "recv_ns", "witness", "epoch", "seq", "index", "day")
 _NEAR_NS = 600 * NS_PER_S
 _STRETCHES_MAX = 32  # more make each query longer than what they leave out
 _SYMBOLS_MAX = 8  # to compare each row with more takes as long as to match them all
+_KEPT_ROWS: Final = 200_000  # of REST, in memory: matched once, when the views are made
 
-_STRETCHES = f"""
-SELECT min(event_ns), max(event_ns), day FROM ({{of_rest}})
-GROUP BY event_ns // {_NEAR_NS}, day ORDER BY 1
+# What two rows have in common of which one accounts for the other, beside symbol and span.
+_KEYS = {"trades": ("event_ns", "exchange", "id"), "bars": ("event_ns", "span")}
+# Without an id rows are known by all that they have, and not by these keys.
+_IS_KNOWN = {"trades": "count(id) = count(*)"}
+
+# Spans of a symbol as REST tells of them. Twice hashed, because the first hash of several columns
+# is a linear combination: sums of those can be equal where ids have changed places.
+_TOLD = f"""
+CREATE OR REPLACE TABLE {{kind}}_told AS
+SELECT {{feed}} AS feed, symbol, event_ns // {_NEAR_NS} AS part, {{is_known}} AS is_known,
+    count(*) AS number, sum(hash(hash({{keys}}))) AS content,
+    min(event_ns) AS from_ns, max(event_ns) AS to_ns
+FROM ({{of_rest}}) GROUP BY {{by}}
 """
-_TOLD_SYMBOLS = f"SELECT DISTINCT symbol FROM ({{of_rest}}) LIMIT {_SYMBOLS_MAX + 1}"
+# Those of them that were not streamed just so: there REST may have more.
+_DOUBTFUL = f"""
+CREATE OR REPLACE TABLE {{kind}}_doubtful AS
+SELECT told.* FROM {{kind}}_told AS told LEFT JOIN (
+    SELECT {{by}}, count(*) AS number, sum(hash(hash({{keys}}))) AS content FROM (
+        SELECT *, event_ns // {_NEAR_NS} AS part FROM ({{streamed}}) WHERE {{near}}
+    ) GROUP BY {{by}}
+) AS heard USING ({{by}})
+WHERE NOT is_known OR (told.number, told.content) IS DISTINCT FROM (heard.number, heard.content)
+"""
+_OF_DOUBTFUL = f"""
+SELECT rest.* FROM ({{of_rest}}) AS rest SEMI JOIN {{kind}}_doubtful AS doubtful
+ON rest.symbol = doubtful.symbol AND rest.event_ns // {_NEAR_NS} = doubtful.part{{same_feed}}
+"""
+_LIE = """
+SELECT min(from_ns) AS first_ns, max(to_ns) AS last_ns,
+    strftime(make_timestamp_ns(first_ns), '%Y-%m-%d'),
+    strftime(make_timestamp_ns(last_ns), '%Y-%m-%d')
+FROM {kind}_{where} GROUP BY part ORDER BY 1
+"""
+_SYMBOLS = f"SELECT DISTINCT symbol FROM {{kind}}_{{where}} LIMIT {_SYMBOLS_MAX + 1}"
+
+# Rows of an instant come from several pages: only then it matters which are of one request.
+_SHARING = """
+CREATE OR REPLACE TABLE {kind}_sharing AS
+SELECT DISTINCT feed, epoch, seq FROM {kind}_rest SEMI JOIN (
+    SELECT feed, symbol, event_ns FROM {kind}_rest GROUP BY ALL
+    HAVING min(epoch) < max(epoch) OR min(seq) < max(seq)
+) USING (feed, symbol, event_ns)
+"""
 
 # Pages that go on in the instant in which the one before ended: `request` is the first one's seq.
 _SEAMS = """
+CREATE OR REPLACE TABLE {kind}_seams AS
 WITH pages AS (
     SELECT feed, epoch, seq,
         arg_min((symbol, event_ns), index) AS first, arg_max((symbol, event_ns), index) AS last
@@ -67,7 +112,7 @@ _SIDES = """
     SELECT rest.* REPLACE ({healed_feed} AS feed), true AS is_rest,
         coalesce(seams.request, rest.seq) AS request, hash({own}) AS content
     FROM ({of_rest}) AS rest
-    LEFT JOIN {kind}_seams AS seams USING (feed, epoch, seq)
+    LEFT JOIN {kind}_seams AS seams USING (feed, epoch, seq) WHERE {near}
     UNION ALL
     SELECT *, false, NULL, hash({own}) FROM ({streamed}) WHERE {near}
 """
@@ -149,7 +194,7 @@ QUALIFY row_number() OVER newest = 1
 
 
 class Span(NamedTuple):
-    """The first and the last `event_ns` of the rows that REST brought.
+    """The first and the last `event_ns` of rows of REST.
 
     Between them are `stretches`, both ends inclusive, beyond which there is none, and `days`.
     `symbols` are theirs; none is given where there are many.
@@ -162,23 +207,109 @@ class Span(NamedTuple):
     symbols: tuple[str, ...]
 
 
-def rest_span(con: duckdb.DuckDBPyConnection, kind: str, of_rest: str) -> Span | None:
-    """Look where the rows of REST lie, which the query `of_rest` gives; None when there are none.
+class Healed:
+    """Those rows of REST that no streamed one accounts for.
 
-    Makes the table `KIND_seams`, which `missed` needs.
+    `rows` is their query. `kept` when they are in a table of the connection, and few.
     """
-    found = con.execute(_STRETCHES.format(of_rest=of_rest)).fetchall()
-    if not found:
+
+    def __init__(self, kind: str, span: Span, rows: str, *, kept: bool) -> None:
+        self.rows = rows
+        self._kind = kind
+        self._span = span
+        self._kept = kept
+
+    def among(self, of_rest: str, streamed: str) -> str:
+        """The query of those among rows of both sides, which must be all of their identities."""
+        return self.rows if self._kept else _missed(self._kind, self._span, of_rest, streamed)
+
+
+def heal(con: duckdb.DuckDBPyConnection, kind: str, source: Source) -> Healed | None:
+    """Find the rows of a kind that REST has and the stream has not; None when there are none.
+
+    The connection keeps tables for it, named after the kind: of so many rows at most as
+    `_KEPT_ROWS`, or else of spans in which REST may have more.
+    """
+    names = {"kind": kind, "of_rest": source.of_rest()}
+    if source.rest_rows_max <= _KEPT_ROWS:
+        con.execute("CREATE OR REPLACE TABLE {kind}_rest AS {of_rest}".format(**names))
+        return _kept(con, kind, source, f"FROM {kind}_rest")
+    if not _compare(con, kind, source):
         return None
-    con.execute(f"CREATE OR REPLACE TABLE {kind}_seams AS {_SEAMS.format(of_rest=of_rest)}")
-    symbols = [
-        symbol for (symbol,) in con.execute(_TOLD_SYMBOLS.format(of_rest=of_rest)).fetchall()
-    ]
+    span = _span_of(con, kind, "doubtful")
+    names["of_rest"] = _OF_DOUBTFUL.format(
+        kind=kind,
+        of_rest=f"FROM ({source.of_rest(span.stretches)}) WHERE {_near(span)}",
+        same_feed="" if _is_one_feed(source) else f" AND {_HEALED_FEED} = doubtful.feed",
+    )
+    (rows,) = con.execute(f"SELECT sum(number) FROM {kind}_doubtful").fetchall()[0]
+    if rows <= _KEPT_ROWS:
+        con.execute("CREATE OR REPLACE TABLE {kind}_rest AS {of_rest}".format(**names))
+        return _kept(con, kind, source, source.of_rest())
+    con.execute(_SEAMS.format(kind=kind, of_rest=source.of_rest()))
+    rows = _missed(kind, span, names["of_rest"], source.streamed(span.stretches))
+    return Healed(kind, span, rows, kept=False)
+
+
+def _kept(con: duckdb.DuckDBPyConnection, kind: str, source: Source, of_rest: str) -> Healed | None:
+    """Match the rows of `KIND_rest`, which are those of `of_rest` that may not be streamed."""
+    con.execute(
+        f"CREATE OR REPLACE TABLE {kind}_told AS SELECT symbol, event_ns // {_NEAR_NS} AS part,"
+        f" min(event_ns) AS from_ns, max(event_ns) AS to_ns FROM {kind}_rest GROUP BY ALL"
+    )
+    if not con.execute(f"SELECT 1 FROM {kind}_told LIMIT 1").fetchall():
+        return None
+    span = _span_of(con, kind, "told")
+    con.execute(_SHARING.format(kind=kind))
+    pages = f"SELECT * FROM ({of_rest}) SEMI JOIN {kind}_sharing USING (feed, epoch, seq)"
+    con.execute(_SEAMS.format(kind=kind, of_rest=pages))
+    near = f"SELECT * FROM ({source.streamed(span.stretches)}) WHERE {_near(span)}"
+    streamed = f"SELECT * FROM ({near}) SEMI JOIN {kind}_rest USING (symbol, event_ns)"
+    rows = _missed(kind, span, f"FROM {kind}_rest", streamed)
+    con.execute(f"CREATE OR REPLACE TABLE {kind}_missed AS {rows}")
+    for name in ("told", "rest", "sharing", "seams"):
+        con.execute(f"DROP TABLE {kind}_{name}")
+    return Healed(kind, span, f"SELECT {_columns(kind)} FROM {kind}_missed", kept=True)
+
+
+def _compare(con: duckdb.DuckDBPyConnection, kind: str, source: Source) -> bool:
+    """Make `KIND_doubtful`: where REST may have more than was streamed; whether there is such."""
+    others = [name for name in KINDS[kind].names if name not in (*_PLACE, "symbol")]
+    one_feed = _is_one_feed(source)  # a text less to group by: half the time
+    names = {
+        "kind": kind,
+        "keys": ", ".join(f'"{name}"' for name in _KEYS.get(kind, others)),
+        "is_known": _IS_KNOWN.get(kind, "true"),
+        "by": "symbol, part" if one_feed else "feed, symbol, part",
+    }
+    feed = "NULL" if one_feed else _HEALED_FEED
+    con.execute(_TOLD.format(**names, feed=feed, of_rest=source.of_rest()))
+    if not con.execute(f"SELECT 1 FROM {kind}_told LIMIT 1").fetchall():
+        return False
+    span = _span_of(con, kind, "told")
+    streamed = source.streamed(span.stretches)
+    con.execute(_DOUBTFUL.format(**names, streamed=streamed, near=_near(span)))
+    con.execute(f"DROP TABLE {kind}_told")
+    return bool(con.execute(f"SELECT 1 FROM {kind}_doubtful LIMIT 1").fetchall())
+
+
+def _is_one_feed(source: Source) -> bool:
+    """Whether all rows are certainly of one feed, and of what healed it."""
+    feeds = source.feeds
+    return None not in feeds and len({str(feed).removesuffix(REST) for feed in feeds}) == 1
+
+
+def _span_of(con: duckdb.DuckDBPyConnection, kind: str, where: str) -> Span:
+    """Where the rows lie that are told of in the table `KIND_where`; it has some."""
+    parts = con.execute(_LIE.format(kind=kind, where=where)).fetchall()
+    found = [(first_ns, last_ns) for first_ns, last_ns, *_ in parts]
+    days = {day for _, _, *both in parts for day in both}
+    symbols = [s for (s,) in con.execute(_SYMBOLS.format(kind=kind, where=where)).fetchall()]
     return Span(
         found[0][0],
-        max(to_ns for _, to_ns, _ in found),
-        _joined([(from_ns, to_ns) for from_ns, to_ns, _ in found]),
-        tuple(sorted({str(day) for *_, day in found})),
+        max(to_ns for _, to_ns in found),
+        _joined(found),
+        tuple(sorted(days)),
         tuple(sorted(symbols)) if len(symbols) <= _SYMBOLS_MAX else (),
     )
 
@@ -196,12 +327,12 @@ def _joined(found: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(joined)
 
 
-def missed(kind: str, span: Span, of_rest: str, streamed: str) -> str:
+def _missed(kind: str, span: Span, of_rest: str, streamed: str) -> str:
     """The query of those rows of REST that no streamed one accounts for.
 
     Args:
         kind: trades, quotes or bars.
-        span: where rows of REST lie.
+        span: where rows of REST lie that may not be streamed; of others none is looked at.
         of_rest: the query of the rows that REST brought.
         streamed: the query of what was streamed, at least of the stretches of `span`.
     """
