@@ -268,11 +268,14 @@ def work_of(run, text):
 OF_OTHERS = 500
 
 
+@pytest.mark.parametrize("kept", [500_000, 0])
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("of", ["trades", "quotes"])
 def test_a_question_about_one_symbol_or_time_does_not_look_at_all_that_was_compared(
-    run, trade, of, times
+    monkeypatch, run, trade, of, times, kept
 ):
+    monkeypatch.setattr(healed, "_KEPT_ROWS", kept)
+
     def row(n, symbol="B"):
         return trade(n, at=n, symbol=symbol) if of == "trades" else quote(n, symbol=symbol)
 
@@ -480,13 +483,19 @@ def expected(case):
     return shown
 
 
+# Rows of REST that are kept in memory: all; some, once the others are known to be streamed; none.
+KEPT = (500_000, 4, 0)
+
+
 @settings(max_examples=40)
-@given(case=cases())
+@given(case=cases(), kept=st.sampled_from(KEPT))
 def test_every_trade_is_there_exactly_once_whatever_was_dropped_and_asked(
-    tape, tmp_path_factory, case
+    tape, tmp_path_factory, case, kept
 ):
     run = Run(tape, tmp_path_factory.getbasetemp() / "nothing stored")
-    assert play(run, tape.trade, case) == expected(case)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(healed, "_KEPT_ROWS", kept)
+        assert play(run, tape.trade, case) == expected(case)
 
 
 class Told(NamedTuple):
@@ -575,12 +584,14 @@ def lacking_of(run, told):
 
 
 @settings(max_examples=25)
-@given(told=told_cases())
+@given(told=told_cases(), kept=st.sampled_from(KEPT))
 def test_a_trade_stands_once_although_rest_tells_it_otherwise_the_next_time(
-    tape, tmp_path_factory, told
+    tape, tmp_path_factory, told, kept
 ):
     run = Run(tape, tmp_path_factory.getbasetemp() / "nothing stored")
-    assert faults_of(run, tape.trade, told) == []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(healed, "_KEPT_ROWS", kept)
+        assert faults_of(run, tape.trade, told) == []
 
 
 # The first counterexample will do: there is no need to make it small.
@@ -647,8 +658,9 @@ def valid_trades(tape):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("place", ["after", "before"])
 def test_whatever_the_stream_lost_of_trades_and_amendments_the_view_is_the_truth(
-    tmp_path, seed, place
+    monkeypatch, tmp_path, seed, place
 ):
+    monkeypatch.setattr(healed, "_KEPT_ROWS", (500_000, 100, 0)[seed])
     tricks = (f"changes_{place}=6", "changes_without=3", "id_collisions=2")
     made = generate_tape(seed=seed, symbols=3, events=1_500).only(["trades"])
     whole = play_tricks({"": made}, parse_faults(tricks), seed)[""]

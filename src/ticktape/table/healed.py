@@ -6,9 +6,7 @@ multisets and never by id alone: venues use one again, also within a nanosecond.
 anything where REST was never asked.
 
 Where it was, the rows that it has more are found when the views are made, and kept as a table of
-their own while they are few. Of many rows of REST, whose whole days were compared, the most are as
-they were streamed: spans of a symbol in which both sides have as many, and the same by the sum of
-their hashes, are left aside first, and no row of theirs is looked at again.
+their own while they are few. What REST told just as it was streamed is left aside before that.
 
 What was asked for again and again counts as one request says it: the one that has the most rows of
 a trade's identity (of a content, where there is no id), of several the newest, for REST may tell a
@@ -17,70 +15,23 @@ entries each. That matters only where a page ends and the next begins in one nan
 they are taken for pages of one request then, unless another entry stands between them.
 """
 
-from itertools import pairwise
-from typing import Final, NamedTuple
-
 import duckdb
 
-from ticktape.clock import NS_PER_S
 from ticktape.config import REST
 from ticktape.directory import LEDGER
 from ticktape.schemas import KINDS
-from ticktape.table.sources import Source, quoted
-
-# Rows of REST by the name of the feed that they heal.
-_HEALED_FEED = f"left(feed, -{len(REST)})"
+from ticktape.table.comparing import HEALED_FEED, INSTANT, PLACE, WHILE, Comparison, Span
+from ticktape.table.sources import Source
 
 _IDENTITY = {"trades": "CASE WHEN id IS NULL THEN content ELSE hash(exchange, id) END"}
 _IDENTITY_OF_NONE = "content"  # what has no id is known by all of its columns
-_PLACE = ("feed", "recv_ns", "witness", "epoch", "seq", "index", "day")
-
-_NEAR_NS = 600 * NS_PER_S
-_STRETCHES_MAX = 32  # more make each query longer than what they leave out
-_SYMBOLS_MAX = 8  # to compare each row with more takes as long as to match them all
-_KEPT_ROWS: Final = 200_000  # of REST, in memory: matched once, when the views are made
-
-# What two rows have in common of which one accounts for the other, beside symbol and span.
-_KEYS = {"trades": ("event_ns", "exchange", "id"), "bars": ("event_ns", "span")}
-# Without an id rows are known by all that they have, and not by these keys.
-_IS_KNOWN = {"trades": "count(id) = count(*)"}
-
-# Spans of a symbol as REST tells of them. Twice hashed, because the first hash of several columns
-# is a linear combination: sums of those can be equal where ids have changed places.
-_TOLD = f"""
-CREATE OR REPLACE TABLE {{kind}}_told AS
-SELECT {{feed}} AS feed, symbol, event_ns // {_NEAR_NS} AS part, {{is_known}} AS is_known,
-    count(*) AS number, sum(hash(hash({{keys}}))) AS content,
-    min(event_ns) AS from_ns, max(event_ns) AS to_ns
-FROM ({{of_rest}}) GROUP BY {{by}}
-"""
-# Those of them that were not streamed just so: there REST may have more.
-_DOUBTFUL = f"""
-CREATE OR REPLACE TABLE {{kind}}_doubtful AS
-SELECT told.* FROM {{kind}}_told AS told LEFT JOIN (
-    SELECT {{by}}, count(*) AS number, sum(hash(hash({{keys}}))) AS content FROM (
-        SELECT *, event_ns // {_NEAR_NS} AS part FROM ({{streamed}}) WHERE {{near}}
-    ) GROUP BY {{by}}
-) AS heard USING ({{by}})
-WHERE NOT is_known OR (told.number, told.content) IS DISTINCT FROM (heard.number, heard.content)
-"""
-_OF_DOUBTFUL = f"""
-SELECT rest.* FROM ({{of_rest}}) AS rest SEMI JOIN {{kind}}_doubtful AS doubtful
-ON rest.symbol = doubtful.symbol AND rest.event_ns // {_NEAR_NS} = doubtful.part{{same_feed}}
-"""
-_LIE = """
-SELECT min(from_ns) AS first_ns, max(to_ns) AS last_ns,
-    strftime(make_timestamp_ns(first_ns), '%Y-%m-%d'),
-    strftime(make_timestamp_ns(last_ns), '%Y-%m-%d')
-FROM {kind}_{where} GROUP BY part ORDER BY 1
-"""
-_SYMBOLS = f"SELECT DISTINCT symbol FROM {{kind}}_{{where}} LIMIT {_SYMBOLS_MAX + 1}"
+_KEPT_ROWS = 500_000  # of REST, in memory: matched once, when the views are made
 
 # Rows of an instant come from several pages: only then it matters which are of one request.
 _SHARING = """
 CREATE OR REPLACE TABLE {kind}_sharing AS
-SELECT DISTINCT feed, epoch, seq FROM {kind}_rest SEMI JOIN (
-    SELECT feed, symbol, event_ns FROM {kind}_rest GROUP BY ALL
+SELECT DISTINCT feed, epoch, seq FROM {kind}_matched SEMI JOIN (
+    SELECT feed, symbol, event_ns FROM {kind}_matched GROUP BY ALL
     HAVING min(epoch) < max(epoch) OR min(seq) < max(seq)
 ) USING (feed, symbol, event_ns)
 """
@@ -193,20 +144,6 @@ QUALIFY row_number() OVER newest = 1
 """
 
 
-class Span(NamedTuple):
-    """The first and the last `event_ns` of rows of REST.
-
-    Between them are `stretches`, both ends inclusive, beyond which there is none, and `days`.
-    `symbols` are theirs; none is given where there are many.
-    """
-
-    from_ns: int
-    to_ns: int
-    stretches: tuple[tuple[int, int], ...]
-    days: tuple[str, ...]
-    symbols: tuple[str, ...]
-
-
 class Healed:
     """Those rows of REST that no streamed one accounts for.
 
@@ -227,104 +164,72 @@ class Healed:
 def heal(con: duckdb.DuckDBPyConnection, kind: str, source: Source) -> Healed | None:
     """Find the rows of a kind that REST has and the stream has not; None when there are none.
 
-    The connection keeps tables for it, named after the kind: of so many rows at most as
-    `_KEPT_ROWS`, or else of spans in which REST may have more.
+    The connection keeps a table of them, or, where more than `_KEPT_ROWS` rows of REST are in
+    doubt, tables that tell in which parts of time.
     """
-    names = {"kind": kind, "of_rest": source.of_rest()}
+    comparison = Comparison(con, kind, source)
+    of_rest = source.of_rest()
     if source.rest_rows_max <= _KEPT_ROWS:
-        con.execute("CREATE OR REPLACE TABLE {kind}_rest AS {of_rest}".format(**names))
-        return _kept(con, kind, source, f"FROM {kind}_rest")
-    if not _compare(con, kind, source):
+        return _kept(con, kind, source, comparison, of_rest)
+    span = comparison.tell(of_rest, WHILE)
+    if span is None:
         return None
-    span = _span_of(con, kind, "doubtful")
-    names["of_rest"] = _OF_DOUBTFUL.format(
-        kind=kind,
-        of_rest=f"FROM ({source.of_rest(span.stretches)}) WHERE {_near(span)}",
-        same_feed="" if _is_one_feed(source) else f" AND {_HEALED_FEED} = doubtful.feed",
-    )
+    near = f"FROM ({source.streamed(span.stretches)}) WHERE {span.near()}"
+    span = comparison.doubt(near, WHILE)
+    if span is None:
+        return None
+    near_rest = f"FROM ({source.of_rest(span.stretches)}) WHERE {span.near()}"
     (rows,) = con.execute(f"SELECT sum(number) FROM {kind}_doubtful").fetchall()[0]
     if rows <= _KEPT_ROWS:
-        con.execute("CREATE OR REPLACE TABLE {kind}_rest AS {of_rest}".format(**names))
-        return _kept(con, kind, source, source.of_rest())
-    con.execute(_SEAMS.format(kind=kind, of_rest=source.of_rest()))
-    rows = _missed(kind, span, names["of_rest"], source.streamed(span.stretches))
+        return _kept(con, kind, source, comparison, comparison.doubtful(near_rest, WHILE))
+    con.execute(_SEAMS.format(kind=kind, of_rest=of_rest))
+    alone = comparison.doubtful(near_rest, WHILE, "is_alone")
+    others = comparison.doubtful(near_rest, WHILE, "NOT is_alone")
+    rows = f"{_named(kind, alone)} UNION ALL "
+    rows += _missed(kind, span, others, source.streamed(span.stretches))
     return Healed(kind, span, rows, kept=False)
 
 
-def _kept(con: duckdb.DuckDBPyConnection, kind: str, source: Source, of_rest: str) -> Healed | None:
-    """Match the rows of `KIND_rest`, which are those of `of_rest` that may not be streamed."""
-    con.execute(
-        f"CREATE OR REPLACE TABLE {kind}_told AS SELECT symbol, event_ns // {_NEAR_NS} AS part,"
-        f" min(event_ns) AS from_ns, max(event_ns) AS to_ns FROM {kind}_rest GROUP BY ALL"
-    )
-    if not con.execute(f"SELECT 1 FROM {kind}_told LIMIT 1").fetchall():
+def _kept(
+    con: duckdb.DuckDBPyConnection,
+    kind: str,
+    source: Source,
+    comparison: Comparison,
+    doubtful: str,
+) -> Healed | None:
+    """Match some rows of REST with what was streamed in the same instants, once and for all."""
+    con.execute(f"CREATE OR REPLACE TABLE {kind}_rest AS {doubtful}")
+    of_rest = f"FROM {kind}_rest"
+    span = comparison.tell(of_rest, INSTANT)
+    if span is None:
         return None
-    span = _span_of(con, kind, "told")
-    con.execute(_SHARING.format(kind=kind))
-    pages = f"SELECT * FROM ({of_rest}) SEMI JOIN {kind}_sharing USING (feed, epoch, seq)"
-    con.execute(_SEAMS.format(kind=kind, of_rest=pages))
-    near = f"SELECT * FROM ({source.streamed(span.stretches)}) WHERE {_near(span)}"
-    streamed = f"SELECT * FROM ({near}) SEMI JOIN {kind}_rest USING (symbol, event_ns)"
-    rows = _missed(kind, span, f"FROM {kind}_rest", streamed)
+    near = f"SELECT * FROM ({source.streamed(span.stretches)}) WHERE {span.near()}"
+    con.execute(
+        f"CREATE OR REPLACE TABLE {kind}_heard AS {near}"
+        f" AND (symbol, event_ns) IN (SELECT (symbol, event_ns) FROM {kind}_rest)"
+    )
+    span = comparison.doubt(f"FROM {kind}_heard", INSTANT)
+    if span is None:
+        return None
+    rows = _named(kind, comparison.doubtful(of_rest, INSTANT, "is_alone"))
+    if con.execute(f"SELECT 1 FROM {kind}_doubtful WHERE NOT is_alone LIMIT 1").fetchall():
+        others = comparison.doubtful(of_rest, INSTANT, "NOT is_alone")
+        con.execute(f"CREATE OR REPLACE TABLE {kind}_matched AS {others}")
+        con.execute(_SHARING.format(kind=kind))
+        pages = f"FROM ({source.of_rest()}) SEMI JOIN {kind}_sharing USING (feed, epoch, seq)"
+        con.execute(_SEAMS.format(kind=kind, of_rest=pages))
+        rows += f" UNION ALL {_missed(kind, span, f'FROM {kind}_matched', f'FROM {kind}_heard')}"
     con.execute(f"CREATE OR REPLACE TABLE {kind}_missed AS {rows}")
-    for name in ("told", "rest", "sharing", "seams"):
-        con.execute(f"DROP TABLE {kind}_{name}")
+    for name in ("told", "doubtful", "rest", "heard", "matched", "sharing", "seams"):
+        con.execute(f"DROP TABLE IF EXISTS {kind}_{name}")
     return Healed(kind, span, f"SELECT {_columns(kind)} FROM {kind}_missed", kept=True)
 
 
-def _compare(con: duckdb.DuckDBPyConnection, kind: str, source: Source) -> bool:
-    """Make `KIND_doubtful`: where REST may have more than was streamed; whether there is such."""
-    others = [name for name in KINDS[kind].names if name not in (*_PLACE, "symbol")]
-    one_feed = _is_one_feed(source)  # a text less to group by: half the time
-    names = {
-        "kind": kind,
-        "keys": ", ".join(f'"{name}"' for name in _KEYS.get(kind, others)),
-        "is_known": _IS_KNOWN.get(kind, "true"),
-        "by": "symbol, part" if one_feed else "feed, symbol, part",
-    }
-    feed = "NULL" if one_feed else _HEALED_FEED
-    con.execute(_TOLD.format(**names, feed=feed, of_rest=source.of_rest()))
-    if not con.execute(f"SELECT 1 FROM {kind}_told LIMIT 1").fetchall():
-        return False
-    span = _span_of(con, kind, "told")
-    streamed = source.streamed(span.stretches)
-    con.execute(_DOUBTFUL.format(**names, streamed=streamed, near=_near(span)))
-    con.execute(f"DROP TABLE {kind}_told")
-    return bool(con.execute(f"SELECT 1 FROM {kind}_doubtful LIMIT 1").fetchall())
-
-
-def _is_one_feed(source: Source) -> bool:
-    """Whether all rows are certainly of one feed, and of what healed it."""
-    feeds = source.feeds
-    return None not in feeds and len({str(feed).removesuffix(REST) for feed in feeds}) == 1
-
-
-def _span_of(con: duckdb.DuckDBPyConnection, kind: str, where: str) -> Span:
-    """Where the rows lie that are told of in the table `KIND_where`; it has some."""
-    parts = con.execute(_LIE.format(kind=kind, where=where)).fetchall()
-    found = [(first_ns, last_ns) for first_ns, last_ns, *_ in parts]
-    days = {day for _, _, *both in parts for day in both}
-    symbols = [s for (s,) in con.execute(_SYMBOLS.format(kind=kind, where=where)).fetchall()]
-    return Span(
-        found[0][0],
-        max(to_ns for _, to_ns in found),
-        _joined(found),
-        tuple(sorted(days)),
-        tuple(sorted(symbols)) if len(symbols) <= _SYMBOLS_MAX else (),
+def _named(kind: str, of_rest: str) -> str:
+    """Rows of REST under the name of the feed that they heal."""
+    return (
+        f"SELECT {_columns(kind)} FROM (SELECT * REPLACE ({HEALED_FEED} AS feed) FROM ({of_rest}))"
     )
-
-
-def _joined(found: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Stretches without the holes that are not worth a condition of their own."""
-    holes = sorted((later[0] - before[1] for before, later in pairwise(found)), reverse=True)
-    least_ns = max([_NEAR_NS, *holes[_STRETCHES_MAX - 1 : _STRETCHES_MAX]])
-    joined = [found[0]]
-    for from_ns, to_ns in found[1:]:
-        if from_ns - joined[-1][1] > least_ns:
-            joined.append((from_ns, to_ns))
-        else:
-            joined[-1] = (joined[-1][0], to_ns)
-    return tuple(joined)
 
 
 def _missed(kind: str, span: Span, of_rest: str, streamed: str) -> str:
@@ -340,25 +245,15 @@ def _missed(kind: str, span: Span, of_rest: str, streamed: str) -> str:
         "kind": kind,
         "of_rest": of_rest,
         "streamed": streamed,
-        "healed_feed": _HEALED_FEED,
+        "healed_feed": HEALED_FEED,
         "columns": _columns(kind),
-        "own": ", ".join(f'"{name}"' for name in KINDS[kind].names if name not in _PLACE),
+        "own": ", ".join(f'"{name}"' for name in KINDS[kind].names if name not in PLACE),
         "instant": _INSTANT,
         "identity": _IDENTITY.get(kind, _IDENTITY_OF_NONE),
-        "near": _near(span),
+        "near": span.near(),
     }
     rule = _BARS if kind == "bars" else _MATCHED
     return rule.format(sides=_SIDES.format(**names), **names)
-
-
-def _near(span: Span) -> str:
-    """The condition that a row lies where rows of REST do; by day, too, as the files do."""
-    days = ", ".join(map(quoted, span.days))
-    times = " OR ".join(f"event_ns BETWEEN {first} AND {last}" for first, last in span.stretches)
-    near = f"day IN ({days}) AND event_ns BETWEEN {span.from_ns} AND {span.to_ns} AND ({times})"
-    if span.symbols:
-        near += f" AND symbol IN ({', '.join(map(quoted, span.symbols))})"
-    return near
 
 
 def make_gaps(con: duckdb.DuckDBPyConnection) -> None:
@@ -371,7 +266,7 @@ def make_gaps(con: duckdb.DuckDBPyConnection) -> None:
     )
     query = _GAPS.format(
         columns=columns,
-        healed_feed=_HEALED_FEED,
+        healed_feed=HEALED_FEED,
         ledger=LEDGER,
         ledger_chars=len(LEDGER),
         rest_end=REST,
