@@ -80,7 +80,7 @@ class Run:
         reader = self._builder(store)
         for feed in FEEDS:
             reader.add(feed, self.blocks[feed][committed:])
-        with connect(store, reader.tails(), as_of_ns) as con:
+        with connect(store, reader.tails(), as_of_ns, text) as con:
             return [tuple(row.values()) for row in run_sql(con, text).to_pylist()]
 
     def _builder(self, store):

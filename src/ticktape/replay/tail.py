@@ -36,8 +36,8 @@ def connect_run(
 ) -> duckdb.DuckDBPyConnection:
     """A connection with a view per kind over the tables and the tail; the caller closes it.
 
-    `as_of_ns`: show only what had been received by then. `asked`: the one text of SQL that will be
-    asked; only the views that it names are made.
+    `as_of_ns`: show only what had been received by then. `asked`: a text of SQL that names
+    whatever will be asked for; of other views nothing is sure then.
     """
     store = TableStore(directory.root, read_only=True)
     return connect(store, read_tails(directory, store), as_of_ns, asked)

@@ -186,7 +186,7 @@ def heal(con: duckdb.DuckDBPyConnection, kind: str, source: Source) -> Healed | 
     alone = comparison.doubtful(near_rest, WHILE, "is_alone")
     others = comparison.doubtful(near_rest, WHILE, "NOT is_alone")
     rows = f"{_named(kind, alone)} UNION ALL "
-    rows += _missed(kind, span, others, source.streamed(span.stretches))
+    rows += f"FROM ({_missed(kind, span, others, source.streamed(span.stretches))})"
     return Healed(kind, span, rows, kept=False)
 
 
@@ -218,7 +218,8 @@ def _kept(
         con.execute(_SHARING.format(kind=kind))
         pages = f"FROM ({source.of_rest()}) SEMI JOIN {kind}_sharing USING (feed, epoch, seq)"
         con.execute(_SEAMS.format(kind=kind, of_rest=pages))
-        rows += f" UNION ALL {_missed(kind, span, f'FROM {kind}_matched', f'FROM {kind}_heard')}"
+        matched = _missed(kind, span, f"FROM {kind}_matched", f"FROM {kind}_heard")
+        rows += f" UNION ALL FROM ({matched})"
     con.execute(f"CREATE OR REPLACE TABLE {kind}_missed AS {rows}")
     for name in ("told", "doubtful", "rest", "heard", "matched", "sharing", "seams"):
         con.execute(f"DROP TABLE IF EXISTS {kind}_{name}")

@@ -69,8 +69,8 @@ def connect(
     With `as_of_ns` they show what had been received by then, and so what was known: a trade that
     was cancelled later stands. `tails` are rows by kind that are not in that snapshot, as
     TableBuilder.tails gives them; they and the files stay in use until the connection is closed,
-    which is up to the caller. With `asked`, which is all that will be asked, views that it does
-    not name may be lacking: to make them all takes longer than to answer.
+    which is up to the caller. `asked` is a text of SQL that names whatever will be asked for: other
+    views may be lacking then, for to make them all can take longer than to answer.
     """
     con = duckdb.connect(":memory:")
     views = _views_of(con, asked)
@@ -144,8 +144,8 @@ def _make_healed(
 
 
 def _is_unamended(con: duckdb.DuckDBPyConnection, sources: Mapping[str, Source]) -> bool:
-    """Whether nothing that the venue said of trades is known."""
-    return all(
+    """Whether there is no trade, or nothing that the venue said of them later."""
+    return sources["trades"].is_empty or all(
         sources[kind].is_empty or not con.execute(f"SELECT 1 FROM {kind} LIMIT 1").fetchall()
         for kind in ("cancels", "corrections")
     )
