@@ -1,8 +1,8 @@
 # `make help` lists what there is. Each target works on a fresh clone and sets up .venv by itself.
 
 PYTHON ?= python3
-# How many tests run at once.
-JOBS ?= 2
+# How many tests run at once; many of them only wait.
+JOBS ?= 3
 # Handed on: make demo ARGS="--seconds 5", make test ARGS="-k journal", make bench ARGS=…
 ARGS ?=
 # The bench's questions, e.g. "capture decide"; none are all.

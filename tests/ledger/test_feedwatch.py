@@ -183,6 +183,22 @@ def test_a_clock_that_is_set_forward_makes_no_silence(heard):
     assert watch.steps == 1
 
 
+def test_a_clock_that_is_set_back_is_watched_anew_from_there():
+    watch = FeedWatch("sip", Watchdog({"sip": Hours.ALWAYS}), SessionState())
+    give(watch, [session(1, "subscribed"), *(text(10_001 + step / 20) for step in range(600))])
+    step = {"event": "clock", "step_ns": -8_000 * NS, "before_ns": 10_032 * NS}
+    alarms = give(
+        watch,
+        [
+            *(text(10_031 + step / 20) for step in range(20)),
+            (2_032, EntryKind.CLOCK, step),
+            *(text(2_032 + step / 20) for step in range(40)),
+        ],
+    )
+    assert alarms == []
+    assert give(watch, [text(2_060)])[0].kind == "mute", "it is not deaf for 8,000 s"
+
+
 def test_a_polled_book_that_does_not_change_is_no_mute_feed():
     watch = FeedWatch("rts", Watchdog({"rts": Hours.ALWAYS}), SessionState())
     changes = []

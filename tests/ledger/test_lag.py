@@ -158,6 +158,15 @@ def test_a_step_of_our_clock_is_not_lag():
     assert run(lag, 20, 20 * MS + 5 * NS, since=20) == []
 
 
+def test_after_a_step_back_a_late_feed_is_noticed_as_soon_as_ever():
+    lag = Lag("sip")
+    run(lag, 60, 20 * MS, since=9_000)
+    lag.stepped(-9_000 * NS)
+
+    (alarm,) = run(lag, 20, 1_500 * MS - 9_000 * NS, since=60)
+    assert alarm.noticed_ns < T0 + 66 * NS
+
+
 def test_what_is_usual_survives_a_restart():
     first, second = Lag("delayed_sip"), Lag("delayed_sip")
     run(first, 30, 900 * NS)

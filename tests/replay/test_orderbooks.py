@@ -1,5 +1,7 @@
 """A book out of the tables is the one that was put together step by step, or says it is lost."""
 
+from contextlib import contextmanager
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -111,12 +113,16 @@ def ask(tmp_path_factory):
     store = TableStore(tmp_path_factory.mktemp("run"), read_only=True)
 
     def call(records, at_ns, feed=None, symbol=BTC):
-        con = connect(store, tables_of(records))
-        try:
-            return book_at(con, symbol, at_ns, feed)
-        finally:
-            con.close()
+        with among(records) as asked:
+            return asked(at_ns, feed, symbol)
 
+    @contextmanager
+    def among(records):
+        """Ask for many among the same records."""
+        with connect(store, tables_of(records)) as con:
+            yield lambda at_ns, feed, symbol: book_at(con, symbol, at_ns, feed)
+
+    call.among = among
     return call
 
 
@@ -152,21 +158,22 @@ def test_a_book_at_any_moment_is_the_one_put_together_up_to_it(ask, events, side
             if what == "gap":
                 open_ns[symbol] = from_ns
     books = OrderBooks()
-    for record in records:
-        books.update(record)
-        for symbol in (BTC, ETH):
-            kept = books.get("crypto", symbol)
-            found = ask(records, record.recv_ns, "crypto", symbol)
-            if kept is None or kept.event_ns == 0:
-                assert found is None
-            else:
-                image = kept.image("crypto", symbol)
-                assert (found.is_valid, found.bids(), found.asks(), found.event_ns) == (
-                    image.is_valid,
-                    image.bids(),
-                    image.asks(),
-                    image.event_ns,
-                )
+    with ask.among(records) as asked:
+        for record in records:
+            books.update(record)
+            for symbol in (BTC, ETH):
+                kept = books.get("crypto", symbol)
+                found = asked(record.recv_ns, "crypto", symbol)
+                if kept is None or kept.event_ns == 0:
+                    assert found is None
+                else:
+                    image = kept.image("crypto", symbol)
+                    assert (found.is_valid, found.bids(), found.asks(), found.event_ns) == (
+                        image.is_valid,
+                        image.bids(),
+                        image.asks(),
+                        image.event_ns,
+                    )
 
 
 def test_what_was_received_in_the_moment_is_in_and_later_is_not(ask):

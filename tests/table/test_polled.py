@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ticktape import mt5
@@ -271,6 +271,7 @@ def test_ticks_that_differ_in_any_number_are_two(tape):
     assert len(tape.ask("select * from ticks")) == 2
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from([1.0, 2.0])), max_size=12), st.data())
 def test_of_ticks_there_are_as_many_alike_as_one_leg_has_at_most(tmp_path_factory, ticks, data):
     tape = Tape(tmp_path_factory.mktemp("tape"))

@@ -63,7 +63,8 @@ def test_merged_ticks_are_each_tick_once(recorded):
     ).fetchall()[0]
     assert min(one, other) > 500
     legs = [
-        Counter(row for (row,) in struct.iter_unpack("60s", run.ticks(leg, "X"))) for leg in ("rts", "rts.b")
+        Counter(row for (row,) in struct.iter_unpack("60s", run.ticks(leg, "X")))
+        for leg in ("rts", "rts.b")
     ]
     assert [leg.total() for leg in legs] == [one, other]
     # Each leg saw some that the other missed, at its ends; what both saw stands once.

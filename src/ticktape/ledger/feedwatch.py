@@ -125,7 +125,7 @@ class FeedWatch:
                 changes += self._come_up(int(brought.recv_ns[begin]))
             for kind, rows in found.items():
                 changes += self._observe(brought, kind, rows)
-        return changes + self._dog.advance(self._feed, int(brought.recv_ns.max()))
+        return changes + self._dog.advance(self._feed, int(brought.recv_ns[-1]))
 
     def pass_time(self, now_ns: int) -> list[Alarm]:
         """All that came before `now_ns` was taken."""
@@ -170,11 +170,16 @@ class FeedWatch:
         return []
 
     def _hear_step(self, said: _ClockSaid, recv_ns: int) -> Iterator[Alarm]:
-        """Our clock was set: what it jumped over is no silence."""
+        """Our clock was set: what it jumped over is no silence, nor what it goes through again."""
         self.steps += 1
         self._dog.stepped(self._feed, said.step_ns)
-        if self.state.is_up and said.step_ns > NS_PER_S:
+        if abs(said.step_ns) <= NS_PER_S:
+            return
+        if self.state.is_up:
             yield from self._dog.disconnected(self._feed, said.before_ns)
+        if said.step_ns < 0:
+            self._dog.set_back(self._feed, recv_ns)
+        if self.state.is_up:
             yield from self._dog.connected(self._feed, recv_ns)
 
     def _hear_session(self, said: _SessionSaid, recv_ns: int) -> Iterator[Alarm]:

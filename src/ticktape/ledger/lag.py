@@ -183,6 +183,8 @@ class Lag:
         self._learning = [each + by_ns for each in self._learning]
         if self._usual_ns is not None:
             self._usual_ns += by_ns
+        if by_ns < 0:  # its second comes once more, and must not wait for the clock to catch up
+            self._second, self._lags, self._kept = -1, [], 0
 
     def saved(self) -> int | None:
         """The usual lag in nanoseconds, for `restore`."""

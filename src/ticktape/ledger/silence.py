@@ -119,6 +119,12 @@ class Silence:
             changes += self._end_all([FEED_ROW], ns, ns, "the connection ended")
         return changes
 
+    def set_back(self, ns: int) -> None:
+        """Our wall clock was set back to `ns`: its time is judged anew from there."""
+        self._next = ns // TICK_NS
+        self._span = None
+        self._pending = Pending()  # of the tick in which it was set
+
     def forget(self, channel: str, symbols: Sequence[str], ns: int) -> list[Alarm]:
         """These symbols are not subscribed any more. Returns the ends of their alarms."""
         rows = self._table.rows_of(channel, symbols)

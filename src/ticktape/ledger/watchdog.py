@@ -53,6 +53,10 @@ class Watchdog:
         """The wall clock that stamps this feed was set forward by `by_ns`."""
         self._feeds[feed].lag.stepped(by_ns)
 
+    def set_back(self, feed: str, ns: int) -> None:
+        """That clock was set back to `ns`; all up to the step must have been judged."""
+        self._feeds[feed].silence.set_back(ns)
+
     def observe(
         self,
         feed: str,
