@@ -5,7 +5,7 @@ import pytest
 
 from ticktape.records import Position
 from ticktape.table import TableStore, Tally
-from ticktape.table.comparing import INSTANT, WHILE, Comparison
+from ticktape.table.comparing import INSTANT_NS, Comparison
 from ticktape.table.sources import Source
 
 MINUTE_NS = 60_000_000_000
@@ -14,9 +14,9 @@ HALF_HOUR_NS = 30 * MINUTE_NS
 
 @pytest.fixture
 def compare(tmp_path, tape):
-    """The (symbol, event_ns, id) that are in doubt, and of them those that are alone."""
+    """The (symbol, event_ns, id) that are in doubt, and not alone; and those that are."""
 
-    def doubted(streamed, *pages, part=WHILE, feeds=("sip",)):
+    def doubted(streamed, *pages, part_ns=10 * MINUTE_NS, feeds=("sip",)):
         store = TableStore(tmp_path)
         rows = [("sip", 0, row) for row in streamed]
         rows += [("sip.rest", 2 * n + 1, row) for n, page in enumerate(pages) for row in page]
@@ -33,12 +33,12 @@ def compare(tmp_path, tape):
             store.append("trades", table, feed, Position(1, 1), Tally(len(made)))
         with duckdb.connect(":memory:") as con:
             source = Source(con, "trades", TableStore(tmp_path, read_only=True), None, None)
-            comparison = Comparison(con, "trades", source)
-            assert comparison.tell(source.of_rest(), part) is not None
-            if comparison.doubt(source.streamed(), part) is None:
+            comparison = Comparison(con, "trades", source, part_ns)
+            assert comparison.tell(source.of_rest()) is not None
+            if comparison.doubt(source.streamed()) is None:
                 return [], []
             queries = [
-                comparison.doubtful(source.of_rest(), part, which) for which in ("true", "is_alone")
+                comparison.doubtful(source.of_rest(), alone=alone) for alone in (False, True)
             ]
             columns = "symbol, event_ns, id"
             return tuple(
@@ -62,7 +62,7 @@ def test_one_that_is_lacking_puts_its_part_of_time_and_symbol_in_doubt(compare):
 
 
 def test_where_nothing_was_streamed_and_one_page_tells_it_rows_are_alone(compare):
-    assert compare([A, B], [A, B, LATER]) == ([LATER], [LATER])
+    assert compare([A, B], [A, B, LATER]) == ([], [LATER])
 
 
 def test_what_two_pages_tell_is_not_alone(compare):
@@ -85,11 +85,11 @@ def test_trades_without_an_id_are_always_in_doubt(compare):
 
 def test_the_parts_may_be_instants(compare):
     near = ("A", 6, 4)
-    assert compare([A], [A, near], part=INSTANT) == ([near], [near])
+    assert compare([A], [A, near], part_ns=INSTANT_NS) == ([], [near])
 
 
 def test_another_feed_does_not_account_for_it(compare):
-    assert compare([A], [A, ("A", 0, 9)], feeds=("sip", "iex"), part=INSTANT) == (
-        [("A", 0, 9)],
+    assert compare([A], [A, ("A", 0, 9)], feeds=("sip", "iex"), part_ns=INSTANT_NS) == (
+        [],
         [("A", 0, 9)],
     )

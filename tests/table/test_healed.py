@@ -485,16 +485,18 @@ def expected(case):
 
 # Rows of REST that are kept in memory: all; some, once the others are known to be streamed; none.
 KEPT = (500_000, 4, 0)
+PARTS_NS = (1, 3, 10 * SECOND)
 
 
 @settings(max_examples=40)
-@given(case=cases(), kept=st.sampled_from(KEPT))
+@given(case=cases(), kept=st.sampled_from(KEPT), part_ns=st.sampled_from(PARTS_NS))
 def test_every_trade_is_there_exactly_once_whatever_was_dropped_and_asked(
-    tape, tmp_path_factory, case, kept
+    tape, tmp_path_factory, case, kept, part_ns
 ):
     run = Run(tape, tmp_path_factory.getbasetemp() / "nothing stored")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(healed, "_KEPT_ROWS", kept)
+        patch.setattr(healed, "_PART_NS", part_ns)
         assert play(run, tape.trade, case) == expected(case)
 
 
@@ -584,13 +586,14 @@ def lacking_of(run, told):
 
 
 @settings(max_examples=25)
-@given(told=told_cases(), kept=st.sampled_from(KEPT))
+@given(told=told_cases(), kept=st.sampled_from(KEPT), part_ns=st.sampled_from(PARTS_NS))
 def test_a_trade_stands_once_although_rest_tells_it_otherwise_the_next_time(
-    tape, tmp_path_factory, told, kept
+    tape, tmp_path_factory, told, kept, part_ns
 ):
     run = Run(tape, tmp_path_factory.getbasetemp() / "nothing stored")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(healed, "_KEPT_ROWS", kept)
+        patch.setattr(healed, "_PART_NS", part_ns)
         assert faults_of(run, tape.trade, told) == []
 
 

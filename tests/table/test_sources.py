@@ -110,9 +110,10 @@ SIZES = st.lists(st.integers(1, 5), max_size=4)
     mixed=st.booleans(),
     as_of_ns=st.sampled_from([None, 5]),
     kept=st.sampled_from([500_000, 3, 0]),
+    part_ns=st.sampled_from([1, 10 * 10**9]),
 )
 def test_the_views_show_the_same_wherever_the_rows_lie(
-    tape, tmp_path_factory, made, sizes, mixed, as_of_ns, kept
+    tape, tmp_path_factory, made, sizes, mixed, as_of_ns, kept, part_ns
 ):
     """In one tail there are no files to leave out: that is the plain merge of all."""
     root = tmp_path_factory.mktemp("run")
@@ -130,6 +131,7 @@ def test_the_views_show_the_same_wherever_the_rows_lie(
         expected = shown(con)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(healed, "_KEPT_ROWS", kept)
+        patch.setattr(healed, "_PART_NS", part_ns)
         with connect(TableStore(root, read_only=True), tails, as_of_ns) as con:
             assert shown(con) == expected
 

@@ -21,9 +21,8 @@ HEALED_FEED: Final = f"left(feed, -{len(REST)})"
 PLACE: Final = ("feed", "recv_ns", "witness", "epoch", "seq", "index", "day")
 """Columns that do not tell what happened, but where it came from."""
 
-INSTANT: Final = "event_ns"
-WHILE: Final = f"event_ns // {600 * NS_PER_S}"
-"""Parts of time: a nanosecond, or ten minutes."""
+INSTANT_NS: Final = 1
+"""The smallest part of time in which two sides can be compared."""
 
 _NEAR_NS = 600 * NS_PER_S
 _STRETCHES_MAX = 32  # more make each query longer than what they leave out
@@ -39,16 +38,16 @@ _IS_ONE_PAGE = {"bars": "false"}
 # Hashed twice, because the first hash of several columns is a linear combination: sums of those
 # may be equal where two ids have changed places.
 _TOLD = """
-CREATE OR REPLACE TABLE {kind}_told AS
+CREATE OR REPLACE TABLE {told} AS
 SELECT {feed} AS feed, symbol, {part} AS part, {is_known} AS is_known, {is_one_page} AS is_one_page,
     count(*) AS number, sum(hash(hash({keys}))) AS content,
     min(event_ns) AS from_ns, max(event_ns) AS to_ns
 FROM ({of_rest}) GROUP BY {by}
 """
 _DOUBTFUL = """
-CREATE OR REPLACE TABLE {kind}_doubtful AS
+CREATE OR REPLACE TABLE {doubtful} AS
 SELECT {columns}, heard.number IS NULL AND is_one_page AS is_alone
-FROM {kind}_told AS told LEFT JOIN (
+FROM {told} AS told LEFT JOIN (
     SELECT {by}, count(*) AS number, sum(hash(hash({keys}))) AS content
     FROM (SELECT *, {part} AS part FROM ({streamed})) GROUP BY {by}
 ) AS heard USING ({by})
@@ -57,7 +56,7 @@ WHERE NOT is_known OR (told.number, told.content) IS DISTINCT FROM (heard.number
 _COLUMNS = "told.feed, symbol, part, told.number, from_ns, to_ns"
 _OF_DOUBTFUL = """
 SELECT rest.* FROM ({of_rest}) AS rest SEMI JOIN (
-    SELECT feed AS healed, symbol AS named, part FROM {kind}_doubtful WHERE {which}
+    SELECT feed AS healed, symbol AS named, part FROM {doubtful} WHERE is_alone = {alone}
 ) AS doubtful ON symbol = named AND {part} = part{same_feed}
 """
 _LIE = """
@@ -95,26 +94,28 @@ class Span(NamedTuple):
 
 
 class Comparison:
-    """REST beside the stream, of one kind, in a connection that has its tables.
+    """REST beside the stream, of one kind, in parts of time; `tell`, then `doubt`.
 
-    `tell`, then `doubt`; what is doubtful is in the table `KIND_doubtful` then. All may be done
-    again, in smaller parts of time.
+    What is doubtful is in a table of the connection then.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, kind: str, source: Source) -> None:
+    def __init__(
+        self, con: duckdb.DuckDBPyConnection, kind: str, source: Source, part_ns: int
+    ) -> None:
         self._con = con
         self._kind = kind
+        self._part = f"event_ns // {part_ns}"
+        self._told, self._doubtful = f"{kind}_told_{part_ns}", f"{kind}_doubtful_{part_ns}"
         feeds = source.feeds
         # One text less to group by takes half the time.
         self._one_feed = (
             None not in feeds and len({str(feed).removesuffix(REST) for feed in feeds}) == 1
         )
 
-    def tell(self, of_rest: str, part: str) -> Span | None:
+    def tell(self, of_rest: str) -> Span | None:
         """Add up rows of REST; where they lie, or None when there are none."""
         self._execute(
             _TOLD,
-            part=part,
             of_rest=of_rest,
             feed="NULL" if self._one_feed else HEALED_FEED,
             is_known=_IS_KNOWN.get(self._kind, "true"),
@@ -122,23 +123,32 @@ class Comparison:
                 self._kind, "min(epoch) = max(epoch) AND min(seq) = max(seq)"
             ),
         )
-        return self._span("told")
+        return self._span(self._told)
 
-    def doubt(self, streamed: str, part: str) -> Span | None:
+    def doubt(self, streamed: str) -> Span | None:
         """Compare them with streamed rows; where the doubtful lie, or None when there are none."""
-        self._execute(_DOUBTFUL, part=part, streamed=streamed, columns=_COLUMNS)
-        return self._span("doubtful")
+        self._execute(_DOUBTFUL, streamed=streamed, columns=_COLUMNS)
+        self._con.execute(f"DROP TABLE {self._told}")
+        return self._span(self._doubtful)
 
-    def doubtful(self, of_rest: str, part: str, which: str = "true") -> str:
-        """The query of those rows of REST that are in doubt.
+    def number(self, *, alone: bool) -> int:
+        """How many rows `doubtful` has."""
+        (rows,) = self._con.execute(
+            f"SELECT coalesce(sum(number), 0)::BIGINT FROM {self._doubtful}"
+            f" WHERE is_alone = {alone}"
+        ).fetchall()[0]
+        return int(rows)
 
-        Either all, or only where `is_alone`: where nothing was streamed, and REST told it once.
+    def doubtful(self, of_rest: str, *, alone: bool) -> str:
+        """The query of rows of REST that are in doubt.
+
+        They are `alone` where nothing was streamed, and REST told it once: they are to be shown.
         """
         return _OF_DOUBTFUL.format(
-            kind=self._kind,
+            doubtful=self._doubtful,
             of_rest=of_rest,
-            part=part,
-            which=which,
+            part=self._part,
+            alone=alone,
             same_feed="" if self._one_feed else f" AND {HEALED_FEED} = healed",
         )
 
@@ -146,15 +156,16 @@ class Comparison:
         others = [name for name in KINDS[self._kind].names if name not in (*PLACE, "symbol")]
         self._con.execute(
             text.format(
-                kind=self._kind,
+                told=self._told,
+                doubtful=self._doubtful,
+                part=self._part,
                 keys=", ".join(f'"{name}"' for name in _KEYS.get(self._kind, others)),
                 by="symbol, part" if self._one_feed else "feed, symbol, part",
                 **names,
             )
         )
 
-    def _span(self, where: str) -> Span | None:
-        table = f"{self._kind}_{where}"
+    def _span(self, table: str) -> Span | None:
         parts = self._con.execute(_LIE.format(table=table, near_ns=_NEAR_NS)).fetchall()
         if not parts:
             return None

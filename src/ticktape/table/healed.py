@@ -5,8 +5,9 @@ shown where no streamed one accounts for it, under the feed's own name. Rows are
 multisets and never by id alone: venues use one again, also within a nanosecond. Nothing here costs
 anything where REST was never asked.
 
-Where it was, the rows that it has more are found when the views are made, and kept as a table of
-their own while they are few. What REST told just as it was streamed is left aside before that.
+Where it was, parts of time are found when the views are made that REST told just as they were
+streamed, and those of which nothing was streamed: no row of theirs is matched. The others are, and
+what REST has more is kept as a table of its own, while they are few.
 
 What was asked for again and again counts as one request says it: the one that has the most rows of
 a trade's identity (of a content, where there is no id), of several the newest, for REST may tell a
@@ -17,15 +18,21 @@ they are taken for pages of one request then, unless another entry stands betwee
 
 import duckdb
 
+from ticktape.clock import NS_PER_S
 from ticktape.config import REST
 from ticktape.directory import LEDGER
 from ticktape.schemas import KINDS
-from ticktape.table.comparing import HEALED_FEED, INSTANT, PLACE, WHILE, Comparison, Span
+from ticktape.table.comparing import HEALED_FEED, INSTANT_NS, PLACE, Comparison, Span
 from ticktape.table.sources import Source
 
 _IDENTITY = {"trades": "CASE WHEN id IS NULL THEN content ELSE hash(exchange, id) END"}
 _IDENTITY_OF_NONE = "content"  # what has no id is known by all of its columns
 _KEPT_ROWS = 500_000  # of REST, in memory: matched once, when the views are made
+
+# What was compared in short parts leaves less to match; there are more of them to add up.
+_PART_NS = 10 * NS_PER_S
+_LONG_PART_NS = 600 * NS_PER_S
+_FEW_ROWS = 2_000_000
 
 # Rows of an instant come from several pages: only then it matters which are of one request.
 _SHARING = """
@@ -147,7 +154,7 @@ QUALIFY row_number() OVER newest = 1
 class Healed:
     """Those rows of REST that no streamed one accounts for.
 
-    `rows` is their query. `kept` when they are in a table of the connection, and few.
+    `rows` is their query. `kept` when it has nothing to match any more.
     """
 
     def __init__(self, kind: str, span: Span, rows: str, *, kept: bool) -> None:
@@ -164,56 +171,49 @@ class Healed:
 def heal(con: duckdb.DuckDBPyConnection, kind: str, source: Source) -> Healed | None:
     """Find the rows of a kind that REST has and the stream has not; None when there are none.
 
-    The connection keeps a table of them, or, where more than `_KEPT_ROWS` rows of REST are in
-    doubt, tables that tell in which parts of time.
+    Its tables stay in the connection.
     """
-    comparison = Comparison(con, kind, source)
-    of_rest = source.of_rest()
-    if source.rest_rows_max <= _KEPT_ROWS:
-        return _kept(con, kind, source, comparison, of_rest)
-    span = comparison.tell(of_rest, WHILE)
+    part_ns = _PART_NS if source.rest_rows_max <= _FEW_ROWS else _LONG_PART_NS
+    comparison = Comparison(con, kind, source, part_ns)
+    span = comparison.tell(source.of_rest())
     if span is None:
         return None
     near = f"FROM ({source.streamed(span.stretches)}) WHERE {span.near()}"
-    span = comparison.doubt(near, WHILE)
+    span = comparison.doubt(near)
     if span is None:
         return None
-    near_rest = f"FROM ({source.of_rest(span.stretches)}) WHERE {span.near()}"
-    (rows,) = con.execute(f"SELECT sum(number) FROM {kind}_doubtful").fetchall()[0]
-    if rows <= _KEPT_ROWS:
-        return _kept(con, kind, source, comparison, comparison.doubtful(near_rest, WHILE))
-    con.execute(_SEAMS.format(kind=kind, of_rest=of_rest))
-    alone = comparison.doubtful(near_rest, WHILE, "is_alone")
-    others = comparison.doubtful(near_rest, WHILE, "NOT is_alone")
-    rows = f"{_named(kind, alone)} UNION ALL "
-    rows += f"FROM ({_missed(kind, span, others, source.streamed(span.stretches))})"
-    return Healed(kind, span, rows, kept=False)
+    near = f"FROM ({source.of_rest(span.stretches)}) WHERE {span.near()}"
+    parts = []
+    if comparison.number(alone=True):
+        parts.append(_named(kind, comparison.doubtful(near, alone=True)))
+    in_question = comparison.number(alone=False)
+    others = comparison.doubtful(near, alone=False)
+    if 0 < in_question <= _KEPT_ROWS:
+        _match(con, kind, source, span, others)
+        parts.append(f"SELECT {_columns(kind)} FROM {kind}_missed")
+    elif in_question:
+        con.execute(_SEAMS.format(kind=kind, of_rest=source.of_rest()))
+        matched = _missed(kind, span, others, source.streamed(span.stretches))
+        parts.append(f"SELECT * FROM ({matched})")
+    return Healed(kind, span, " UNION ALL ".join(parts), kept=in_question <= _KEPT_ROWS)
 
 
-def _kept(
-    con: duckdb.DuckDBPyConnection,
-    kind: str,
-    source: Source,
-    comparison: Comparison,
-    doubtful: str,
-) -> Healed | None:
-    """Match some rows of REST with what was streamed in the same instants, once and for all."""
-    con.execute(f"CREATE OR REPLACE TABLE {kind}_rest AS {doubtful}")
-    of_rest = f"FROM {kind}_rest"
-    span = comparison.tell(of_rest, INSTANT)
-    if span is None:
-        return None
-    near = f"SELECT * FROM ({source.streamed(span.stretches)}) WHERE {span.near()}"
+def _match(
+    con: duckdb.DuckDBPyConnection, kind: str, source: Source, span: Span, of_rest: str
+) -> None:
+    """Make `KIND_missed` of rows of REST: those that no streamed one accounts for."""
+    con.execute(f"CREATE OR REPLACE TABLE {kind}_rest AS {of_rest}")
     con.execute(
-        f"CREATE OR REPLACE TABLE {kind}_heard AS {near}"
+        f"CREATE OR REPLACE TABLE {kind}_heard AS"
+        f" SELECT * FROM ({source.streamed(span.stretches)}) WHERE {span.near()}"
         f" AND (symbol, event_ns) IN (SELECT (symbol, event_ns) FROM {kind}_rest)"
     )
-    span = comparison.doubt(f"FROM {kind}_heard", INSTANT)
-    if span is None:
-        return None
-    rows = _named(kind, comparison.doubtful(of_rest, INSTANT, "is_alone"))
-    if con.execute(f"SELECT 1 FROM {kind}_doubtful WHERE NOT is_alone LIMIT 1").fetchall():
-        others = comparison.doubtful(of_rest, INSTANT, "NOT is_alone")
+    comparison = Comparison(con, kind, source, INSTANT_NS)
+    comparison.tell(f"FROM {kind}_rest")
+    comparison.doubt(f"FROM {kind}_heard")
+    rows = _named(kind, comparison.doubtful(f"FROM {kind}_rest", alone=True))
+    if comparison.number(alone=False):
+        others = comparison.doubtful(f"FROM {kind}_rest", alone=False)
         con.execute(f"CREATE OR REPLACE TABLE {kind}_matched AS {others}")
         con.execute(_SHARING.format(kind=kind))
         pages = f"FROM ({source.of_rest()}) SEMI JOIN {kind}_sharing USING (feed, epoch, seq)"
@@ -221,9 +221,8 @@ def _kept(
         matched = _missed(kind, span, f"FROM {kind}_matched", f"FROM {kind}_heard")
         rows += f" UNION ALL FROM ({matched})"
     con.execute(f"CREATE OR REPLACE TABLE {kind}_missed AS {rows}")
-    for name in ("told", "doubtful", "rest", "heard", "matched", "sharing", "seams"):
+    for name in ("rest", "heard", "matched", "sharing", "seams"):
         con.execute(f"DROP TABLE IF EXISTS {kind}_{name}")
-    return Healed(kind, span, f"SELECT {_columns(kind)} FROM {kind}_missed", kept=True)
 
 
 def _named(kind: str, of_rest: str) -> str:
