@@ -16,6 +16,7 @@ REST.
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
@@ -162,13 +163,17 @@ class _Run:
             self._store, now_ns=lambda: _DAY_NS + _SESSION_NS, monotonic_ns=lambda: self._now_ns
         )
         asked = []
-        with pq.ParquetWriter(self._plain[0], KINDS["trades"]) as plain:
+        with (
+            pq.ParquetWriter(self._plain[0], KINDS["trades"]) as plain,
+            ThreadPoolExecutor(1) as beside,
+        ):
             for number, part in enumerate(_parts(rows)):
                 asked.append(part.filter(_within(asked_ns)))
                 part = part.filter(~_within(_MISSED_NS))
+                written = beside.submit(plain.write_table, part)
                 self._append("sip", number, part)
-                plain.write_table(part)
                 self._compact()
+                written.result()
         self._answer = pa.concat_tables(asked).sort_by(
             [("symbol", "ascending"), ("event_ns", "ascending")]
         )
