@@ -33,7 +33,7 @@ def compare(tmp_path, tape):
             store.append("trades", table, feed, Position(1, 1), Tally(len(made)))
         with duckdb.connect(":memory:") as con:
             source = Source(con, "trades", TableStore(tmp_path, read_only=True), None, None)
-            comparison = Comparison(con, "trades", source, part_ns)
+            comparison = Comparison(con, "trades", source, part_ns=part_ns, name="trades")
             assert comparison.tell(source.of_rest()) is not None
             if comparison.doubt(source.streamed()) is None:
                 return [], []

@@ -30,6 +30,11 @@ FEEDS = ("sip", "sip.rest")
 EVERY = "select id, price, conditions, witness from trades order by event_ns, id, price"
 
 
+# Rows of REST that are kept in memory: all; some, once the others are known to be streamed; none.
+KEPT = (500_000, 4, 0)
+PARTS_NS = (1, 3, 10 * SECOND)
+
+
 class Run:
     """Blocks of a feed and of what REST said of it, one received each second; SQL over them."""
 
@@ -207,6 +212,15 @@ def test_equal_rows_on_two_pages_of_one_request_are_all_counted(run, trade, of):
     # Another request of the same instants.
     run.word().page(row, row)
     assert run.ask(f"select count(*) from {of}") == [(5,)]
+
+
+@pytest.mark.parametrize("part_ns", PARTS_NS)
+def test_what_nobody_streamed_is_shown_beside_what_has_to_be_matched(
+    monkeypatch, run, trade, part_ns
+):
+    monkeypatch.setattr(healed, "_PART_NS", part_ns)
+    run.stream(trade(1, at=50)).page(trade(2, at=50), trade(1, at=50)).page(trade(3, at=90))
+    assert run.ask("select id from trades order by id") == [(1,), (2,), (3,)]
 
 
 def test_a_request_that_begins_where_the_one_before_ended_counts_for_itself(run):
@@ -481,11 +495,6 @@ def expected(case):
         if asked and made[:3] not in otherwise:
             shown[tuple(made)] = count
     return shown
-
-
-# Rows of REST that are kept in memory: all; some, once the others are known to be streamed; none.
-KEPT = (500_000, 4, 0)
-PARTS_NS = (1, 3, 10 * SECOND)
 
 
 @settings(max_examples=40)

@@ -96,16 +96,22 @@ class Span(NamedTuple):
 class Comparison:
     """REST beside the stream, of one kind, in parts of time; `tell`, then `doubt`.
 
-    What is doubtful is in a table of the connection then.
+    What is doubtful is in a table of the connection then, which is called after `name`.
     """
 
     def __init__(
-        self, con: duckdb.DuckDBPyConnection, kind: str, source: Source, part_ns: int
+        self,
+        con: duckdb.DuckDBPyConnection,
+        kind: str,
+        source: Source,
+        *,
+        part_ns: int,
+        name: str,
     ) -> None:
         self._con = con
         self._kind = kind
         self._part = f"event_ns // {part_ns}"
-        self._told, self._doubtful = f"{kind}_told_{part_ns}", f"{kind}_doubtful_{part_ns}"
+        self._told, self._doubtful = f"{name}_told", f"{name}_doubtful"
         feeds = source.feeds
         # One text less to group by takes half the time.
         self._one_feed = (

@@ -174,7 +174,7 @@ def heal(con: duckdb.DuckDBPyConnection, kind: str, source: Source) -> Healed | 
     Its tables stay in the connection.
     """
     part_ns = _PART_NS if source.rest_rows_max <= _FEW_ROWS else _LONG_PART_NS
-    comparison = Comparison(con, kind, source, part_ns)
+    comparison = Comparison(con, kind, source, part_ns=part_ns, name=kind)
     span = comparison.tell(source.of_rest())
     if span is None:
         return None
@@ -208,7 +208,7 @@ def _match(
         f" SELECT * FROM ({source.streamed(span.stretches)}) WHERE {span.near()}"
         f" AND (symbol, event_ns) IN (SELECT (symbol, event_ns) FROM {kind}_rest)"
     )
-    comparison = Comparison(con, kind, source, INSTANT_NS)
+    comparison = Comparison(con, kind, source, part_ns=INSTANT_NS, name=f"{kind}_rest")
     comparison.tell(f"FROM {kind}_rest")
     comparison.doubt(f"FROM {kind}_heard")
     rows = _named(kind, comparison.doubtful(f"FROM {kind}_rest", alone=True))
@@ -221,7 +221,7 @@ def _match(
         matched = _missed(kind, span, f"FROM {kind}_matched", f"FROM {kind}_heard")
         rows += f" UNION ALL FROM ({matched})"
     con.execute(f"CREATE OR REPLACE TABLE {kind}_missed AS {rows}")
-    for name in ("rest", "heard", "matched", "sharing", "seams"):
+    for name in ("rest", "rest_doubtful", "heard", "matched", "sharing", "seams"):
         con.execute(f"DROP TABLE IF EXISTS {kind}_{name}")
 
 
