@@ -64,7 +64,16 @@ class Witness(StrEnum):
     LEG_B = "leg B"
 
 
-class Record(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class Witnessed(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Where a record came from; apart, so that the fields of every record can be given by place.
+
+    What comes in masses is made so: it takes two thirds of the time that names take.
+    """
+
+    witness: str = "stream"
+
+
+class Record(Witnessed, frozen=True, gc=False):
     """What every record has."""
 
     kind: ClassVar[str] = ""
@@ -76,10 +85,9 @@ class Record(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     epoch: int
     seq: int
     index: int
-    witness: str = "stream"
 
 
-class Trade(Record, frozen=True, gc=False, kw_only=True):
+class Trade(Record, frozen=True, gc=False):
     """One trade. `conditions` are the venue's codes joined by commas, in its order."""
 
     kind: ClassVar[str] = "trades"

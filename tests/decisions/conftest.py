@@ -24,9 +24,9 @@ def a_trade(seq=0, price=1.0, *, event_ns=None, symbol="IBM", feed="sip", size=1
     )
 
 
-def a_quote(seq=0, bid=1.0, *, event_ns=0, symbol="IBM"):
+def a_quote(seq=0, bid=1.0, *, event_ns=0, symbol="IBM", feed="sip"):
     return Quote(
-        feed="sip",
+        feed=feed,
         symbol=symbol,
         event_ns=event_ns,
         seq=seq,

@@ -177,3 +177,44 @@ def test_a_change_that_an_order_book_has_already_does_not_make_it_the_symbols(ma
     last.update(seen)
 
     assert last["IBM"].order_book.bids() == ((20.0, 1.0),)
+
+
+def test_what_a_strategy_keeps_of_one_feed_never_shows_another_feeds(makes):
+    """The only feed of a symbol and the symbol are one until somebody can tell them apart."""
+    last = OwnLastValues()
+    last.update(makes.trade(1, 10.0, event_ns=1, feed="sip"))
+    last.update(makes.quote(2, 9.0, feed="sip"))
+    symbol, own = last["IBM"], last.of("sip", "IBM")
+    last.update(makes.trade(3, 20.0, event_ns=2, feed="iex"))
+    last.update(makes.trade(4, 11.0, event_ns=3, feed="sip"))
+
+    assert symbol is last["IBM"]
+    assert own is last.of("sip", "IBM")
+    assert (symbol.trade.price, own.trade.price) == (11.0, 11.0)
+    assert last.of("iex", "IBM").trade.price == 20.0
+    assert last.of("iex", "IBM").quote is None
+    assert own.quote is symbol.quote
+
+
+def test_a_symbols_second_feed_leaves_the_first_feeds_values_as_they_were(makes):
+    last = OwnLastValues()
+    for record in (
+        makes.trade(1, 10.0, event_ns=5, feed="sip"),
+        makes.quote(2, 9.0, event_ns=5, feed="sip"),
+        makes.book(3, 8.0, event_ns=5, feed="sip"),
+    ):
+        last.update(record)
+    symbol = last["IBM"]
+    for record in (
+        makes.trade(1, 20.0, event_ns=6, feed="iex"),
+        makes.quote(2, 19.0, event_ns=4, feed="iex"),
+        makes.book(3, 18.0, event_ns=6, feed="iex"),
+    ):
+        last.update(record)
+
+    sip, iex = last.of("sip", "IBM"), last.of("iex", "IBM")
+    assert (sip.trade.price, iex.trade.price, symbol.trade.price) == (10.0, 20.0, 20.0)
+    assert (sip.quote.bid_price, iex.quote.bid_price, symbol.quote.bid_price) == (9.0, 19.0, 9.0)
+    assert (sip.book.bid_prices, symbol.book.bid_prices) == ((8.0,), (18.0,))
+    assert last["IBM"] is symbol
+    assert list(last) == ["IBM"]

@@ -32,9 +32,9 @@ RAISES = """
 
 @pytest.fixture
 def runner_of(load, makes):
-    def make(text, blocks, on_error="stop", on_block=None):
+    def make(text, blocks, on_error="stop"):
         by_offset = {100 * (n + 1): records for n, records in enumerate(blocks)}
-        runner = DecisionRunner(load(text), {"sip": makes.decoder(by_offset)}, on_error, on_block)
+        runner = DecisionRunner(load(text), {"sip": makes.decoder(by_offset)}, on_error)
         made = [makes.block(records, offset=at) for at, records in by_offset.items()]
         return runner, made
 
@@ -116,30 +116,33 @@ def test_numbers_go_on_from_where_they_are_set(runner_of, makes):
 
 
 def test_each_block_is_stamped_once_it_is_through(runner_of, makes):
-    stamped = []
-    runner, blocks = runner_of(
-        ECHO, [[makes.trade(4)], []], on_block=lambda feed, block: stamped.append((feed, block))
-    )
-    runner.give("sip", blocks)
+    runner, blocks = runner_of(ECHO, [[makes.trade(4), makes.trade(5)], []])
+    numbers = []
 
-    assert stamped == [("sip", blocks[0]), ("sip", blocks[1])]
+    def now():
+        numbers.append(runner.next_number)
+        return 10 * len(numbers)
+
+    assert runner.give("sip", blocks, now, 99).done_ns == [10, 20]
+    assert numbers == [2, 2]
+    assert runner.give("sip", blocks).done_ns == []
 
 
 def test_with_stop_nothing_is_given_after_the_first_error(runner_of, makes):
-    stamped = []
     runner, blocks = runner_of(
         RAISES,
         [[makes.trade(0, 1.0), makes.trade(1, 13.0), makes.trade(2, 2.0)], [makes.trade(3, 3.0)]],
-        on_block=lambda feed, block: stamped.append(block),
     )
 
-    outcome = runner.give("sip", blocks)
+    outcome = runner.give("sip", blocks, lambda: 1, 2)
 
     assert [one["value"] for one in said(outcome)] == [1.0]
     assert "unlucky" in str(outcome.failure)
     assert [failed.seq for failed in outcome.failed()] == [1]
     assert runner.stopped
-    assert stamped == []
+    assert outcome.done_ns == []
+    assert outcome.input.count == 2
+    assert runner.statistics().records == 2
     assert runner.give("sip", blocks[1:]).payloads == []
     assert runner.fire_timer(1).payloads == []
 
@@ -179,7 +182,8 @@ def test_with_stop_a_timer_that_raised_ends_the_strategy(runner_of):
 def test_an_input_ends_where_it_is_enough_and_names_only_what_was_given(runner_of, makes):
     runner, blocks = runner_of(ECHO, [[makes.trade(4)], [makes.trade(5)], [makes.trade(6)]])
 
-    outcome = runner.give("sip", blocks, lambda: runner.next_number == 2)
+    outcome = runner.give("sip", blocks, lambda: runner.next_number, 2)
 
     assert outcome.input == Blocks("sip", 0, 100, 250, 2)
+    assert outcome.done_ns == [1, 2]
     assert [one["seq"] for one in said(outcome)] == [4, 5]

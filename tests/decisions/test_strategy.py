@@ -12,14 +12,25 @@ ONE = """
 """
 
 
+def decide(strategy, record):
+    """What one record leads to; what its callback raised is raised."""
+    said = []
+
+    def failed(_, error):
+        raise error
+
+    assert strategy.decide_all([record], lambda _, value: said.append(value), failed) == 1
+    return said[0] if said else None
+
+
 def test_a_callback_gets_the_record_and_the_last_values_as_of_it(load, makes):
-    assert load(ONE).decide(makes.trade(1, 7.5)) == b'{"last":7.5,"price":7.5}'
+    assert decide(load(ONE), makes.trade(1, 7.5)) == b'{"last":7.5,"price":7.5}'
 
 
 def test_a_record_without_a_callback_still_moves_the_last_values(load, makes):
     strategy = load(ONE)
 
-    assert strategy.decide(makes.quote(1, 9.0)) is None
+    assert decide(strategy, makes.quote(1, 9.0)) is None
     assert strategy.last["IBM"].quote.bid_price == 9.0
 
 
@@ -32,8 +43,8 @@ def test_none_is_no_decision_and_false_is_one(load, makes):
         """
     )
 
-    assert strategy.decide(makes.trade(1, 1.0)) is None
-    assert strategy.decide(makes.trade(2, 6.0)) == b"false"
+    assert decide(strategy, makes.trade(1, 1.0)) is None
+    assert decide(strategy, makes.trade(2, 6.0)) == b"false"
 
 
 def test_gaps_are_given_like_other_records(load, makes):
@@ -45,7 +56,7 @@ def test_gaps_are_given_like_other_records(load, makes):
         """
     )
 
-    assert strategy.decide(makes.gap()) == b'"the cable"'
+    assert decide(strategy, makes.gap()) == b'"the cable"'
 
 
 def test_books_and_ticks_have_callbacks_and_last_values_of_their_own(load, makes):
@@ -60,9 +71,9 @@ def test_books_and_ticks_have_callbacks_and_last_values_of_their_own(load, makes
         """
     )
 
-    assert strategy.decide(makes.book(1, 7.5)) == b'["book",7.5,true]'
-    assert strategy.decide(makes.tick(2, 8.5)) == b'["tick",8.5,[3.0,4.0]]'
-    assert strategy.decide(makes.book(3, 9.5)) == b'["book",9.5,false]'
+    assert decide(strategy, makes.book(1, 7.5)) == b'["book",7.5,true]'
+    assert decide(strategy, makes.tick(2, 8.5)) == b'["tick",8.5,[3.0,4.0]]'
+    assert decide(strategy, makes.book(3, 9.5)) == b'["book",9.5,false]'
 
 
 @pytest.mark.parametrize("callback", ["on_book", "on_tick"])
@@ -79,7 +90,7 @@ def test_a_set_of_texts_has_the_same_bytes_in_every_process(load, makes):
         """
     )
 
-    assert strategy.decide(makes.trade()) == b'{"symbols":["a","b","c"],"z":1}'
+    assert decide(strategy, makes.trade()) == b'{"symbols":["a","b","c"],"z":1}'
 
 
 def test_an_error_names_the_callback_the_exception_and_the_line(load, makes):
@@ -93,7 +104,7 @@ def test_an_error_names_the_callback_the_exception_and_the_line(load, makes):
     )
 
     with pytest.raises(DecisionError, match=r"mine: on_trade raised ZeroDivisionError") as caught:
-        strategy.decide(makes.trade(8, 1.0))
+        decide(strategy, makes.trade(8, 1.0))
 
     assert "(strategy.py:5)" in str(caught.value)
     assert (caught.value.decision, caught.value.seq) == ("mine", 8)
@@ -110,7 +121,7 @@ def test_an_error_inside_a_library_names_the_strategys_own_line(load, makes):
     )
 
     with pytest.raises(DecisionError, match=r"JSONDecodeError.*\(strategy.py:5\)"):
-        strategy.decide(makes.trade())
+        decide(strategy, makes.trade())
 
 
 @pytest.mark.parametrize("ending", ["sys.exit(3)", "raise KeyboardInterrupt", "exit()"])
@@ -125,7 +136,30 @@ def test_a_strategy_that_wants_to_end_the_process_is_an_error_like_any_other(loa
     )
 
     with pytest.raises(DecisionError, match=r"raised (SystemExit|KeyboardInterrupt)"):
-        strategy.decide(makes.trade())
+        decide(strategy, makes.trade())
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_records_behind_one_that_raised_are_given_if_it_is_to_go_on(load, makes, goes_on):
+    strategy = load(
+        """
+        class Unlucky:
+            def on_trade(self, trade, last):
+                return 1 // (trade.seq - 2)
+        """
+    )
+    records, decided, failed = [makes.trade(seq) for seq in (1, 2, 3)], [], []
+
+    given = strategy.decide_all(
+        records,
+        lambda record, value: decided.append((record.seq, value)),
+        lambda record, error: failed.append((record.seq, error.seq, error.__cause__)) or goes_on,
+    )
+
+    assert given == (3 if goes_on else 2)
+    assert decided == [(1, b"-1"), (3, b"1")][: given - 1]
+    assert [each[:2] for each in failed] == [(2, 2)]
+    assert isinstance(failed[0][2], ZeroDivisionError)
 
 
 @pytest.mark.parametrize("value", ["object()", "1j", "lambda: 1"])
@@ -139,7 +173,7 @@ def test_what_json_cannot_hold_is_an_error(load, makes, value):
     )
 
     with pytest.raises(DecisionError, match="on_trade raised"):
-        strategy.decide(makes.trade())
+        decide(strategy, makes.trade())
 
 
 # Loading.
@@ -192,7 +226,7 @@ TWO = """
 
 
 def test_class_name_picks_one_of_several(load, makes):
-    assert load(TWO, "Mine").decide(makes.trade()) == b'"base"'
+    assert decide(load(TWO, "Mine"), makes.trade()) == b'"base"'
 
 
 def test_a_class_name_that_is_not_there_names_those_that_are(load):
@@ -212,7 +246,7 @@ def test_an_imported_class_is_no_strategy_of_this_file(load, write, makes):
         """
     )
 
-    assert strategy.decide(makes.trade()) == b'"tool!"'
+    assert decide(strategy, makes.trade()) == b'"tool!"'
 
 
 def test_modules_beside_it_begin_anew_with_each_instance(load, write, makes):
@@ -225,10 +259,10 @@ def test_modules_beside_it_begin_anew_with_each_instance(load, write, makes):
                 return kept_state.count
     """
     first = load(text)
-    first.decide(makes.trade())
+    decide(first, makes.trade())
 
-    assert first.decide(makes.trade()) == b"2"
-    assert load(text).decide(makes.trade()) == b"1"
+    assert decide(first, makes.trade()) == b"2"
+    assert decide(load(text), makes.trade()) == b"1"
 
 
 # The timer.
@@ -243,7 +277,7 @@ def test_a_timer_is_called_with_the_time_and_the_last_values(load, makes):
                 return [now_ns, len(last)]
         """
     )
-    strategy.decide(makes.trade())
+    decide(strategy, makes.trade())
 
     assert strategy.timer_s == 0.25
     assert strategy.on_timer(77) == b"[77,1]"

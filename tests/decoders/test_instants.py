@@ -86,3 +86,51 @@ def test_the_usual_times_need_none_of_the_imports_that_arrow_does_with_its_first
     assert parser.parse("2021-02-22T15:51:44.1Z") == 1_614_009_104_100_000_000
     assert parser.parse("1969-12-31T23:59:59.999999999Z") == -1
     assert parser.parse("1970-01-01T00:00:00Z") == 0
+
+
+def told(read, texts):
+    """What is read; None for a refusal."""
+    try:
+        return read(texts)
+    except ValueError:
+        return None
+
+
+IN_A_SECOND = st.text(st.sampled_from("0123456789Z.,²٣"), max_size=11).map(
+    lambda tail: "2021-02-22T15:51:44." + tail
+)
+FRACTION = st.integers(0, 10**9 - 1).map(lambda ns: f"2021-02-22T15:51:44.{ns}Z")
+NINE_DIGITS = st.integers(0, 10**9 - 1).map(lambda ns: f"2021-02-22T15:51:44.{ns:09d}Z")
+OTHERS = st.sampled_from(["2021-02-22T15:51:44Z", "2021-02-22T15:51:45.5Z", "noon", "", ","])
+
+
+@given(
+    st.lists(NINE_DIGITS, max_size=12)
+    | st.lists(FRACTION | NINE_DIGITS, max_size=12)
+    | st.lists(FRACTION | IN_A_SECOND | OTHERS, min_size=6, max_size=8)
+)
+@example(["2021-02-22T15:51:44.1Z,2021-02-22T15:51:44.2Z", *["2021-02-22T15:51:44.3Z"] * 6])
+@example(["2021-02-22T15:51:44.1Z,2021-02-22T15:51:44.2", "Z", *["2021-02-22T15:51:44.3Z"] * 6])
+@example(["2021-02-22T15:51:44.1", *["2021-02-22T15:51:44.3Z"] * 6])
+@example([*["2021-02-22T15:51:44.3Z"] * 6, "2021-02-22T15:51:44.1"])
+@example([*["2021-02-22T15:51:44.3Z"] * 6, "2021-02-22T15:51:44.Z"])
+@example([*["2021-02-22T15:51:44.3Z"] * 6, "2021-02-22T15:51:44.1234567891Z"])
+@example(["2021-02-22T15:51:44.٣Z"] * 6)
+def test_the_texts_of_a_frame_are_read_together_as_one_by_one(texts):
+    together, alone = InstantParser(), InstantParser()
+    for parser in (together, alone):
+        parser.parse("2021-02-22T15:51:44.5Z")
+
+    wanted = told(lambda each: list(map(alone.parse, each)), texts)
+
+    assert told(together.parse_all, texts) == wanted
+    assert told(InstantParser().parse_all, texts) == wanted, "no second is known yet"
+
+
+def test_the_texts_of_a_frame_within_a_second_are_not_read_one_by_one(monkeypatch):
+    parser = InstantParser()
+    parser.parse("1970-01-01T00:00:01Z")
+    monkeypatch.setattr(InstantParser, "parse", lambda *_: pytest.fail("one by one"))
+
+    texts = [f"1970-01-01T00:00:01.{'0' * digits}5Z" for digits in range(8)]
+    assert parser.parse_all(texts) == [10**9 + 5 * 10 ** (8 - digits) for digits in range(8)]

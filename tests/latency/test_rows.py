@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ticktape.journal import Block
 from ticktape.latency import (
     PauseKind,
     PauseLog,
@@ -54,6 +55,24 @@ def test_rows_are_readable_after_a_flush_and_before_the_close(tmp_path):
     log.close()
     log.close()
     assert log.statistics().rows == 1
+
+
+def test_each_block_that_was_stamped_has_a_row_and_the_one_behind_has_none(tmp_path):
+    blocks = [Block(3, at * 100, at * 100 + 90, at, 2, 1, 1, 0, b"") for at in range(3)]
+    with StageLog(tmp_path / "decided", "sip", RUN) as log:
+        log.append_each(blocks, [5_000, 5_001])
+
+    rows = as_tuples(read_rows(tmp_path / "decided", "sip"))
+    assert rows == [(3, 0, 90, 5_000, 2), (3, 100, 190, 5_001, 2)]
+
+
+def test_rows_of_many_blocks_do_not_wait_in_memory_without_bound(tmp_path):
+    blocks = [Block(3, at * 100, at * 100 + 100, at, 2, 1, 1, 0, b"") for at in range(5_000)]
+    log = StageLog(tmp_path / "decided", "sip", RUN)
+    log.append_each(blocks, range(1, 5_001))
+
+    assert len(read_rows(tmp_path / "decided", "sip")) == 5_000
+    log.close()
 
 
 def test_a_file_cut_at_every_byte_gives_its_whole_rows(tmp_path):

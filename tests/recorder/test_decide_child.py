@@ -11,6 +11,8 @@ from ticktape.directory import RunDirectory
 from ticktape.errors import EXIT_COMPLETE
 from ticktape.journal import Block, Reader, Writer
 from ticktape.journal.disk import Disk
+from ticktape.latency import read_rows
+from ticktape.latency.rowfile import RowFile
 from ticktape.recorder import decide_child
 from ticktape.recorder import room as room_module
 from ticktape.recorder.parent import EXIT_STOPPED
@@ -89,6 +91,22 @@ def test_a_slow_strategys_inputs_are_short_so_that_little_is_lost_with_it(decide
     _, _, logged = decide(ECHO)
 
     assert {each.input.count for each in logged if isinstance(each.input, Blocks)} == {1}
+
+
+def test_stamps_are_written_in_small_pieces_between_the_reports(decide, monkeypatch):
+    pieces, plain = [], RowFile.write
+    monkeypatch.setattr(
+        RowFile, "write", lambda file, rows: (pieces.append(rows), plain(file, rows))
+    )
+    monkeypatch.setattr(decide_child, "_INPUT_NS_MAX", 0)
+    monkeypatch.setattr(decide_child, "_FLUSH_NS", 0)
+    monkeypatch.setattr(decide_child, "_REPORT_NS", 10**18)
+    parent, _, _ = decide(ECHO)
+
+    assert [event for event, _ in parent.told].count("statistics") == 2, "the first and the last"
+    assert max(map(len, pieces)) <= 40, "one row"
+    rows = read_rows(decide.directory.stages / "decided", "sip")
+    assert rows["count"].sum() == 101
 
 
 def test_an_orphan_is_bounded_as_a_living_supervisor_would_bound_it(decide):

@@ -1,5 +1,6 @@
 """Last values as of the record that a strategy is given; its own, so that replay sees the same."""
 
+import copy
 from collections.abc import Iterator
 from typing import Final
 
@@ -64,14 +65,19 @@ class Last:
 
 
 _NAMES: Final[dict[type[Record], str]] = {
-    Trade: "trade",
-    Quote: "quote",
     Bar: "bar",
     Book: "book",
     Tick: "tick",
     Status: "status",
 }
 _OF_ORDER_BOOKS: Final = (CryptoBook, Gap, Unknown)
+
+
+def _forward(last: Last, name: str, record: Record) -> None:
+    """Let a record be the newest of its kind, unless it is older than that."""
+    newest: Record | None = getattr(last, name)
+    if newest is None or record.event_ns >= newest.event_ns:
+        setattr(last, name, record)
 
 
 class OwnLastValues:
@@ -82,28 +88,44 @@ class OwnLastValues:
     """
 
     def __init__(self) -> None:
-        # Of each (feed, symbol): its own, and what all feeds of the symbol share.
-        self._both: dict[tuple[str, str], tuple[Last, Last]] = {}
+        # Of each feed and symbol: its own, and what all feeds of the symbol share. That is one
+        # object as long as the symbol has one feed, which `_alone` then says, and nobody asked for
+        # that feed's own.
+        self._both: dict[str, dict[str, tuple[Last, Last]]] = {}
+        self._alone: dict[str, str] = {}
         self._by_symbol: dict[str, Last] = {}
         self._order_books = OrderBooks()
         self._views: dict[str, list[LastOrderBook]] = {}  # of each symbol, one a feed
 
     def update(self, record: Record) -> None:
         """Take a record in; the runner does this before the callback."""
-        name = _NAMES.get(record.__class__)
-        if name is None:
-            if isinstance(record, _OF_ORDER_BOOKS):
-                self._update_order_books(record)
+        if type(record) is not Trade and type(record) is not Quote:
+            self._update_other(record)
             return
-        own, shared = self._both.get((record.feed, record.symbol)) or self._places(record)
-        event_ns = record.event_ns
-        newest: Record | None = getattr(own, name)
-        if newest is not None and event_ns < newest.event_ns:
-            return  # and the newest of all feeds is not older than its feed's own
-        setattr(own, name, record)
-        newest = getattr(shared, name)
-        if newest is None or event_ns >= newest.event_ns:
-            setattr(shared, name, record)
+        # What comes in masses: without a call, and without a name to look up.
+        try:
+            own, shared = self._both[record.feed][record.symbol]
+        except KeyError:
+            own, shared = self._places(record)
+        if type(record) is Trade:
+            if own.trade is None or record.event_ns >= own.trade.event_ns:
+                own.trade = record
+                if shared is not own:
+                    _forward(shared, "trade", record)
+        elif type(record) is Quote and (own.quote is None or record.event_ns >= own.quote.event_ns):
+            own.quote = record
+            if shared is not own:
+                _forward(shared, "quote", record)
+
+    def _update_other(self, record: Record) -> None:
+        name = _NAMES.get(record.__class__)
+        if name is not None:
+            own, shared = self._places(record)
+            _forward(own, name, record)
+            if shared is not own:
+                _forward(shared, name, record)
+        elif isinstance(record, _OF_ORDER_BOOKS):
+            self._update_order_books(record)
 
     def _update_order_books(self, record: Record) -> None:
         changed = self._order_books.update(record)
@@ -116,7 +138,7 @@ class OwnLastValues:
                 self._views.setdefault(record.symbol, []).append(own.order_book)
                 shared.order_book = shared.order_book or own.order_book
         for feed, symbol in changed:
-            self._choose(self._both[feed, symbol][0].order_book, symbol)
+            self._choose(self._both[feed][symbol][0].order_book, symbol)
 
     def _choose(self, changed: LastOrderBook | None, symbol: str) -> None:
         """Let a book that changed be the symbol's, or another one if it is not valid any more."""
@@ -129,11 +151,25 @@ class OwnLastValues:
                 shared.order_book = max(valid, key=_received_ns)
 
     def _places(self, record: Record) -> tuple[Last, Last]:
-        key = (record.feed, record.symbol)
-        both = self._both.get(key)
+        feed, symbol = record.feed, record.symbol
+        both = self._both.setdefault(feed, {}).get(symbol)
         if both is None:
-            both = self._both[key] = (Last(), self._by_symbol.setdefault(record.symbol, Last()))
+            shared = self._by_symbol.get(symbol)
+            if shared is None:
+                own = shared = self._by_symbol[symbol] = Last()
+                self._alone[symbol] = feed
+            else:
+                self._part(symbol)
+                own = Last()
+            both = self._both[feed][symbol] = (own, shared)
         return both
+
+    def _part(self, symbol: str) -> None:
+        """Give the only feed of a symbol an object of its own, with all that is in the shared."""
+        feed = self._alone.pop(symbol, None)
+        if feed is not None:
+            _, shared = self._both[feed][symbol]
+            self._both[feed][symbol] = (copy.copy(shared), shared)
 
     def __getitem__(self, symbol: str) -> Last:
         """The newest of a symbol over all feeds; empty when nothing has come."""
@@ -141,7 +177,9 @@ class OwnLastValues:
 
     def of(self, feed: str, symbol: str) -> Last:
         """The newest of a symbol on one feed; empty when nothing has come."""
-        both = self._both.get((feed, symbol))
+        if self._alone.get(symbol) == feed:
+            self._part(symbol)  # whoever keeps it is not to see another feed's in it later
+        both = self._both.get(feed, {}).get(symbol)
         return Last() if both is None else both[0]
 
     def __iter__(self) -> Iterator[str]:

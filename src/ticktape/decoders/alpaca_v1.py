@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from ticktape.decoders.columns import floats, ints, texts
 from ticktape.decoders.conditions import Conditions
+from ticktape.decoders.frames import unreadable
 from ticktape.decoders.instants import Column
-from ticktape.decoders.projection import Reader, Shape, unreadable
+from ticktape.decoders.projection import Reader, Shape
 from ticktape.decoders.session import Int64
 from ticktape.records import Bar, Quote, Trade
 

@@ -23,10 +23,15 @@ _YEARS = range(1678, 2262)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND_CHARS = len("2021-02-22T15:51:44")
 _FRACTION_AT = _SECOND_CHARS + 1
+_ZONE_AT = _FRACTION_AT + 9  # behind nanoseconds that are whole
 _NS_PER_S = 1_000_000_000
 _DAY_S = 86_400
 _SCALE: tuple[int, ...] = tuple(10 ** (9 - digits) for digits in range(10))
 _SCALES = len(_SCALE)
+_NINE = frozenset({9})
+_ONE_TO_NINE = frozenset(range(1, _SCALES))
+# From so many texts on it pays to look at all at once: at 4 it costs as much, at 10 a fifth less.
+_TOGETHER_MIN = 6
 _NS_UTC = pa.timestamp("ns", "UTC")
 _REMEMBERED_MAX = 256
 
@@ -61,8 +66,12 @@ class InstantParser:
         """
         second_ns = self._with_dot.get(text[:_FRACTION_AT])
         if second_ns is not None:
-            digits = text[_FRACTION_AT:-1]
             # isdigit alone would let other scripts' digits through, which Arrow refuses.
+            if text[_ZONE_AT:] == "Z":
+                digits = text[_FRACTION_AT:_ZONE_AT]
+                if digits.isdigit() and digits.isascii():
+                    return second_ns + int(digits)
+            digits = text[_FRACTION_AT:-1]
             if digits.isdigit() and text.isascii() and text[-1] == "Z":
                 count = len(digits)
                 if count < _SCALES:
@@ -72,6 +81,40 @@ class InstantParser:
             if second_ns is not None:
                 return second_ns
         return self._parse_anew(text)
+
+    def parse_all(self, texts: list[str]) -> list[int]:
+        """As `parse`, for the texts of a frame: most frames lie within one second.
+
+        Raises:
+            ValueError: one of them is no time, or lies outside 1677 to 2262.
+        """
+        fractions = self._fractions(texts) if len(texts) >= _TOGETHER_MIN else None
+        if fractions is None:
+            return list(map(self.parse, texts))
+        second_ns, digits = fractions
+        lengths = set(map(len, digits))
+        if lengths == _NINE:
+            return [second_ns + int(each) for each in digits]
+        if lengths <= _ONE_TO_NINE:
+            return [second_ns + int(each) * _SCALE[len(each)] for each in digits]
+        return list(map(self.parse, texts))
+
+    def _fractions(self, texts: list[str]) -> tuple[int, list[str]] | None:
+        """A second that is known, and the digits behind its point in each text, all ASCII.
+
+        None unless each of the texts is that second, a point, some of such digits or none, and Z.
+        """
+        # Digits alone between what it is cut by: so all commas are those that it was joined by.
+        joined = ",".join(texts)
+        second = joined[:_FRACTION_AT]
+        second_ns = self._with_dot.get(second)
+        if second_ns is None or joined[-1] != "Z":
+            return None
+        digits = joined[_FRACTION_AT:-1].split("Z," + second)
+        together = "".join(digits)
+        if len(digits) == len(texts) and together.isdigit() and together.isascii():
+            return second_ns, digits
+        return None
 
     def _parse_anew(self, text: str) -> int:
         usual = _USUAL.fullmatch(text)

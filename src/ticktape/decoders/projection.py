@@ -8,14 +8,14 @@ neighbours in the frame stay.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
+from ticktape.decoders.frames import Frames, Unreadable, unreadable
 from ticktape.decoders.instants import Column
 from ticktape.decoders.origin import Origin, origin_of
 from ticktape.decoders.session import GAPS
-from ticktape.records import EntryKind, Gap, Record, Unknown
+from ticktape.records import EntryKind, Gap, Record
 from ticktape.schemas import KINDS
 
 # Measured on 200,000 trades: from 2,000 to 16,000 messages a chunk made no difference; at 200,000
@@ -57,13 +57,6 @@ class BlockLike(Protocol):
         """Kind and payload of every entry, in order."""
 
 
-class Unreadable(msgspec.Struct, frozen=True, gc=False):
-    """A message that the venue's grammar does not know, with the reason."""
-
-    reason: str
-    text: str
-
-
 Reader: TypeAlias = Callable[[bytes], list[Any]]
 """Reads all messages of a whole frame in order.
 
@@ -82,13 +75,16 @@ class Shape(NamedTuple):
     the first decoding let through (times and conditions are read here). `columns` gives symbol,
     event_ns and then the kind's own columns in the schema's order; it takes messages of all types
     of the kind, mixed. `brief(wires)`, for kinds that come in masses, gives only what the ledger
-    looks at, and raises for exactly the messages for which `columns` does.
+    looks at, and raises for exactly the messages for which `columns` does. `records(wires, feed,
+    recv_ns, epoch, seq)`, for such kinds, too, makes those of a whole frame of one type as `record`
+    does of each message.
     """
 
     kind: str
     record: Callable[[Any, str, int, int, int, int], Record]
     columns: Callable[[list[Any]], list[Column]]
     brief: Callable[[list[Any]], Brief] | None = None
+    records: Callable[[list[Any], str, int, int, int], list[Record]] | None = None
 
 
 class Wire(Protocol):
@@ -120,11 +116,6 @@ class Wire(Protocol):
         """
 
 
-def unreadable(reason: str, raw: bytes) -> Unreadable:
-    """Keep what could not be read; bytes that are not UTF-8 are replaced in the text."""
-    return Unreadable(reason=reason, text=raw.decode("utf-8", "replace"))
-
-
 class Projection:
     """Decodes blocks of one feed; `counts` are those of the last call.
 
@@ -134,9 +125,13 @@ class Projection:
 
     def __init__(self, feed: str, wire: Wire, *, is_brief: bool = False) -> None:
         self.feed = feed
-        self.counts = DecodedCounts(0, 0, 0, 0)
+        self._counts: tuple[int, int, int, int] = (0, 0, 0, 0)
         self._wire = wire
+        self._reads = wire.reads
+        self._last_data_kind = int(_LAST_DATA_KIND)  # an enum is three times as slow to compare
         self._records = {made: shape.record for made, shape in wire.shapes.items()}
+        many = {made: each.records for made, each in wire.shapes.items() if each.records}
+        self._frames = Frames(feed, wire, self._records, many)
         self._kind_of = {made: shape.kind for made, shape in wire.shapes.items()}
         self._kind_of[Unreadable] = "unknown"
         self._kind_of |= dict.fromkeys(wire.controls, "")
@@ -148,14 +143,20 @@ class Projection:
             if is_brief and shape.brief is not None
         }
 
+    @property
+    def counts(self) -> DecodedCounts:
+        """What the last call of `decode` or `tables` saw."""
+        return DecodedCounts(*self._counts)  # made when asked for: most blocks' are not
+
     def decode(self, block: BlockLike) -> list[Record]:
         """Turn a block into records, in the order of its entries and of the messages in them."""
-        feed, recv_ns, epoch = self.feed, block.recv_ns, block.epoch
-        reads, makers, controls = self._wire.reads, self._records, self._wire.controls
+        recv_ns, epoch, seq = block.recv_ns, block.epoch, block.seq - 1
+        reads, makers, last = self._reads, self._records, self._last_data_kind
         found: list[Record] = []
         control = unknown = malformed = gap_count = 0
-        for seq, (kind, payload) in enumerate(block.entries(), block.seq):
-            if kind > _LAST_DATA_KIND:
+        for kind, payload in block.entries():
+            seq += 1
+            if kind > last:
                 gaps = self._gaps(kind, payload, recv_ns, epoch, seq)
                 if gaps is None:
                     malformed += 1
@@ -167,21 +168,19 @@ class Projection:
                 messages = reads[kind](payload)
             except (ValueError, RecursionError) as error:
                 messages = self._wire.salvage(payload, str(error))
-            for index, message in enumerate(messages):
-                make = makers.get(message.__class__)
-                if make is None:
-                    if message.__class__ in controls:
-                        control += 1
-                        continue
-                else:
-                    try:
-                        found.append(make(message, feed, recv_ns, epoch, seq, index))
-                        continue
-                    except ValueError as error:
-                        message = unreadable(str(error), self._wire.text(payload, index))
-                unknown += 1
-                found.append(_unknown_record(message, feed, recv_ns, epoch, seq, index))
-        self.counts = DecodedCounts(len(found) - gap_count, control, unknown, malformed)
+            if len(messages) == 1 and (make := makers.get(messages[0].__class__)) is not None:
+                # Most frames that are not full. With no call between: a strategy waits for this.
+                try:
+                    found.append(make(messages[0], self.feed, recv_ns, epoch, seq, 0))
+                    continue
+                except ValueError:
+                    pass  # it is told below what is wrong with it
+            elif (together := self._frames.together(messages, recv_ns, epoch, seq)) is not None:
+                found += together
+                continue
+            others = self._frames.one_by_one(messages, payload, found, (recv_ns, epoch, seq))
+            control, unknown = control + others[0], unknown + others[1]
+        self._counts = (len(found) - gap_count, control, unknown, malformed)
         return found
 
     def tables(self, blocks: Iterable[BlockLike]) -> dict[str, pa.Table]:
@@ -207,7 +206,7 @@ class Projection:
         unknown = made["unknown"].num_rows if "unknown" in made else 0
         if gaps:
             made["gaps"] = table_of("gaps", gaps)
-        self.counts = DecodedCounts(rows, control, unknown, malformed)
+        self._counts = (rows, control, unknown, malformed)
         return made
 
     def _gather(self, blocks: Iterator[BlockLike], chunk: "_Chunk") -> list[BlockLike]:
@@ -347,23 +346,6 @@ def table_of(kind: str, records: list[Any]) -> pa.Table:
     return pa.Table.from_arrays(
         [pa.array([getattr(r, field.name) for r in records], field.type) for field in schema],
         schema=schema,
-    )
-
-
-def _unknown_record(
-    message: Unreadable, feed: str, recv_ns: int, epoch: int, seq: int, index: int
-) -> Unknown:
-    # Its own time could not be read, so it stands at the time when we received it.
-    return Unknown(
-        feed=feed,
-        symbol="",
-        event_ns=recv_ns,
-        recv_ns=recv_ns,
-        epoch=epoch,
-        seq=seq,
-        index=index,
-        reason=message.reason,
-        text=message.text,
     )
 
 

@@ -5,10 +5,12 @@ the disk does ever raises from it.
 """
 
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from ticktape.journal.blocks import Block
 from ticktape.latency.rowfile import RowFile, RowStatistics, RunId
 
 STAGES: Final = ("recv", "written", "synced", "last", "decided", "stored")
@@ -60,6 +62,14 @@ class StageLog:
         # A flat list takes a row in half the time of packing it, which is left to `flush`.
         words = self._words
         words += (epoch, from_offset, to_offset, mono_ns, count)
+        if len(words) >= _WORDS_MAX:
+            self.flush()
+
+    def append_each(self, blocks: Iterable[Block], mono_ns: Iterable[int]) -> None:
+        """Note of each block when the stage had done it; blocks behind the last time are left."""
+        words = self._words
+        for block, done_ns in zip(blocks, mono_ns, strict=False):
+            words += (block.epoch, block.offset, block.end_offset, done_ns, block.count)
         if len(words) >= _WORDS_MAX:
             self.flush()
 

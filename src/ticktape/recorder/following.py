@@ -149,7 +149,7 @@ class Following:
 
     def is_at_limit(self) -> bool:
         """Whether `read` has left nothing behind: then it need not be asked again to know."""
-        return all(reader.is_at_limit() for reader in self._readers)
+        return all(map(Reader.is_at_limit, self._readers))
 
     def rouse(self) -> None:
         """End a wait, or the next one; may be called from any thread."""
