@@ -105,7 +105,8 @@ class Tape:
             TickTapeError: DuckDB refuses it; `hint` names what there is.
             ConfigError: `as_of` is no instant.
         """
-        con = connect_run(self._directory, None if as_of is None else instant_ns(as_of))
+        as_of_ns = None if as_of is None else instant_ns(as_of)
+        con = connect_run(self._directory, as_of_ns, text)
         try:
             return run_sql(con, text)
         finally:
@@ -241,9 +242,9 @@ class Tape:
             "start_ns": None if start is None else instant_ns(start),
             "end_ns": None if end is None else instant_ns(end),
         }
-        con = connect_run(self._directory)
+        query = _ROWS.format(kind=kind, of_symbol=of_symbol)
+        con = connect_run(self._directory, asked=f"FROM {kind}")
         try:
-            query = _ROWS.format(kind=kind, of_symbol=of_symbol)
             rows: pa.Table = con.sql(query, params=parameters).to_arrow_table()
         finally:
             con.close()

@@ -251,7 +251,9 @@ def tape(tmp_path, monkeypatch):
     (tmp_path / "run.toml").write_text("")
     records = [whole(1), change(2, [(9.0, 5.0)]), whole(3, symbol=ETH), article(4), halt(5)]
     store = TableStore(tmp_path, read_only=True)
-    monkeypatch.setattr("ticktape.tape.connect_run", lambda _: connect(store, tables_of(records)))
+    monkeypatch.setattr(
+        "ticktape.tape.connect_run", lambda *_, **__: connect(store, tables_of(records))
+    )
     with Tape(tmp_path) as opened:
         yield opened
 

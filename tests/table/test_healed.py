@@ -30,6 +30,11 @@ FEEDS = ("sip", "sip.rest")
 EVERY = "select id, price, conditions, witness from trades order by event_ns, id, price"
 
 
+# Rows of REST that are kept in memory: all; some, once the others are known to be streamed; none.
+KEPT = (500_000, 4, 0)
+PARTS_NS = (1, 3, 10 * SECOND)
+
+
 class Run:
     """Blocks of a feed and of what REST said of it, one received each second; SQL over them."""
 
@@ -80,7 +85,7 @@ class Run:
         reader = self._builder(store)
         for feed in FEEDS:
             reader.add(feed, self.blocks[feed][committed:])
-        with connect(store, reader.tails(), as_of_ns) as con:
+        with connect(store, reader.tails(), as_of_ns, text) as con:
             return [tuple(row.values()) for row in run_sql(con, text).to_pylist()]
 
     def _builder(self, store):
@@ -209,6 +214,15 @@ def test_equal_rows_on_two_pages_of_one_request_are_all_counted(run, trade, of):
     assert run.ask(f"select count(*) from {of}") == [(5,)]
 
 
+@pytest.mark.parametrize("part_ns", PARTS_NS)
+def test_what_nobody_streamed_is_shown_beside_what_has_to_be_matched(
+    monkeypatch, run, trade, part_ns
+):
+    monkeypatch.setattr(healed, "_PART_NS", part_ns)
+    run.stream(trade(1, at=50)).page(trade(2, at=50), trade(1, at=50)).page(trade(3, at=90))
+    assert run.ask("select id from trades order by id") == [(1,), (2,), (3,)]
+
+
 def test_a_request_that_begins_where_the_one_before_ended_counts_for_itself(run):
     run.page(quote(4), quote(5)).word().page(quote(5), quote(6))
     assert run.ask("select event_ns from quotes order by all") == [(4,), (5,), (6,)]
@@ -268,11 +282,14 @@ def work_of(run, text):
 OF_OTHERS = 500
 
 
+@pytest.mark.parametrize("kept", [500_000, 0])
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("of", ["trades", "quotes"])
 def test_a_question_about_one_symbol_or_time_does_not_look_at_all_that_was_compared(
-    run, trade, of, times
+    monkeypatch, run, trade, of, times, kept
 ):
+    monkeypatch.setattr(healed, "_KEPT_ROWS", kept)
+
     def row(n, symbol="B"):
         return trade(n, at=n, symbol=symbol) if of == "trades" else quote(n, symbol=symbol)
 
@@ -481,12 +498,15 @@ def expected(case):
 
 
 @settings(max_examples=40)
-@given(case=cases())
+@given(case=cases(), kept=st.sampled_from(KEPT), part_ns=st.sampled_from(PARTS_NS))
 def test_every_trade_is_there_exactly_once_whatever_was_dropped_and_asked(
-    tape, tmp_path_factory, case
+    tape, tmp_path_factory, case, kept, part_ns
 ):
     run = Run(tape, tmp_path_factory.getbasetemp() / "nothing stored")
-    assert play(run, tape.trade, case) == expected(case)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(healed, "_KEPT_ROWS", kept)
+        patch.setattr(healed, "_PART_NS", part_ns)
+        assert play(run, tape.trade, case) == expected(case)
 
 
 class Told(NamedTuple):
@@ -575,12 +595,15 @@ def lacking_of(run, told):
 
 
 @settings(max_examples=25)
-@given(told=told_cases())
+@given(told=told_cases(), kept=st.sampled_from(KEPT), part_ns=st.sampled_from(PARTS_NS))
 def test_a_trade_stands_once_although_rest_tells_it_otherwise_the_next_time(
-    tape, tmp_path_factory, told
+    tape, tmp_path_factory, told, kept, part_ns
 ):
     run = Run(tape, tmp_path_factory.getbasetemp() / "nothing stored")
-    assert faults_of(run, tape.trade, told) == []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(healed, "_KEPT_ROWS", kept)
+        patch.setattr(healed, "_PART_NS", part_ns)
+        assert faults_of(run, tape.trade, told) == []
 
 
 # The first counterexample will do: there is no need to make it small.
@@ -647,8 +670,9 @@ def valid_trades(tape):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("place", ["after", "before"])
 def test_whatever_the_stream_lost_of_trades_and_amendments_the_view_is_the_truth(
-    tmp_path, seed, place
+    monkeypatch, tmp_path, seed, place
 ):
+    monkeypatch.setattr(healed, "_KEPT_ROWS", (500_000, 100, 0)[seed])
     tricks = (f"changes_{place}=6", "changes_without=3", "id_collisions=2")
     made = generate_tape(seed=seed, symbols=3, events=1_500).only(["trades"])
     whole = play_tricks({"": made}, parse_faults(tricks), seed)[""]

@@ -54,6 +54,43 @@ def test_every_kind_is_a_view_with_its_columns_even_when_empty(tmp_path):
         assert [f.type for f in found.schema][:-1] == [f.type for f in schema]
 
 
+# More takes longer than the answer.
+
+
+def views_for(root, text):
+    with connect(TableStore(root, read_only=True), asked=text) as con:
+        run_sql(con, text)
+        found = con.execute("select view_name from duckdb_views() where not internal").fetchall()
+    return {name for (name,) in found}
+
+
+def test_only_the_views_that_a_text_names_are_made(tmp_path):
+    text = "select a.id, b.open from TRADES a, (select * from bars) b"
+    made = views_for(tmp_path, text)
+    assert made >= {"trades", "bars"}
+    assert not made & {"quotes", "books", "news", "trades_raw", "trades_merged"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "show tables",
+        "select * from trades, duckdb_views()",
+        "select * from information_schema.tables",
+        "create table mine as select * from trades; select * from mine",
+        "pivot trades on symbol using sum(size)",
+    ],
+)
+def test_a_text_that_may_ask_for_any_view_finds_them_all(tmp_path, text):
+    every = {*KINDS, "levels", "trades_merged", *(f"{kind}_raw" for kind in RAW)}
+    assert views_for(tmp_path, text) >= every
+
+
+@pytest.mark.parametrize("name", [*KINDS, "levels", "trades_merged", *(f"{k}_raw" for k in RAW)])
+def test_each_view_can_be_asked_for_alone(tmp_path, name):
+    assert name in views_for(tmp_path, f"select * from {name}")
+
+
 def test_the_day_is_the_same_for_committed_and_pending_rows(ask, tape):
     day = 86_400 * 10**9
     messages = [tape.trade(1, at=day), None, tape.trade(2, at=2 * day - 1), tape.trade(3, at=-1)]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ticktape.records import Position
-from ticktape.table import TableStore, Tally, connect, run_sql
+from ticktape.table import TableStore, Tally, connect, healed, run_sql
 
 FEEDS = ("sip", "sip.rest")
 TIMES = 6
@@ -104,9 +104,16 @@ SIZES = st.lists(st.integers(1, 5), max_size=4)
 
 
 @settings(max_examples=15)
-@given(made=MADE, sizes=SIZES, mixed=st.booleans(), as_of_ns=st.sampled_from([None, 5]))
+@given(
+    made=MADE,
+    sizes=SIZES,
+    mixed=st.booleans(),
+    as_of_ns=st.sampled_from([None, 5]),
+    kept=st.sampled_from([500_000, 3, 0]),
+    part_ns=st.sampled_from([1, 10 * 10**9]),
+)
 def test_the_views_show_the_same_wherever_the_rows_lie(
-    tape, tmp_path_factory, made, sizes, mixed, as_of_ns
+    tape, tmp_path_factory, made, sizes, mixed, as_of_ns, kept, part_ns
 ):
     """In one tail there are no files to leave out: that is the plain merge of all."""
     root = tmp_path_factory.mktemp("run")
@@ -122,8 +129,11 @@ def test_the_views_show_the_same_wherever_the_rows_lie(
             tails[kind] = pa.concat_tables(rest)
     with connect(TableStore(root / "none", read_only=True), whole, as_of_ns) as con:
         expected = shown(con)
-    with connect(TableStore(root, read_only=True), tails, as_of_ns) as con:
-        assert shown(con) == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(healed, "_KEPT_ROWS", kept)
+        patch.setattr(healed, "_PART_NS", part_ns)
+        with connect(TableStore(root, read_only=True), tails, as_of_ns) as con:
+            assert shown(con) == expected
 
 
 # What is not touched costs what its file does.
@@ -173,6 +183,10 @@ def test_what_rest_brought_is_matched_with_the_files_of_its_time_alone(plan):
     # All once, as what was streamed; besides, those of REST's and of its time.
     assert sorted(files_read(found))[-1] == 10
     assert sum(files_read(found)) < 20
+
+
+def test_what_rest_brought_is_matched_once_and_not_by_each_question(plan):
+    assert files_read(plan(of_rest=(35, 36))) == [10]
 
 
 def test_only_files_with_an_amended_trade_are_looked_at_row_by_row(plan):

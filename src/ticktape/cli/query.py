@@ -54,7 +54,7 @@ def sql(
         Print {"columns": [...], "rows": [...]} instead.
     """
     as_of_ns = None if as_of is None else instant_ns(as_of)
-    con = connect_run(open_run(directory), as_of_ns)
+    con = connect_run(open_run(directory), as_of_ns, query)
     try:
         found = ask(con, query)
     finally:

@@ -71,7 +71,7 @@ def answer(root: Path, what: str, given: Given) -> object:
 def trades(directory: RunDirectory, given: Given) -> object:
     """The newest trades of a symbol, or its ticks, as they came."""
     asked = {"symbol": given["symbol"], "feed": given["feed"]}
-    con = connect_run(directory)
+    con = connect_run(directory, asked="FROM trades_raw, ticks_raw")
     try:
         rows = _rows(con, _TRADES.format(limit=TRADES_MAX), asked)
         rows = rows or _rows(con, _TICKS.format(limit=TRADES_MAX), asked)
@@ -92,11 +92,10 @@ def _trade(row: dict[str, Any]) -> dict[str, Any]:
 
 def coverage(directory: RunDirectory, given: Given) -> object:
     """Entries per span of the day for the busiest symbols, and the day's gaps."""
-    con = connect_run(directory)
+    con = connect_run(directory, asked=f"FROM gaps, {', '.join(map(_stored_name, _DATA))}")
     try:
         both = " UNION ALL ".join(
-            f"SELECT feed, symbol, recv_ns FROM {kind}{'_raw' if kind in RAW else ''}"
-            for kind in _DATA
+            f"SELECT feed, symbol, recv_ns FROM {_stored_name(kind)}" for kind in _DATA
         )
         first_ns, last_ns = con.execute(_SPAN.format(all=both)).fetchall()[0]
         if first_ns is None:
@@ -151,7 +150,7 @@ def certificate(directory: RunDirectory, given: Given) -> object:
         if ":" not in feed:
             sums = feeds.setdefault(feed, {"received": 0, "stored": 0})
             sums["received"] += sum(n for kind, n in kinds.items() if kind in MARKET_KINDS)
-    con = connect_run(directory)
+    con = connect_run(directory, asked="FROM gaps")
     try:
         found = con.execute("SELECT state, planned, count(*) FROM gaps GROUP BY 1, 2").fetchall()
     finally:
@@ -164,13 +163,13 @@ def certificate(directory: RunDirectory, given: Given) -> object:
 
 
 def _stored(directory: RunDirectory) -> dict[tuple[str, str], int]:
-    con = connect(TableStore(directory.root, read_only=True))
+    kinds = [kind for kind in KINDS if kind != "decisions"]
+    asked = f"FROM {', '.join(map(_stored_name, kinds))}"
+    con = connect(TableStore(directory.root, read_only=True), asked=asked)
     try:
         found: dict[tuple[str, str], int] = {}
-        for kind in KINDS:
-            if kind == "decisions":
-                continue
-            table = f"{kind}_raw" if kind in RAW else kind
+        for kind in kinds:
+            table = _stored_name(kind)
             for feed, count in con.execute(
                 f"SELECT feed, count(*) FROM {table} GROUP BY 1"
             ).fetchall():
@@ -178,6 +177,11 @@ def _stored(directory: RunDirectory) -> dict[tuple[str, str], int]:
         return found
     finally:
         con.close()
+
+
+def _stored_name(kind: str) -> str:
+    """The view that shows a kind's rows as they are stored."""
+    return f"{kind}_raw" if kind in RAW else kind
 
 
 def proof(directory: RunDirectory, given: Given) -> object:

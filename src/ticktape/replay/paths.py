@@ -83,7 +83,7 @@ def trace_trade(directory: RunDirectory, symbol: str, trade_id: int) -> list[Tra
     Raises:
         ConfigError: there is no such trade, with the nearest that there are.
     """
-    con = connect_run(directory)
+    con = connect_run(directory, asked="FROM trades_raw")
     try:
         rows = con.sql(_FIND, params={"symbol": symbol, "id": trade_id}).to_arrow_table()
         if not rows.num_rows:

@@ -31,10 +31,13 @@ def read_tails(directory: RunDirectory, store: TableStore) -> dict[str, pa.Table
     return builder.tails()
 
 
-def connect_run(directory: RunDirectory, as_of_ns: int | None = None) -> duckdb.DuckDBPyConnection:
+def connect_run(
+    directory: RunDirectory, as_of_ns: int | None = None, asked: str | None = None
+) -> duckdb.DuckDBPyConnection:
     """A connection with a view per kind over the tables and the tail; the caller closes it.
 
-    `as_of_ns`: show only what had been received by then.
+    `as_of_ns`: show only what had been received by then. `asked`: a text of SQL that names
+    whatever will be asked for; of other views nothing is sure then.
     """
     store = TableStore(directory.root, read_only=True)
-    return connect(store, read_tails(directory, store), as_of_ns)
+    return connect(store, read_tails(directory, store), as_of_ns, asked)

@@ -8,7 +8,8 @@
     hashing.py   128 bits of identity and content per row
     builder.py   batches: journal blocks in, commits out
     query.py     the views and SQL        amend.py   cancels and corrections applied
-    sources.py   which files a view reads
+    sources.py   which files a view reads              polled.py  two legs of a feed as one
+    healed.py    what only REST has                    comparing.py  where REST may have more
 
 The journal is the truth and a table can always be made again from it, so nothing here may guess:
 what cannot be read is set aside and rebuilt, and a position is reported only when all its rows are

@@ -19,7 +19,7 @@ import pyarrow as pa
 from ticktape.config import REST
 from ticktape.records import Witness
 from ticktape.schemas import KINDS
-from ticktape.table.healed import Span, missed
+from ticktape.table.healed import Healed
 
 # How far a trade may be from the cancel that names its id but not its price and size.
 _NEAR_NS = 86_400 * 1_000_000_000
@@ -165,7 +165,7 @@ class _Trades:
         self._amended.add((key, trade.event_ns, trade.price, trade.size))
 
 
-def amend(con: duckdb.DuckDBPyConnection, placed: str, span: Span | None) -> Amended:
+def amend(con: duckdb.DuckDBPyConnection, placed: str, healed: Healed | None) -> Amended:
     """Apply all cancels and corrections that the connection's views show to the merged trades.
 
     Makes the table `trades_named`: all stored trades that may be meant. Takes memory for those and
@@ -174,13 +174,13 @@ def amend(con: duckdb.DuckDBPyConnection, placed: str, span: Span | None) -> Ame
     Args:
         con: the connection.
         placed: the query of all stored trades, and of their place in the files.
-        span: where trades of REST lie.
+        healed: trades that REST has and the stream has not.
     """
     amendments = con.execute(_AMENDMENTS).fetchall()
     taken_back = con.execute(_TAKEN_BACK).fetchall()
     keys = {(row[1], row[2], row[3], id_) for row in amendments for id_ in (row[4], row[7])}
     keys |= {row[1:5] for row in taken_back}
-    trades = _Trades(_named_trades(con, placed, keys, span))
+    trades = _Trades(_named_trades(con, placed, keys, healed))
     for amendment in amendments:
         trades.amend(amendment)
     for said in taken_back:
@@ -195,15 +195,15 @@ def amend(con: duckdb.DuckDBPyConnection, placed: str, span: Span | None) -> Ame
 
 
 def _named_trades(
-    con: duckdb.DuckDBPyConnection, placed: str, keys: set[_Key], span: Span | None
+    con: duckdb.DuckDBPyConnection, placed: str, keys: set[_Key], healed: Healed | None
 ) -> list[tuple[Any, ...]]:
     """Find the trades with an id that some amendment names, old or new."""
     con.register("named_ids", _table(_KEY_SCHEMA, [key for key in keys if key[3] is not None]))
     con.execute(_NAMED_TRADES.format(placed=placed))
     columns = ", ".join(f'"{name}"' for name in [*KINDS["trades"].names, "day"])
     rows = f"SELECT {columns} FROM ({_STREAMED})"
-    if span is not None:
-        rows += f" UNION ALL FROM ({missed('trades', span, _OF_REST, _STREAMED)})"
+    if healed is not None:
+        rows += f" UNION ALL FROM ({healed.among(_OF_REST, _STREAMED)})"
     found = con.execute(_TRADES.format(rows=rows)).fetchall()
     con.unregister("named_ids")
     return found

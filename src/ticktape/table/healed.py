@@ -3,8 +3,11 @@
 The tables keep both. A streamed row always stands, for it has our receive time; a row of REST is
 shown where no streamed one accounts for it, under the feed's own name. Rows are matched as
 multisets and never by id alone: venues use one again, also within a nanosecond. Nothing here costs
-anything where REST was never asked, and where it was, only rows of the times that it told of are
-looked at; a condition on symbol, day or time reaches them.
+anything where REST was never asked.
+
+Where it was, parts of time are found when the views are made that REST told just as they were
+streamed, and those of which nothing was streamed: no row of theirs is matched. The others are, and
+what REST has more is kept as a table of its own, while they are few.
 
 What was asked for again and again counts as one request says it: the one that has the most rows of
 a trade's identity (of a content, where there is no id), of several the newest, for REST may tell a
@@ -13,36 +16,36 @@ entries each. That matters only where a page ends and the next begins in one nan
 they are taken for pages of one request then, unless another entry stands between them.
 """
 
-from itertools import pairwise
-from typing import NamedTuple
-
 import duckdb
 
 from ticktape.clock import NS_PER_S
 from ticktape.config import REST
 from ticktape.directory import LEDGER
 from ticktape.schemas import KINDS
-from ticktape.table.sources import quoted
-
-# Rows of REST by the name of the feed that they heal.
-_HEALED_FEED = f"left(feed, -{len(REST)})"
+from ticktape.table.comparing import HEALED_FEED, INSTANT_NS, PLACE, Comparison, Span
+from ticktape.table.sources import Source
 
 _IDENTITY = {"trades": "CASE WHEN id IS NULL THEN content ELSE hash(exchange, id) END"}
 _IDENTITY_OF_NONE = "content"  # what has no id is known by all of its columns
-_PLACE = ("feed", "recv_ns", "witness", "epoch", "seq", "index", "day")
+_KEPT_ROWS = 500_000  # of REST, in memory: matched once, when the views are made
 
-_NEAR_NS = 600 * NS_PER_S
-_STRETCHES_MAX = 32  # more make each query longer than what they leave out
-_SYMBOLS_MAX = 8  # to compare each row with more takes as long as to match them all
+# What was compared in short parts leaves less to match; there are more of them to add up.
+_PART_NS = 10 * NS_PER_S
+_LONG_PART_NS = 600 * NS_PER_S
+_FEW_ROWS = 2_000_000
 
-_STRETCHES = f"""
-SELECT min(event_ns), max(event_ns), day FROM ({{of_rest}})
-GROUP BY event_ns // {_NEAR_NS}, day ORDER BY 1
+# Rows of an instant come from several pages: only then it matters which are of one request.
+_SHARING = """
+CREATE OR REPLACE TABLE {kind}_sharing AS
+SELECT DISTINCT feed, epoch, seq FROM {kind}_matched SEMI JOIN (
+    SELECT feed, symbol, event_ns FROM {kind}_matched GROUP BY ALL
+    HAVING min(epoch) < max(epoch) OR min(seq) < max(seq)
+) USING (feed, symbol, event_ns)
 """
-_TOLD_SYMBOLS = f"SELECT DISTINCT symbol FROM ({{of_rest}}) LIMIT {_SYMBOLS_MAX + 1}"
 
 # Pages that go on in the instant in which the one before ended: `request` is the first one's seq.
 _SEAMS = """
+CREATE OR REPLACE TABLE {kind}_seams AS
 WITH pages AS (
     SELECT feed, epoch, seq,
         arg_min((symbol, event_ns), index) AS first, arg_max((symbol, event_ns), index) AS last
@@ -67,7 +70,7 @@ _SIDES = """
     SELECT rest.* REPLACE ({healed_feed} AS feed), true AS is_rest,
         coalesce(seams.request, rest.seq) AS request, hash({own}) AS content
     FROM ({of_rest}) AS rest
-    LEFT JOIN {kind}_seams AS seams USING (feed, epoch, seq)
+    LEFT JOIN {kind}_seams AS seams USING (feed, epoch, seq) WHERE {near}
     UNION ALL
     SELECT *, false, NULL, hash({own}) FROM ({streamed}) WHERE {near}
 """
@@ -148,60 +151,93 @@ QUALIFY row_number() OVER newest = 1
 """
 
 
-class Span(NamedTuple):
-    """The first and the last `event_ns` of the rows that REST brought.
+class Healed:
+    """Those rows of REST that no streamed one accounts for.
 
-    Between them are `stretches`, both ends inclusive, beyond which there is none, and `days`.
-    `symbols` are theirs; none is given where there are many.
+    `rows` is their query. `kept` when it has nothing to match any more.
     """
 
-    from_ns: int
-    to_ns: int
-    stretches: tuple[tuple[int, int], ...]
-    days: tuple[str, ...]
-    symbols: tuple[str, ...]
+    def __init__(self, kind: str, span: Span, rows: str, *, kept: bool) -> None:
+        self.rows = rows
+        self._kind = kind
+        self._span = span
+        self._kept = kept
+
+    def among(self, of_rest: str, streamed: str) -> str:
+        """The query of those among rows of both sides, which must be all of their identities."""
+        return self.rows if self._kept else _missed(self._kind, self._span, of_rest, streamed)
 
 
-def rest_span(con: duckdb.DuckDBPyConnection, kind: str, of_rest: str) -> Span | None:
-    """Look where the rows of REST lie, which the query `of_rest` gives; None when there are none.
+def heal(con: duckdb.DuckDBPyConnection, kind: str, source: Source) -> Healed | None:
+    """Find the rows of a kind that REST has and the stream has not; None when there are none.
 
-    Makes the table `KIND_seams`, which `missed` needs.
+    Its tables stay in the connection.
     """
-    found = con.execute(_STRETCHES.format(of_rest=of_rest)).fetchall()
-    if not found:
+    part_ns = _PART_NS if source.rest_rows_max <= _FEW_ROWS else _LONG_PART_NS
+    comparison = Comparison(con, kind, source, part_ns=part_ns, name=kind)
+    span = comparison.tell(source.of_rest())
+    if span is None:
         return None
-    con.execute(f"CREATE OR REPLACE TABLE {kind}_seams AS {_SEAMS.format(of_rest=of_rest)}")
-    symbols = [
-        symbol for (symbol,) in con.execute(_TOLD_SYMBOLS.format(of_rest=of_rest)).fetchall()
-    ]
-    return Span(
-        found[0][0],
-        max(to_ns for _, to_ns, _ in found),
-        _joined([(from_ns, to_ns) for from_ns, to_ns, _ in found]),
-        tuple(sorted({str(day) for *_, day in found})),
-        tuple(sorted(symbols)) if len(symbols) <= _SYMBOLS_MAX else (),
+    near = f"FROM ({source.streamed(span.stretches)}) WHERE {span.near()}"
+    span = comparison.doubt(near)
+    if span is None:
+        return None
+    near = f"FROM ({source.of_rest(span.stretches)}) WHERE {span.near()}"
+    parts = []
+    if comparison.number(alone=True):
+        parts.append(_named(kind, comparison.doubtful(near, alone=True)))
+    in_question = comparison.number(alone=False)
+    others = comparison.doubtful(near, alone=False)
+    if 0 < in_question <= _KEPT_ROWS:
+        _match(con, kind, source, span, others)
+        parts.append(f"SELECT {_columns(kind)} FROM {kind}_missed")
+    elif in_question:
+        con.execute(_SEAMS.format(kind=kind, of_rest=source.of_rest()))
+        matched = _missed(kind, span, others, source.streamed(span.stretches))
+        parts.append(f"SELECT * FROM ({matched})")
+    return Healed(kind, span, " UNION ALL ".join(parts), kept=in_question <= _KEPT_ROWS)
+
+
+def _match(
+    con: duckdb.DuckDBPyConnection, kind: str, source: Source, span: Span, of_rest: str
+) -> None:
+    """Make `KIND_missed` of rows of REST: those that no streamed one accounts for."""
+    con.execute(f"CREATE OR REPLACE TABLE {kind}_rest AS {of_rest}")
+    con.execute(
+        f"CREATE OR REPLACE TABLE {kind}_heard AS"
+        f" SELECT * FROM ({source.streamed(span.stretches)}) WHERE {span.near()}"
+        f" AND (symbol, event_ns) IN (SELECT (symbol, event_ns) FROM {kind}_rest)"
+    )
+    comparison = Comparison(con, kind, source, part_ns=INSTANT_NS, name=f"{kind}_rest")
+    comparison.tell(f"FROM {kind}_rest")
+    comparison.doubt(f"FROM {kind}_heard")
+    rows = _named(kind, comparison.doubtful(f"FROM {kind}_rest", alone=True))
+    if comparison.number(alone=False):
+        others = comparison.doubtful(f"FROM {kind}_rest", alone=False)
+        con.execute(f"CREATE OR REPLACE TABLE {kind}_matched AS {others}")
+        con.execute(_SHARING.format(kind=kind))
+        pages = f"FROM ({source.of_rest()}) SEMI JOIN {kind}_sharing USING (feed, epoch, seq)"
+        con.execute(_SEAMS.format(kind=kind, of_rest=pages))
+        matched = _missed(kind, span, f"FROM {kind}_matched", f"FROM {kind}_heard")
+        rows += f" UNION ALL FROM ({matched})"
+    con.execute(f"CREATE OR REPLACE TABLE {kind}_missed AS {rows}")
+    for name in ("rest", "rest_doubtful", "heard", "matched", "sharing", "seams"):
+        con.execute(f"DROP TABLE IF EXISTS {kind}_{name}")
+
+
+def _named(kind: str, of_rest: str) -> str:
+    """Rows of REST under the name of the feed that they heal."""
+    return (
+        f"SELECT {_columns(kind)} FROM (SELECT * REPLACE ({HEALED_FEED} AS feed) FROM ({of_rest}))"
     )
 
 
-def _joined(found: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Stretches without the holes that are not worth a condition of their own."""
-    holes = sorted((later[0] - before[1] for before, later in pairwise(found)), reverse=True)
-    least_ns = max([_NEAR_NS, *holes[_STRETCHES_MAX - 1 : _STRETCHES_MAX]])
-    joined = [found[0]]
-    for from_ns, to_ns in found[1:]:
-        if from_ns - joined[-1][1] > least_ns:
-            joined.append((from_ns, to_ns))
-        else:
-            joined[-1] = (joined[-1][0], to_ns)
-    return tuple(joined)
-
-
-def missed(kind: str, span: Span, of_rest: str, streamed: str) -> str:
+def _missed(kind: str, span: Span, of_rest: str, streamed: str) -> str:
     """The query of those rows of REST that no streamed one accounts for.
 
     Args:
         kind: trades, quotes or bars.
-        span: where rows of REST lie.
+        span: where rows of REST lie that may not be streamed; of others none is looked at.
         of_rest: the query of the rows that REST brought.
         streamed: the query of what was streamed, at least of the stretches of `span`.
     """
@@ -209,25 +245,15 @@ def missed(kind: str, span: Span, of_rest: str, streamed: str) -> str:
         "kind": kind,
         "of_rest": of_rest,
         "streamed": streamed,
-        "healed_feed": _HEALED_FEED,
+        "healed_feed": HEALED_FEED,
         "columns": _columns(kind),
-        "own": ", ".join(f'"{name}"' for name in KINDS[kind].names if name not in _PLACE),
+        "own": ", ".join(f'"{name}"' for name in KINDS[kind].names if name not in PLACE),
         "instant": _INSTANT,
         "identity": _IDENTITY.get(kind, _IDENTITY_OF_NONE),
-        "near": _near(span),
+        "near": span.near(),
     }
     rule = _BARS if kind == "bars" else _MATCHED
     return rule.format(sides=_SIDES.format(**names), **names)
-
-
-def _near(span: Span) -> str:
-    """The condition that a row lies where rows of REST do; by day, too, as the files do."""
-    days = ", ".join(map(quoted, span.days))
-    times = " OR ".join(f"event_ns BETWEEN {first} AND {last}" for first, last in span.stretches)
-    near = f"day IN ({days}) AND event_ns BETWEEN {span.from_ns} AND {span.to_ns} AND ({times})"
-    if span.symbols:
-        near += f" AND symbol IN ({', '.join(map(quoted, span.symbols))})"
-    return near
 
 
 def make_gaps(con: duckdb.DuckDBPyConnection) -> None:
@@ -240,7 +266,7 @@ def make_gaps(con: duckdb.DuckDBPyConnection) -> None:
     )
     query = _GAPS.format(
         columns=columns,
-        healed_feed=_HEALED_FEED,
+        healed_feed=HEALED_FEED,
         ledger=LEDGER,
         ledger_chars=len(LEDGER),
         rest_end=REST,

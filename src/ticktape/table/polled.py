@@ -3,6 +3,8 @@
 Nothing that only one leg saw is left out, and nothing that both saw stands twice.
 """
 
+from collections.abc import Container, Set
+
 import duckdb
 
 from ticktape.mt5 import BookFlag
@@ -44,6 +46,8 @@ SELECT {columns} FROM (
 QUALIFY row_number() OVER (PARTITION BY feed, symbol, {tick}, nth ORDER BY witness) = 1
 """
 
+_LEGS = "SELECT 1 FROM {kind}_raw WHERE witness = 'leg B' LIMIT 1"
+
 _LEVELS = """
 SELECT feed, symbol, event_ns, recv_ns, witness, epoch, seq, '{side}' AS side,
     unnest(range(1, len({side}_prices) + 1))::INTEGER AS level,
@@ -52,8 +56,11 @@ FROM books
 """
 
 
-def make_polled(con: duckdb.DuckDBPyConnection) -> None:
-    """Make the views `books`, `ticks` and `levels` over `books_raw` and `ticks_raw`."""
+def make_polled(con: duckdb.DuckDBPyConnection, views: Set[str], filled: Container[str]) -> None:
+    """Make those of the views `books`, `ticks` and `levels` that are among `views`.
+
+    They are made over `books_raw` and `ticks_raw`; what is not in `filled` has no rows.
+    """
     fields = ", ".join(f"{name} := {name}" for name in _IMAGE.split(", "))
     merged = {
         "books": _BOOKS.format(
@@ -61,14 +68,15 @@ def make_polled(con: duckdb.DuckDBPyConnection) -> None:
         ),
         "ticks": _TICKS.format(columns=_columns("ticks"), feed=_FEED, tick=_TICK),
     }
-    for kind, query in merged.items():
-        (legs,) = con.execute(
-            f"SELECT count(*) FROM (SELECT 1 FROM {kind}_raw WHERE witness = 'leg B' LIMIT 1)"
-        ).fetchall()[0]
+    if "levels" in views:
+        views = views | {"books"}
+    for kind in views & merged.keys():
         plain = f"SELECT {_columns(kind)} FROM {kind}_raw"
-        con.execute(f"CREATE VIEW {kind} AS {query if legs else plain}")
-    levels = " UNION ALL ".join(_LEVELS.format(side=side) for side in ("ask", "bid"))
-    con.execute(f"CREATE VIEW levels AS {levels}")
+        has_legs = kind in filled and con.execute(_LEGS.format(kind=kind)).fetchall()
+        con.execute(f"CREATE VIEW {kind} AS {merged[kind] if has_legs else plain}")
+    if "levels" in views:
+        levels = " UNION ALL ".join(_LEVELS.format(side=side) for side in ("ask", "bid"))
+        con.execute(f"CREATE VIEW levels AS {levels}")
 
 
 def _columns(kind: str) -> str:

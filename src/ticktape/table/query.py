@@ -8,7 +8,7 @@ what two legs of a feed saw as one. With `_raw` behind the name, each of these s
 can never write, nor read other files: what it may open is fixed before the first one runs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import cast
 
 import duckdb
@@ -17,7 +17,7 @@ import pyarrow as pa
 from ticktape.errors import TickTapeError
 from ticktape.schemas import KINDS
 from ticktape.table.amend import amend
-from ticktape.table.healed import Span, make_gaps, missed, rest_span
+from ticktape.table.healed import Healed, heal, make_gaps
 from ticktape.table.polled import make_polled
 from ticktape.table.sources import Source, quoted
 from ticktape.table.store import TableStore
@@ -45,28 +45,51 @@ _PLACE = ("feed", "witness", "epoch", "seq", "index")
 RAW = ("trades", "quotes", "bars", "gaps", "books", "ticks")
 """Kinds whose rows stand as they came in a view of their own, with `_raw` behind the name."""
 
+_HEALED = ("quotes", "bars", "trades")
+# View -> the kinds whose rows it shows.
+_VIEWS = {
+    **{kind: (kind,) for kind in KINDS},
+    **{f"{kind}_raw": (kind,) for kind in RAW},
+    "trades": ("trades", "cancels", "corrections"),
+    "trades_merged": ("trades",),
+    "levels": ("books",),
+}
+# A text that has one of these may ask for views by other means than their names.
+_CATALOGS = ("duckdb_", "schema", "pg_", "sqlite_")
+
 
 def connect(
-    store: TableStore, tails: Mapping[str, pa.Table] | None = None, as_of_ns: int | None = None
+    store: TableStore,
+    tails: Mapping[str, pa.Table] | None = None,
+    as_of_ns: int | None = None,
+    asked: str | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """Open a connection whose views show the store's snapshot and `tails` as one.
 
     With `as_of_ns` they show what had been received by then, and so what was known: a trade that
     was cancelled later stands. `tails` are rows by kind that are not in that snapshot, as
     TableBuilder.tails gives them; they and the files stay in use until the connection is closed,
-    which is up to the caller.
+    which is up to the caller. `asked` is a text of SQL that names whatever will be asked for: other
+    views may be lacking then, for to make them all can take longer than to answer.
     """
     con = duckdb.connect(":memory:")
-    sources = {kind: Source(con, kind, store, (tails or {}).get(kind), as_of_ns) for kind in KINDS}
+    views = _views_of(con, asked)
+    kinds = {kind for view in views for kind in _VIEWS[view]}
+    sources = {
+        kind: Source(con, kind, store, (tails or {}).get(kind), as_of_ns)
+        for kind in KINDS
+        if kind in kinds
+    }
     for kind, source in sources.items():
         name = f"{kind}_raw" if kind in RAW else kind
-        con.execute(f"CREATE VIEW {name} AS {source.all()}")
-    make_gaps(con)
-    for kind in ("quotes", "bars"):
-        _, query = _merged(con, kind, sources[kind])
-        con.execute(f"CREATE VIEW {kind} AS {query}")
-    con.execute(f"CREATE VIEW trades AS {_trades(con, sources['trades'])}")
-    make_polled(con)
+        if name in views or kind not in _HEALED:
+            con.execute(f"CREATE VIEW {name} AS {source.all()}")
+    if "gaps" in views:
+        make_gaps(con)
+    for kind in _HEALED:
+        if kind in sources:
+            _make_healed(con, kind, sources, views)
+    make_polled(con, views, {kind for kind, source in sources.items() if not source.is_empty})
     con.execute("CREATE MACRO ts(ns) AS make_timestamp_ns(ns)")
     paths = [quoted(path) for source in sources.values() for path in source.paths]
     if paths:
@@ -89,30 +112,48 @@ def run_sql(con: duckdb.DuckDBPyConnection, text: str) -> pa.Table:
         raise TickTapeError(f"sql: {error}", hint=_hint(con, str(error))) from error
 
 
-def _merged(con: duckdb.DuckDBPyConnection, kind: str, source: Source) -> tuple[Span | None, str]:
-    """Where rows of REST lie, and the query of a kind's rows, each once."""
-    span = rest_span(con, kind, source.of_rest()) if source.may_have_rest else None
-    columns = _columns(kind)
-    query = f"SELECT {columns} FROM ({source.streamed()})"
-    if span is not None:
-        query += f" UNION ALL FROM ({_missed(kind, source, span)})"
-    return span, query
+def _views_of(con: duckdb.DuckDBPyConnection, asked: str | None) -> Set[str]:
+    """The views that a text of SQL names; all of them where that is not certain."""
+    every = _VIEWS.keys()
+    if asked is None or any(word in asked.lower() for word in _CATALOGS):
+        return every
+    try:
+        named = {name.lower() for name in con.get_table_names(asked)}
+    except duckdb.Error:
+        return every  # several statements, or one that is wrong: it will be told why
+    return named if named and named <= every else every
 
 
-def _missed(kind: str, source: Source, span: Span) -> str:
-    return missed(kind, span, source.of_rest(), source.streamed(span.stretches))
+def _make_healed(
+    con: duckdb.DuckDBPyConnection, kind: str, sources: Mapping[str, Source], views: Set[str]
+) -> None:
+    """Make the view of a kind's rows, each once; of trades also `trades_merged`, as they were."""
+    if not views & {kind, f"{kind}_merged"}:
+        return
+    source = sources[kind]
+    healed = heal(con, kind, source) if source.rest_rows_max else None
+    query = f"SELECT {_columns(kind)} FROM ({source.streamed()})"
+    if healed is not None:
+        query += f" UNION ALL FROM ({healed.rows})"
+    if f"{kind}_merged" in views:
+        con.execute(f"CREATE VIEW {kind}_merged AS {query}")
+    if kind == "trades" and kind in views and not _is_unamended(con, sources):
+        query = _amended(con, source, healed)
+    if kind in views:
+        con.execute(f"CREATE VIEW {kind} AS {query}")
 
 
-def _trades(con: duckdb.DuckDBPyConnection, source: Source) -> str:
-    """The query of trades, each once and amended; `trades_merged` shows them as they were."""
-    span, query = _merged(con, "trades", source)
-    con.execute(f"CREATE VIEW trades_merged AS {query}")
-    (amendments,) = con.execute(
-        "SELECT (SELECT count(*) FROM cancels) + (SELECT count(*) FROM corrections)"
-    ).fetchall()[0]
-    if not amendments:
-        return query
-    amended = amend(con, source.placed(), span)
+def _is_unamended(con: duckdb.DuckDBPyConnection, sources: Mapping[str, Source]) -> bool:
+    """Whether there is no trade, or nothing that the venue said of them later."""
+    return sources["trades"].is_empty or all(
+        sources[kind].is_empty or not con.execute(f"SELECT 1 FROM {kind} LIMIT 1").fetchall()
+        for kind in ("cancels", "corrections")
+    )
+
+
+def _amended(con: duckdb.DuckDBPyConnection, source: Source, healed: Healed | None) -> str:
+    """The query of trades, each once, with cancels and corrections applied."""
+    amended = amend(con, source.placed(), healed)
     con.register("trades_removed", amended.removed)
     con.register("trades_replaced", amended.replaced)
     places = {
@@ -134,7 +175,7 @@ def _trades(con: duckdb.DuckDBPyConnection, source: Source) -> str:
         unamended=source.streamed_but("trades_amended", {file for (file,) in files}, _PLACE),
         columns=_columns("trades"),
         amended=", ".join(columns),
-        missed="" if span is None else f"UNION ALL FROM ({_missed('trades', source, span)})",
+        missed="" if healed is None else f"UNION ALL FROM ({healed.rows})",
         **places,
     )
 

@@ -5,6 +5,8 @@ opened. So what was streamed is read without a look at each row's witness, what 
 from it, and of either only the files that have rows of the times in question.
 """
 
+import functools
+import os
 from collections.abc import Container, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -22,12 +24,29 @@ _IS_STREAMED = f"witness <> '{Witness.REST.value}'"
 _FILE_ROW = ", filename AS file, file_row_number AS file_row"
 
 
+_TYPES = {
+    pa.string(): "VARCHAR",
+    pa.bool_(): "BOOLEAN",
+    pa.int8(): "TINYINT",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE",
+}
+_MANY = 1 << 62
+
+
 class _File(NamedTuple):
-    """A file, and the range of its times; `is_streamed` when it certainly has no row of REST."""
+    """A file, the range of its times, and its rows.
+
+    `feed` is theirs, None when they may be of several. `is_streamed` when it certainly has no row
+    of REST.
+    """
 
     path: str
     from_ns: int
     to_ns: int
+    rows: int
+    feed: str | None
     is_streamed: bool
 
 
@@ -58,9 +77,10 @@ class Source:
         self._files = _files(store, kind)
         rows = KINDS[kind].empty_table() if tail is None else tail
         told = pc.equal(rows.column("witness"), pa.scalar(Witness.REST.value))
-        self._tail_has_rest = bool(pc.any(told).as_py())
-        # An empty one, too, where there is nothing else that has the columns.
-        self._has_tail = bool(rows.num_rows) or not self._files
+        self._tail_rest_rows: int = pc.sum(told.cast(pa.int64())).as_py() or 0
+        self._tail_has_rest = self._tail_rest_rows > 0
+        self._tail_feeds = set(map(str, pc.unique(rows.column("feed")).to_pylist()))
+        self._has_tail = bool(rows.num_rows)
         if self._has_tail:
             con.register(f"{kind}_tail", rows)
 
@@ -70,17 +90,27 @@ class Source:
         return [file.path for file in self._files]
 
     @property
-    def may_have_rest(self) -> bool:
-        """Whether there may be rows of REST; False is certain."""
-        return self._tail_has_rest or not all(file.is_streamed for file in self._files)
+    def is_empty(self) -> bool:
+        """Whether it certainly has no rows."""
+        return not self._files and not self._has_tail
+
+    @property
+    def rest_rows_max(self) -> int:
+        """So many rows of REST there are at most."""
+        return self._tail_rest_rows + sum(f.rows for f in self._files if not f.is_streamed)
+
+    @property
+    def feeds(self) -> set[str | None]:
+        """Names of the feeds that its rows are of; among them None where that is not certain."""
+        return self._tail_feeds | {file.feed for file in self._files}
 
     def all(self) -> str:
         """Every row as it is stored."""
         return self._union([self._of_files(self._files), self._of_tail()])
 
-    def of_rest(self) -> str:
-        """The rows that REST brought."""
-        files = [file for file in self._files if not file.is_streamed]
+    def of_rest(self, spans_ns: Iterable[tuple[int, int]] | None = None) -> str:
+        """The rows that REST brought; with `spans_ns` at least those of these times."""
+        files = [file for file in self._files_of(spans_ns) if not file.is_streamed]
         tail = self._of_tail(_IS_REST) if self._tail_has_rest else ""
         return self._union([self._of_files(files, _IS_REST), tail])
 
@@ -89,11 +119,7 @@ class Source:
 
         Both ends of a span belong to it.
         """
-        files = self._files
-        if spans_ns is not None:
-            spans = list(spans_ns)
-            files = [file for file in files if _meets(file, spans)]
-        return self._streamed_of(files, with_tail=True)
+        return self._streamed_of(self._files_of(spans_ns), with_tail=True)
 
     def placed(self) -> str:
         """Every row as it is stored, with `file` and `file_row`; of the tail they are NULL."""
@@ -119,6 +145,12 @@ class Source:
             f" ANTI JOIN {table} USING ({', '.join(place)})",
         ]
         return self._union([parts[0], *parts[1:2] * bool(others), *parts[2:] * self._has_tail])
+
+    def _files_of(self, spans_ns: Iterable[tuple[int, int]] | None) -> list[_File]:
+        if spans_ns is None:
+            return self._files
+        spans = list(spans_ns)
+        return [file for file in self._files if _meets(file, spans)]
 
     def _streamed_of(self, files: Iterable[_File], *, of: str = "", with_tail: bool) -> str:
         sure = [file for file in files if file.is_streamed]
@@ -158,7 +190,7 @@ class Source:
     def _none(self) -> str:
         if self._files:
             return self._of_files(self._files[:1], "false")
-        return self._of_tail("false")
+        return self._of_tail("false") or _nothing(self._kind)
 
 
 def quoted(text: str) -> str:
@@ -166,25 +198,36 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+@functools.cache
+def _nothing(kind: str) -> str:
+    """The query of no rows, where there is nothing that has the columns."""
+    columns = [f'NULL::{_type(field.type)} AS "{field.name}"' for field in KINDS[kind]]
+    return f"SELECT {', '.join(columns)}, NULL::VARCHAR AS day WHERE false"
+
+
+def _type(of: pa.DataType) -> str:
+    """How SQL names the type."""
+    return f"{_TYPES[of.value_type]}[]" if isinstance(of, pa.ListType) else _TYPES[of]
+
+
 def _files(store: TableStore, kind: str) -> list[_File]:
     actions = store.actions(kind)
     if actions is None:
         return []
-    names = ("path", "min.feed", "max.feed", "min.event_ns", "max.event_ns")
+    names = ("path", "min.feed", "max.feed", "min.event_ns", "max.event_ns", "num_records")
     columns: list[list[Any]] = [actions.column(name).to_pylist() for name in names]
-    paths = store.files(kind)
-    least, most = -(1 << 62), 1 << 62
+    folder = store.root / kind
     return [
         _File(
-            path,
-            least if from_ns is None else from_ns,
-            most if to_ns is None else to_ns,
+            os.path.join(folder, path),
+            -_MANY if from_ns is None else from_ns,
+            _MANY if to_ns is None else to_ns,
+            _MANY if rows is None else rows,
             # A file holds one feed's rows; of one that does not, nothing is certain.
+            feed if feed == last_feed else None,
             is_streamed=feed is not None and feed == last_feed and not feed.endswith(REST),
         )
-        for path, (_, feed, last_feed, from_ns, to_ns) in zip(
-            paths, zip(*columns, strict=True), strict=True
-        )
+        for path, feed, last_feed, from_ns, to_ns, rows in zip(*columns, strict=True)
     ]
 
 
