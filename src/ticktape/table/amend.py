@@ -42,7 +42,9 @@ REPLACED_SCHEMA = pa.schema(
     ]
 )
 
-_KEY_SCHEMA = KINDS["cancels"].empty_table().select(["feed", "symbol", "exchange", "id"]).schema
+_KEY_SCHEMA = pa.schema(
+    [KINDS["cancels"].field(name) for name in ("feed", "symbol", "exchange", "id")]
+)
 
 _AMENDMENTS = """
 SELECT event_ns, feed, symbol, exchange, id, price, size,
