@@ -157,6 +157,9 @@ def _journal_reader(wait: str, folder: Path, count: int) -> list[int]:
             runner.give("bench", blocks)
         elif wait == "block":
             wait_any([reader], sleeper, 0.25)
+        else:
+            while not reader.has_news():
+                pass
     return strategy.found
 
 

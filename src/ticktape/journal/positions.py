@@ -210,6 +210,11 @@ class Positions:
             if words[_EPOCH] == epoch:
                 return epoch, offset, base
 
+    def has_moved(self, epoch: int, offset: int, synced: bool) -> bool:
+        """Whether `limit` says something else than this; a reader that spins asks nothing else."""
+        words = self.words
+        return words[_SYNCED if synced else _WRITTEN] != offset or words[_EPOCH] != epoch
+
     def statistics(self) -> PositionsStatistics:
         """The writer's numbers; each is whole, together they may be a moment apart."""
         words = self.words

@@ -306,10 +306,8 @@ class Reader:
 
     def has_news(self) -> bool:
         """Whether the writer has moved since `read` last looked; False when none is known."""
-        return (
-            self._positions is not None
-            and self._positions.limit(synced=self._synced)[:2] != self._seen
-        )
+        positions, (epoch, offset) = self._positions, self._seen
+        return positions is not None and positions.has_moved(epoch, offset, self._synced)
 
     def is_at_limit(self) -> bool:
         """Whether all that `read` was allowed when it last looked is read."""

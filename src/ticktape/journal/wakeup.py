@@ -213,6 +213,6 @@ class Sleeper:
 
 def _has_moved(seen: Sequence[Seen]) -> bool:
     for positions, epoch, offset, synced in seen:
-        if positions.limit(synced=synced)[:2] != (epoch, offset):
+        if positions.has_moved(epoch, offset, synced):
             return True
     return False
