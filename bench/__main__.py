@@ -17,7 +17,7 @@ from bench.page import page
 
 QUESTIONS = (
     *("capture", "hop", "decide", "send", "attached", "through", "table", "sql", "bytes", "ledger"),
-    *("stuck", "idle", "memory", "poll", "beside", "bridge"),
+    *("stuck", "idle", "memory", "steady", "poll", "beside", "bridge"),
 )
 
 
@@ -54,7 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=2, help="runs of each side, in turn")
     parser.add_argument("--seconds", type=float, help="how long a run takes, once it runs")
     parser.add_argument("--rate", type=int, help="trades a second, where they are paced")
-    parser.add_argument("--batch", type=int, help="trades in a frame: memory, through --rate")
+    parser.add_argument("--batch", type=int, help="trades in a frame: memory, steady")
     parser.add_argument("--rows", type=int, help="rows or messages of a run that has a size")
     parser.add_argument("--json", type=Path, help="keep the figures there, beside those of others")
     parser.add_argument("--write", type=Path, help="make a page of them; they are kept beside it")

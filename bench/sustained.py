@@ -1,6 +1,6 @@
 """A recorder under a steady load: lag by stage, what is dropped, and the memory of every process.
 
-What the questions `memory` and `through` share.
+What the questions `memory` and `steady` share.
 """
 
 import tempfile
@@ -29,6 +29,7 @@ def sustained(rate: int, per_frame: int, seconds: float) -> list[dict[str, objec
         Run(folder, sim.ready["urls"][PATH]) as run,
     ):
         processes = {name: psutil.Process(pid) for name, pid in run.supervisor.pids().items()}
+        used_s = _cpu_s(processes)
         from_ns = time.perf_counter_ns()
         end_ns = from_ns + int(seconds * 1e9)
         while (now_ns := time.perf_counter_ns()) < end_ns:
@@ -37,6 +38,7 @@ def sustained(rate: int, per_frame: int, seconds: float) -> list[dict[str, objec
                 memory.setdefault(name, []).append(((now_ns - from_ns) / 1e9, held))
             behind.append(run.behind_bytes())
             run.go_on(min(_SAMPLE_S, (end_ns - now_ns) / 1e9))
+        used_s = {name: each - used_s[name] for name, each in _cpu_s(processes).items()}
         said = run.said("capture-sip")
         sim.close()  # the venue falls silent, and what is on its way is brought to an end
         run.stop()
@@ -53,9 +55,18 @@ def sustained(rate: int, per_frame: int, seconds: float) -> list[dict[str, objec
     }
     print_table([flow])
     print_table(lags)
-    sizes = [_memory(name, samples, behind) for name, samples in memory.items()]
+    sizes = [
+        {**_memory(name, samples, behind), "CPU %": 100 * used_s[name] / seconds}
+        for name, samples in memory.items()
+    ]
     print_table(sizes)
     return [flow, *lags, *sizes]
+
+
+def _cpu_s(processes: dict[str, psutil.Process]) -> dict[str, float]:
+    """CPU time of each so far."""
+    taken = {name: process.cpu_times() for name, process in processes.items()}
+    return {name: each.user + each.system for name, each in taken.items()}
 
 
 def _came(run: Run, from_ns: int, to_ns: int) -> int:

@@ -5,8 +5,6 @@ Workload: generated trades from `ticktape sim alpaca` at max speed, at 1 and at 
 stage: all trades over the time from the first socket read to the last commit of the table. Plain
 twin: the same stream into a client that only counts (what the simulator can send). Peer: a part of
 it into alpaca-py's `StockDataStream` as it is, in MessagePack, whose handler does nothing.
-With --rate: so many trades a second at --batch per frame (50) for --seconds (60) instead, with the
-lag of each stage, and the memory of each process (`--rate 200000 --seconds 600`).
 What would change our mind: a stage that falls behind without bound.
 """
 
@@ -22,7 +20,6 @@ import numpy as np
 
 from bench import options
 from bench.figures import print_table
-from bench.sustained import sustained
 
 # Some six in ten of them are trades; for some ten seconds, so that the start counts for little.
 _EVENTS = {1: 3_000_000, 50: 3_000_000}
@@ -31,9 +28,7 @@ _STAGES = ("written", "last", "decided", "stored")
 
 
 def answer(rounds: int) -> list[dict[str, object]]:
-    """Trades a second per stage, the median of the rounds; or lag and memory at a given rate."""
-    if "rate" in options.given():
-        return sustained(options.rate(0), options.batch(50), options.seconds(60))
+    """Trades a second per stage, the median of the rounds."""
     found = []
     for per_frame, events in _EVENTS.items():
         runs = [_run(options.rows(events), per_frame) for _ in range(rounds)]
