@@ -13,7 +13,7 @@ from ticktape.journal.position_file import load_positions
 from ticktape.recorder import room as room_module
 from ticktape.recorder import table_child
 from ticktape.recorder.task import FeedPlace, TableTask
-from ticktape.table import compact
+from ticktape.table import builder, compact
 from ticktape.table.store import TableStore
 
 TRADE = b'[{"T":"t","S":"IBM","i":%d,"x":"N","p":1.5,"s":100,"t":"2026-11-20T15:00:00Z","z":"A"}]'
@@ -59,6 +59,7 @@ def written(directory):
 def quick(monkeypatch):
     monkeypatch.setattr(table_child, "_RETRY_S", 0.001)
     monkeypatch.setattr(table_child, "_READ_BYTES", 1 << 13)
+    monkeypatch.setattr(builder, "_BEHIND_TIMES", 1)  # a small journal is to be several commits
 
 
 def rows_of(directory):
@@ -209,7 +210,7 @@ def test_its_files_become_few_in_idle_moments_and_it_says_so(
     assert len(TableStore(directory.root, read_only=True).files("trades")) < 5
     assert rows_of(directory) == 1000
     (told,) = [content for event, content in parent.told if event == "statistics"][-1:]
-    assert told["merged_files"] >= 10 and told["made_files"] == 1
+    assert told["merged_files"] > 10 and told["made_files"] == 1
 
 
 def test_compacting_that_fails_is_said_and_costs_no_row(

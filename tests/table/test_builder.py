@@ -181,11 +181,11 @@ def test_a_commit_is_due_after_five_seconds_or_at_the_rows(tape, tmp_path):
 
 def test_who_is_behind_commits_more_rows_at_once_but_no_later(tape, tmp_path):
     builder = builder_of(tape, TableStore(tmp_path), batch_rows=3)
-    builder.add("sip", [tape.block([tape.trade(n) for n in range(5)], 0)])
+    builder.add("sip", [tape.block([tape.trade(n) for n in range(11)], 0)])
     assert builder.due(0)
     assert not builder.due(1, is_behind=True)
     assert builder.due(5 * tape.SECOND, is_behind=True)
-    builder.add("sip", [tape.block([tape.trade(5)], 1)])
+    builder.add("sip", [tape.block([tape.trade(11)], 1)])
     assert builder.due(2, is_behind=True)
 
 

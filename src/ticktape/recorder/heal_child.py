@@ -20,7 +20,7 @@ from ticktape.recorder.heal_asking import paces_of
 from ticktape.recorder.heal_news import HealNews
 from ticktape.recorder.healer import IDLE_NS, Healer
 from ticktape.recorder.parent import Parent
-from ticktape.recorder.priority import TABLE, take_place
+from ticktape.recorder.priority import OBSERVER, take_place
 from ticktape.recorder.task import HealFeed, HealTask
 from ticktape.recorder.turn import turn
 from ticktape.records import Position
@@ -163,7 +163,7 @@ _OF_DISK = ("trouble", "mended")
 
 def main(task: HealTask, parent: Parent) -> int:
     """Run the healer's child; its exit code."""
-    take_place(TABLE)
+    take_place(OBSERVER)
     parent.listen()
     with turn(RunDirectory(Path(task.directory)), "heal", parent) as ours:
         if not ours:

@@ -33,7 +33,7 @@ from ticktape.ledger.watchdog import Watchdog
 from ticktape.recorder.following import Following, is_alive
 from ticktape.recorder.ledger_feed import LedgerFeed
 from ticktape.recorder.parent import Parent
-from ticktape.recorder.priority import TABLE, take_place
+from ticktape.recorder.priority import OBSERVER, take_place
 from ticktape.recorder.task import LedgerTask
 from ticktape.recorder.turn import has_successor, turn
 from ticktape.records import Position
@@ -348,7 +348,7 @@ def _by_epoch(blocks: list[Block]) -> list[list[Block]]:
 
 def main(task: LedgerTask, parent: Parent) -> int:
     """Run the ledger's child; its exit code."""
-    take_place(TABLE)
+    take_place(OBSERVER)
     parent.listen()
     with turn(RunDirectory(Path(task.directory)), _READER, parent) as ours:
         if not ours:

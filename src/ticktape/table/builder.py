@@ -23,7 +23,7 @@ BATCH_NS = 5_000_000_000
 BATCH_ROWS = 100_000
 BEGINNING = Position(0, 0)
 
-_BEHIND_TIMES = 2  # 200,000 rows have some 25 MB
+_BEHIND_TIMES = 4  # 400,000 rows have some 50 MB
 _DEDUPLICATED = "trades"  # the one kind that has an identity
 
 
@@ -191,7 +191,7 @@ class TableBuilder:
     def due(self, now_mono_ns: int, *, is_behind: bool = False) -> bool:
         """Tell whether to commit: 5 s after the first thing to commit, or at 100,000 rows.
 
-        Who has more to read than it can takes twice as many: a commit has its price.
+        Who has more to read than it can takes four times as many: a commit has its price.
         """
         if not self._positions and not self._sealed_positions:
             return False
