@@ -8,10 +8,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from ticktape.decoders.chunk import LAST_DATA_KIND
 from ticktape.decoders.projection import BlockLike, Projection, Reader, Shape, Wire
-from ticktape.records import EntryKind, Record
+from ticktape.records import Record
 
-_LAST_DATA_KIND = int(EntryKind.BINARY)
 # Measured: at 3 they cost as much as all records, at 20 two thirds of it.
 _DRAFTS_PER_SYMBOL_MIN = 4
 _PASSES = 15  # a look in vain costs a fifth of the records: once in so many it is not felt
@@ -155,7 +155,7 @@ class _Read:
         messages, starts, entries = self.messages, self._starts, self._entries
         for block in blocks:
             for seq, (kind, payload) in enumerate(block.entries(), block.seq):
-                if kind > _LAST_DATA_KIND:
+                if kind > LAST_DATA_KIND:
                     return False
                 starts.append(len(messages))
                 entries.append((block, seq))

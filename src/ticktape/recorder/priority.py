@@ -14,7 +14,7 @@ CAPTURE = -10
 LAST = 5
 # The table has most to do: much further behind the last values it would lag when all are busy.
 TABLE = 6
-OBSERVER = 15
+OBSERVER = 15  # the ledger and the healer
 UPKEEP = 19
 
 
