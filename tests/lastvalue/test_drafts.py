@@ -1,5 +1,6 @@
 """Drafts move the cells as their records would, or nothing happens and the writer says so."""
 
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -17,11 +18,21 @@ def trade(symbol, event_ns, seq, *, epoch=1, index=0):
 
 def drafts_of(*records):
     """Drafts of which these are the records."""
+
+    def newest(latest):
+        latest, rows = dict(latest), {}
+        for row, record in enumerate(records):
+            if record.event_ns >= latest[record.symbol]:
+                rows[record.symbol], latest[record.symbol] = row, record.event_ns
+                late.discard(row)
+        return rows, len(late)
+
+    late = set(range(len(records)))
     return SimpleNamespace(
         feed="sip",
         kind="trades",
-        symbols=[record.symbol for record in records],
-        event_ns=[record.event_ns for record in records],
+        counts=Counter(record.symbol for record in records),
+        newest=newest,
         first=(records[0].epoch, records[0].seq),
         records=lambda rows: [records[row] for row in rows],
     )

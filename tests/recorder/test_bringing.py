@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticktape.decoders import decoder_for, drafts
+from ticktape.decoders import decoder_for, drafts, text_drafts
 from ticktape.decoders.holes import HoleTeller
 from ticktape.journal.blocks import Block
 from ticktape.journal.format import KIND_SHIFT
@@ -19,6 +19,7 @@ from ticktape.recorder import bringing
 from ticktape.records import EntryKind
 
 BOOT = bytes(range(16))
+USUAL = "usual"  # text, too, of which the messages need not be read
 FEEDS = ("sip", "crypto")
 SYMBOLS = ("A", "B", "C", "Ä" * 20)  # the last is longer than a cell's field
 SECOND_NS = 1_700_000_000_000_000_000
@@ -56,7 +57,19 @@ def message(kind, symbol, moment, number, *, packed):
     return {**common, **own, **({"s": float(number)} if more["T"] == "t" else {}), **more}
 
 
+def usual_text(kind, symbol, moment, number):
+    """A message as the venue's own program writes it, as far as there is a form of it."""
+    made = message(kind, symbol.replace("Ä", "LL"), moment, number, packed=False)
+    keys = {"t": "TSixpsczt", "q": ("T", "S", "bx", "bp", "bs", "ax", "ap", "as", "c", "z", "t")}
+    more = {"x": "V", "bx": "V", "ax": "", "z": "C"}
+    ordered = {key: (made | more | made)[key] for key in keys.get(made["T"], made)}
+    return json.dumps(ordered, separators=(",", ":"))
+
+
 def frame(packed, messages):
+    if packed is USUAL:
+        made = [usual_text(*each, number) for number, each in enumerate(messages)]
+        return EntryKind.TEXT, f"[{','.join(made)}]".encode()
     made = [message(*each, number, packed=packed) for number, each in enumerate(messages)]
     if packed:
         return EntryKind.BINARY, msgpack.packb(made)
@@ -84,7 +97,7 @@ def messages_of(draw, alphabet):
 def streams(draw):
     """Chunks: of which feed, how its blocks come, and each block's entries."""
     alphabet = draw(st.sampled_from(ALPHABETS))
-    encodings = draw(st.sampled_from([(False,), (True,), (False, True)]))
+    encodings = draw(st.sampled_from([(False,), (True,), (False, True), (USUAL,), (USUAL, True)]))
     frames = st.tuples(st.sampled_from(encodings), messages_of(alphabet)).map(lambda x: frame(*x))
     entries = st.one_of(frames, st.just(SESSION)) if alphabet is ALL else frames
     blocks = st.lists(st.lists(entries, min_size=1, max_size=3), min_size=1, max_size=4)
@@ -146,7 +159,9 @@ def cells_of(last):
 def always_drafts():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bringing, "_DRAFT_BYTES", 0)
-        patch.setattr(drafts, "_DRAFTS_PER_SYMBOL_MIN", 0)
+        patch.setattr(drafts, "DRAFTS_PER_SYMBOL_MIN", 0)
+        patch.setattr(text_drafts, "DRAFTS_PER_SYMBOL_MIN", 0)
+        patch.setattr(text_drafts, "_TEXT_BYTES_MIN", 0)
         patch.setattr(drafts, "_PASSES", 0)
         yield
 

@@ -65,7 +65,7 @@ def usual_trades(conditions: Conditions) -> Usual:
             "tape": cut.texts("z"),
         }
 
-    return Usual(_TRADE, columns, brief)
+    return Usual(_TRADE, columns, brief, lambda cut: _draft(conditions, cut))
 
 
 def usual_quotes(conditions: Conditions) -> Usual:
@@ -89,4 +89,9 @@ def usual_quotes(conditions: Conditions) -> Usual:
         conditions.column_of(cut.raws("c"))  # which may be none: then it is no quote
         return {"symbol": cut.texts("S"), "event_ns": cut.moments("t")}
 
-    return Usual(_QUOTE, columns, brief)
+    return Usual(_QUOTE, columns, brief, lambda cut: _draft(conditions, cut))
+
+
+def _draft(conditions: Conditions, cut: Cut) -> tuple[Column, Column]:
+    conditions.check_column(cut.raws("c"))
+    return cut.texts("S"), cut.moments("t")

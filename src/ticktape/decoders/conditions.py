@@ -62,6 +62,15 @@ class Conditions(dict[bytes, str]):
         for raw in lists:
             self[raw]
 
+    def check_column(self, raws: Column) -> None:
+        """Raise if one of a binary column is no list of conditions.
+
+        Raises:
+            ValueError: one of them is none.
+        """
+        for each in cast("list[bytes]", raws.dictionary_encode().dictionary.to_pylist()):
+            self[each]
+
     def column(self, raws: list[msgspec.Raw]) -> Column:
         """Make the string column of the joined texts, in the same order.
 

@@ -5,15 +5,21 @@ whose and when they were. To make them all would cost twice what reading them do
 """
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from ticktape.decoders.chunk import LAST_DATA_KIND
 from ticktape.decoders.projection import BlockLike, Projection, Reader, Shape, Wire
+from ticktape.decoders.text_drafts import (
+    DRAFTS_PER_SYMBOL_MIN,
+    Entries,
+    TextDrafts,
+    drafts_in_text,
+    newest_of,
+)
 from ticktape.records import Record
 
-# Measured: at 3 they cost as much as all records, at 20 two thirds of it.
-_DRAFTS_PER_SYMBOL_MIN = 4
 _PASSES = 15  # a look in vain costs a fifth of the records: once in so many it is not felt
 
 _Maker: TypeAlias = Callable[[Any, str, int, int, int, int], Record]
@@ -22,10 +28,21 @@ _Maker: TypeAlias = Callable[[Any, str, int, int, int, int], Record]
 class Drafts:
     """Trades or quotes of one feed in the order of the journal; `records` makes some of them.
 
-    `symbols` and `event_ns` have one for each; `first` is the first one's (epoch, seq).
+    `symbols` and `event_ns` have one for each; `counts` says how many came of each symbol, in the
+    order in which the symbols first came; `first` is the first one's (epoch, seq).
     """
 
-    __slots__ = ("_messages", "_read", "_rows", "_shape", "event_ns", "feed", "kind", "symbols")
+    __slots__ = (
+        "_messages",
+        "_read",
+        "_rows",
+        "_shape",
+        "counts",
+        "event_ns",
+        "feed",
+        "kind",
+        "symbols",
+    )
 
     def __init__(
         self,
@@ -35,11 +52,13 @@ class Drafts:
         rows: Sequence[int],
         messages: list[Any],
         symbols: list[str],
+        counts: Mapping[str, int],
         event_ns: list[int],
     ) -> None:
         self.feed = feed
         self.kind = shape.kind
         self.symbols = symbols
+        self.counts = counts
         self.event_ns = event_ns
         self._shape = shape
         self._read = read
@@ -51,6 +70,13 @@ class Drafts:
         """The epoch and seq of the first."""
         _, epoch, seq, _ = self._read.origin(self._rows[0])
         return epoch, seq
+
+    def newest(self, latest: Mapping[str, int]) -> tuple[dict[str, int], int]:
+        """The rows of the newest; `latest` says of each symbol how late it must at least be.
+
+        Also how many are earlier than what came before them.
+        """
+        return newest_of(self.symbols, self.event_ns, latest)
 
     def records(self, rows: Iterable[int]) -> list[Record]:
         """Make the records of these, as `decode` makes them.
@@ -66,13 +92,13 @@ class Drafts:
 class Sifted(NamedTuple):
     """What some blocks brought: drafts, of each kind once, and the records of all other kinds."""
 
-    drafts: list[Drafts]
+    drafts: Sequence[Drafts | TextDrafts]
     records: list[Record]
 
     @property
     def total(self) -> int:
         """How many records `decode` would have made."""
-        return len(self.records) + sum(len(drafts.symbols) for drafts in self.drafts)
+        return len(self.records) + sum(sum(drafts.counts.values()) for drafts in self.drafts)
 
 
 class DraftingProjection(Projection):
@@ -82,6 +108,7 @@ class DraftingProjection(Projection):
         super().__init__(feed, wire, is_brief=is_brief)
         self._has_drafts = any(shape.draft is not None for shape in wire.shapes.values())
         self._passes = 0  # calls of `drafts` that are not worth a look
+        self._text_passes = 0  # of those, the ones in which the text is not
 
     def drafts(self, blocks: Sequence[BlockLike]) -> Sifted | None:
         """Read blocks that follow one another, and make records only of what is no draft.
@@ -93,6 +120,9 @@ class DraftingProjection(Projection):
         if self._passes or not self._has_drafts:
             self._passes = max(self._passes - 1, 0)
             return None
+        sifted = self._sift_text(blocks)
+        if sifted is not None:
+            return sifted
         try:
             read = _Read()
             sifted = self._sift(read) if read.take(blocks, self._wire.reads) else None
@@ -101,6 +131,20 @@ class DraftingProjection(Projection):
         if sifted is None:
             self._passes = _PASSES
         return sifted
+
+    def _sift_text(self, blocks: Sequence[BlockLike]) -> Sifted | None:
+        """The same out of the text, where there is much of it and all of it is usual."""
+        if self._text_passes or not self._usuals:
+            self._text_passes = max(self._text_passes - 1, 0)
+            return None
+        entries = Entries.of(blocks)
+        if entries is None:
+            return None
+        found = drafts_in_text(self.feed, self._wire, self._usuals, entries)
+        if found is None:
+            self._text_passes = _PASSES
+            return None
+        return Sifted(found, [])
 
     def _sift(self, read: "_Read") -> Sifted | None:
         shapes = self._wire.shapes
@@ -130,10 +174,11 @@ class DraftingProjection(Projection):
             messages = [messages[row] for row in rows]
         assert shape.draft is not None
         symbols = shape.draft.symbols(messages)
-        if len(set(symbols)) * _DRAFTS_PER_SYMBOL_MIN > len(symbols):
+        counts = Counter(symbols)
+        if len(counts) * DRAFTS_PER_SYMBOL_MIN > len(symbols):
             return None
         event_ns = shape.draft.event_ns(messages)
-        return Drafts(self.feed, shape, read, rows, messages, symbols, event_ns)
+        return Drafts(self.feed, shape, read, rows, messages, symbols, counts, event_ns)
 
 
 class _Read:

@@ -6,7 +6,6 @@ for each, in a cell or in a count, nothing is done, and the caller makes the rec
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import count
 from typing import Final, NamedTuple, Protocol
 
 from ticktape.lastvalue.kept import Cell
@@ -19,7 +18,7 @@ _UNBEATEN: Final = 2**63
 
 
 class Drafts(Protocol):
-    """Trades or quotes of one feed, in arrival order: of each its symbol and its time."""
+    """Trades or quotes of one feed, in arrival order."""
 
     @property
     def feed(self) -> str:
@@ -30,16 +29,19 @@ class Drafts(Protocol):
         """`trades` or `quotes`."""
 
     @property
-    def symbols(self) -> Sequence[str]:
-        """The symbol of each."""
-
-    @property
-    def event_ns(self) -> Sequence[int]:
-        """The time of each."""
+    def counts(self) -> Mapping[str, int]:
+        """How many came of each symbol, in the order in which the symbols first came."""
 
     @property
     def first(self) -> tuple[int, int]:
         """Epoch and seq of the first; all others come later."""
+
+    def newest(self, latest: Mapping[str, int], /) -> tuple[dict[str, int], int]:
+        """The rows of the newest; `latest` says of each symbol how late it must at least be.
+
+        Of equal times the one that came last. Also how many are earlier than what came before them.
+        Symbols whose first one is late enough come in the order of `counts`.
+        """
 
     def records(self, rows: Iterable[int]) -> Sequence[Record]:
         """Make these.
@@ -64,8 +66,8 @@ def settle(drafts: Drafts, cells: Mapping[str, Cell], room: int) -> Winners | No
 
     `cells` are those of the feed and kind by symbol; `room` says how many can still be added.
     """
-    symbols, (epoch, seq) = drafts.symbols, drafts.first
-    latest = dict.fromkeys(symbols, _NEVER)
+    epoch, seq = drafts.first
+    latest = dict.fromkeys(drafts.counts, _NEVER)
     refusals: dict[str, str] = {}
     strange = 0
     for symbol in latest:
@@ -80,26 +82,17 @@ def settle(drafts: Drafts, cells: Mapping[str, Cell], room: int) -> Winners | No
             if newest.seq >= seq or newest.epoch > epoch:
                 return None  # read again: which of equal times is later must be asked of each
             latest[symbol] = newest.event_ns
-    rows: dict[str, int] = {}
-    late = 0
-    for row, symbol, event_ns in zip(count(), symbols, drafts.event_ns):
-        # As late is later: it came later.
-        if event_ns >= latest[symbol]:
-            latest[symbol] = event_ns
-            rows[symbol] = row
-        else:
-            late += 1
+    rows, late = drafts.newest(latest)
     try:
         made = dict(zip(rows, drafts.records(rows.values()), strict=True))
     except ValueError:
         return None
-    conflated = len(symbols) - late - len(rows)
-    refused = _tally(symbols, refusals) if refusals else {}
+    conflated = sum(drafts.counts.values()) - late - len(rows)
+    refused = _tally(drafts.counts, refusals)
     return Winners(made, strange, conflated, late - sum(refused.values()), refused)
 
 
-def _tally(symbols: Sequence[str], refusals: Mapping[str, str]) -> dict[str, int]:
-    came = Counter(symbols)
+def _tally(came: Mapping[str, int], refusals: Mapping[str, str]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for symbol, why in refusals.items():
         counts[why] += came[symbol]

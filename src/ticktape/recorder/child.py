@@ -10,6 +10,7 @@ import traceback
 
 from ticktape import failpoints
 from ticktape.errors import EXIT_BUG, TickTapeError
+from ticktape.recorder.arrow import go_without_pandas
 from ticktape.recorder.cpus import confine
 from ticktape.recorder.heap import keep_freed
 from ticktape.recorder.parent import Parent
@@ -19,6 +20,7 @@ from ticktape.recorder.task import (
     HealTask,
     LastTask,
     LedgerTask,
+    TableTask,
     Task,
     UpkeepTask,
 )
@@ -29,6 +31,8 @@ def _run(task: Task, parent: Parent) -> int:
         from ticktape.recorder import capture_child
 
         return capture_child.main(task, parent)
+    if isinstance(task, LastTask | LedgerTask | TableTask):  # a strategy may well use pandas
+        go_without_pandas()
     if isinstance(task, LastTask):
         from ticktape.recorder import last_child
 
