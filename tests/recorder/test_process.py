@@ -11,9 +11,10 @@ import sys
 import pytest
 
 from ticktape import clock
+from ticktape.config import DecideConfig, JournalConfig
 from ticktape.recorder.parent import encode_channels
 from ticktape.recorder.process import ChildProcess
-from ticktape.recorder.task import LastTask
+from ticktape.recorder.task import DecideTask, LastTask
 
 TASK = LastTask("run", "directory", [])
 FOREVER = "import sys\nfor line in sys.stdin: pass\n"
@@ -296,16 +297,35 @@ def test_a_log_that_cannot_be_opened_costs_the_log_and_not_the_child(tmp_path):
         made.kill()
 
 
-def test_keys_and_proxies_are_not_in_a_childs_environment(tmp_path, monkeypatch):
-    for name in ("APCA_API_SECRET_KEY", "HTTPS_PROXY", "https_proxy", "KEPT"):
-        monkeypatch.setenv(name, "here")
+def environment_of(task, tmp_path, monkeypatch):
     seen = {}
     monkeypatch.setattr(
         subprocess, "Popen", lambda *_, env, **__: seen.update(env) or sys.exit("enough")
     )
-
     with pytest.raises(SystemExit):
-        ChildProcess("last", TASK, tmp_path / "log", queue.Queue(1)).start()
+        ChildProcess("last", task, tmp_path / "log", queue.Queue(1)).start()
+    return seen
+
+
+def test_keys_and_proxies_are_not_in_a_childs_environment(tmp_path, monkeypatch):
+    for name in ("APCA_API_SECRET_KEY", "HTTPS_PROXY", "https_proxy", "KEPT"):
+        monkeypatch.setenv(name, "here")
+
+    seen = environment_of(TASK, tmp_path, monkeypatch)
 
     assert seen["KEPT"] == "here"
     assert not [name for name in seen if name.startswith("APCA") or name.lower() == "https_proxy"]
+
+
+def test_numpy_starts_no_threads_in_a_child_unless_told_to(tmp_path, monkeypatch):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    assert environment_of(TASK, tmp_path, monkeypatch)["OPENBLAS_NUM_THREADS"] == "1"
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    assert environment_of(TASK, tmp_path, monkeypatch)["OPENBLAS_NUM_THREADS"] == "2"
+
+
+def test_a_strategys_numpy_has_its_threads(tmp_path, monkeypatch):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    decide = DecideConfig(file=tmp_path / "s.py", name="s")
+    task = DecideTask("run", "directory", [], decide, JournalConfig(), {}, 0, "decided")
+    assert "OPENBLAS_NUM_THREADS" not in environment_of(task, tmp_path, monkeypatch)
