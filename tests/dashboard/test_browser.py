@@ -100,12 +100,12 @@ def choose(browser, symbol):
     )
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_run_is_seen_live_and_a_killed_recorder_is_told_and_its_restart_seen(
     record, serve, browser, wait_until, tmp_path
 ):
     recorder = record()
-    wait_until(lambda: (record.directory / "live" / "last.map").exists(), 120)
+    wait_until(lambda: (record.directory / "live" / "last.map").exists())
     page = serve(record.directory)
     browser.open(page.url)
     browser.wait(f"document.querySelectorAll('{ROWS}').length > 20")
@@ -122,10 +122,10 @@ def test_a_run_is_seen_live_and_a_killed_recorder_is_told_and_its_restart_seen(
     wait_until(lambda: not is_live(RunDirectory(record.directory)))
 
     record()
-    browser.wait(LIVE, 120)
+    browser.wait(LIVE)
     browser.ask("document.getElementById('day-again').click()")
     # It asks by itself again; an answer that took long is good for a minute.
-    browser.wait("[...document.querySelectorAll('#gaps tbody tr')].length > 0", 180)
+    browser.wait("[...document.querySelectorAll('#gaps tbody tr')].length > 0")
     assert browser.ask("document.getElementById('day-canvas').height") > 100
 
     assert browser.complaints == []
