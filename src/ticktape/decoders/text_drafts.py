@@ -19,8 +19,9 @@ from ticktape.records import EntryKind, Record
 
 # Measured: at 3 they cost as much as all records, at 20 two thirds of it.
 DRAFTS_PER_SYMBOL_MIN = 4
-# Measured on frames of 50: of 32 kB the columns cost what the messages do, of 256 kB half of it.
-_TEXT_BYTES_MIN = 65_536
+# Measured on frames of 50: of 90 kB the columns cost a quarter more than the messages do, of 170 kB
+# as much, of 500 kB two thirds.
+_TEXT_BYTES_MIN = 170_000
 _TEXT = int(EntryKind.TEXT)
 _SMALL = 1 << 16  # numbers that fit into 16 bits are sorted without a comparison
 
