@@ -278,8 +278,9 @@ class Positions:
 
 
 ASLEEP_INDEXES = tuple(_SLOTS + slot * _SLOT_WORDS + 1 for slot in range(SLOT_COUNT))
-# What the writer stores with every block; it does so without a call.
-WRITTEN_INDEX, WRITTEN_SEQ_INDEX = _WRITTEN, _WRITTEN_SEQ
+# What the writer stores with every block, and what a reader asks for it; both without a call.
+WRITTEN_INDEX, WRITTEN_SEQ_INDEX, SYNCED_INDEX = _WRITTEN, _WRITTEN_SEQ, _SYNCED
+EPOCH_INDEX, BASE_INDEX = _EPOCH, _BASE
 SLEEPERS_INDEX, SLOTS_USED_INDEX = _SLEEPERS, _SLOTS_USED
 
 
