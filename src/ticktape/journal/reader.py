@@ -10,13 +10,7 @@ from pathlib import Path
 from ticktape.journal.blocks import BadBlock, Block, TrueHeader, parse_blocks, resync
 from ticktape.journal.damage import Damage, DamageList
 from ticktape.journal.format import BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES
-from ticktape.journal.positions import (
-    BASE_INDEX,
-    EPOCH_INDEX,
-    SYNCED_INDEX,
-    WRITTEN_INDEX,
-    Positions,
-)
+from ticktape.journal.positions import BASE_INDEX, EPOCH_INDEX, GATE_INDEXES, Positions
 from ticktape.journal.segments import (
     OpenSegment,
     Segment,
@@ -67,7 +61,7 @@ class Reader:
         # The writer's words while blocks of the segment that it writes are being read.
         self._live: memoryview | None = None
         self._base = 0  # of that segment
-        self._gate = SYNCED_INDEX if synced else WRITTEN_INDEX
+        self._gate = GATE_INDEXES[synced]
 
     @property
     def position(self) -> Position:
@@ -88,16 +82,20 @@ class Reader:
             # What most calls come to, with no call that can be spared: a strategy waits for this.
             # In this order, as `Positions.limit`; this epoch has been the writer's before.
             end = words[self._gate]
-            if words[BASE_INDEX] == self._base and words[EPOCH_INDEX] == self._epoch:
-                self._seen_epoch, self._seen_offset = self._epoch, end
+            epoch = self._epoch
+            if words[BASE_INDEX] == self._base and words[EPOCH_INDEX] == epoch:
+                self._seen_epoch, self._seen_offset = epoch, end
                 offset = self._offset
                 if offset >= end:
                     return []
-                if end - offset <= max_bytes:
-                    chunk = self._opened().read_at(end - offset, offset - self._base)
-                    blocks, bad = parse_blocks(chunk, self._epoch, offset, self._nonce)
+                file, want = self._file, end - offset
+                if file is not None and want <= max_bytes:
+                    chunk = file.read_at(want, offset - self._base)
+                    blocks, bad = parse_blocks(chunk, epoch, offset, self._nonce)
                     if blocks and bad is None:
-                        self._go_behind(blocks)
+                        last = blocks[-1]
+                        self._offset = last.end_offset
+                        self._damage.resume(blocks[0], last.seq + last.count)
                         return blocks
         return self._read_anew(max_bytes)
 
@@ -187,7 +185,9 @@ class Reader:
                 last = blocks.pop()
                 bad = BadBlock(TrueHeader(last.seq, last.count, len(last.body)), False, 0)
             if blocks:
-                self._go_behind(blocks)
+                last = blocks[-1]
+                self._offset = last.end_offset
+                self._damage.resume(blocks[0], last.seq + last.count)
                 return blocks
             if bad is None:
                 return []
@@ -198,11 +198,6 @@ class Reader:
                 return []
             want = min(max_bytes, end - self._offset)
         return []
-
-    def _go_behind(self, blocks: list[Block]) -> None:
-        last = blocks[-1]
-        self._damage.resume(blocks[0], last.seq + last.count)
-        self._offset = last.end_offset
 
     def _is_rewritten(self, segment: Segment, block: Block) -> bool:
         """Whether a disk refused this block although it took it: then the next segment has it."""
@@ -346,10 +341,12 @@ class Reader:
 
     def has_news(self) -> bool:
         """Whether the writer has moved since `read` last looked; False when none is known."""
-        positions = self._positions
-        return positions is not None and positions.has_moved(
-            self._seen_epoch, self._seen_offset, self._synced
-        )
+        words = self._live
+        if words is not None:  # who spins asks nothing else
+            moved: bool = words[self._gate] != self._seen_offset
+            return moved or words[EPOCH_INDEX] != self._seen_epoch
+        positions, epoch, offset = self._positions, self._seen_epoch, self._seen_offset
+        return positions is not None and positions.has_moved(epoch, offset, self._synced)
 
     def is_at_limit(self) -> bool:
         """Whether all that `read` was allowed when it last looked is read."""
