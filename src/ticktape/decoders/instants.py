@@ -66,8 +66,8 @@ class InstantParser:
         # Text of a second, with a point or a Z behind it -> its nanoseconds.
         self._with_dot: dict[str, int] = {}
         self._whole: dict[str, int] = {}
-        # That of them with which the last text began; before the first, what begins none.
-        self._latest = "-"
+        # That of them with which the last text began; before the first, what begins no text.
+        self._latest: str | tuple[str, ...] = ()
         self._latest_ns = 0
 
     def parse(self, text: str) -> int:
