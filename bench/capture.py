@@ -120,7 +120,9 @@ async def _ours(port: int, frames: int, folder: Path) -> None:
     from ticktape.feeds.socket import SocketConfig
     from ticktape.journal.writer import Writer
     from ticktape.latency import RunId, StageLog
+    from ticktape.recorder.heap import keep_freed
 
+    keep_freed()
     counter = _Counter(frames)
     wall = clock.WallClock()
     stage = StageLog(folder / "written", "bench", RunId(clock.boot_id(), 1, 1))

@@ -25,14 +25,16 @@ from ticktape.dashboard.sources import Sample
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
-WAIT_S = 60.0  # generous: a machine may have two cores and ten things to do
+# Generous: a machine may have two cores and ten things to do, and what the page asks has its turn
+# in one process, which has to start and may take 20 s for each answer.
+WAIT_S = 180.0
 
 
-def wait_for(what, seconds=WAIT_S):
+def wait_for(what, seconds=WAIT_S, name=""):
     """The first true value of `what()`; fails with its last value when none comes in time."""
     until = time.monotonic() + seconds
     while not (found := what()):
-        assert time.monotonic() < until, f"still {found!r}"
+        assert time.monotonic() < until, f"still {found!r}: {name}"
         time.sleep(0.05)
     return found
 
@@ -131,7 +133,7 @@ class Browser:
 
     def wait(self, script, seconds=WAIT_S):
         """The first true value of a piece of JavaScript."""
-        return wait_for(lambda: self.ask(script), seconds)
+        return wait_for(lambda: self.ask(script), seconds, script)
 
     def press(self, key, text=""):
         """Press a key."""

@@ -243,6 +243,23 @@ def test_a_part_that_cannot_be_read_is_trouble_and_the_others_are_still_merged(r
     assert len(run.files()) == 11
 
 
+def test_what_could_not_be_merged_for_a_while_is_tried_again(run, monkeypatch):
+    for _ in range(10):
+        run.commit()
+
+    def full(_self, _part):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Merge, "_read", full)
+        for _ in range(2):  # of each of the two days
+            with pytest.raises(TableError, match="tried again"):
+                run.compact()
+    run.compact()
+    run.compact()
+    assert len(run.files()) == 2
+
+
 @pytest.mark.parametrize(
     ("column", "one", "other"),
     [

@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import pytest
 
 from ticktape.errors import TickTapeError
@@ -71,10 +74,27 @@ def test_only_the_views_that_a_text_names_are_made(tmp_path):
     assert not made & {"quotes", "books", "news", "trades_raw", "trades_merged"}
 
 
+def test_a_text_that_makes_timestamps_names_its_views_too(tmp_path):
+    assert "quotes" not in views_for(tmp_path, "select ts(event_ns) from trades")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a named pipe")
+@pytest.mark.timeout(60)
+def test_to_find_the_names_in_a_text_no_file_is_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")  # who opens it waits for ever
+    text = f"select * from read_csv('{tmp_path}/pipe.csv'), trades"
+    with (
+        connect(TableStore(tmp_path, read_only=True), asked=text) as con,
+        pytest.raises(TickTapeError, match="disabled"),
+    ):
+        run_sql(con, text)
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "show tables",
+        "select * from trades, (show tables)",
         "select * from trades, duckdb_views()",
         "select * from information_schema.tables",
         "create table mine as select * from trades; select * from mine",
@@ -99,6 +119,16 @@ def test_the_day_is_the_same_for_committed_and_pending_rows(ask, tape):
         ("1970-01-02", 2),
         ("1969-12-31", 3),
     ]
+
+
+def test_the_last_times_of_int64_have_a_day_as_others_have(ask, tape):
+    ends = (2**63 - 1, 1 - 2**63)
+    messages = [tape.trade(id_, at=at) for id_ in (1, 2) for at in ends]
+    messages.insert(2, None)
+    days = [("2262-04-11",), ("1677-09-21",)] * 2
+    assert ask("select day from trades order by id, event_ns desc", *messages) == days
+    found = ask("select day from trades where id = 2 and day = '2262-04-11'", *messages)
+    assert found == days[:1]
 
 
 def test_ts_keeps_the_nanoseconds(ask, tape):
@@ -234,6 +264,31 @@ def test_what_cannot_be_asked_is_answered_with_what_there_is(tmp_path, text, hin
     ):
         run_sql(con, text)
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "copy (select 1) to '{}' (use_tmp_file false)",
+        "COPY (select 1) to '{}' (format csv, use_tmp_file false)",
+        "explain analyze copy (select 1) to '{}' (use_tmp_file false)",
+        "prepare it as copy (select 1) to '{}' (use_tmp_file false); execute it",
+        "select 1; copy trades to '{}' (use_tmp_file false)",
+        "copy (select 1) to '{}'",
+        "export database '{}'",
+    ],
+)
+def test_no_query_writes_over_the_files_that_it_may_read(tmp_path, tape, text):
+    rows = tape.table_of("trades", [tape.trade(1)[1] | {"feed": "sip"}])
+    TableStore(tmp_path).append("trades", rows, "sip", Position(1, 1), Tally(1))
+    (path,) = TableStore(tmp_path, read_only=True).files("trades")
+    before = Path(path).read_bytes()
+    text = text.format(path)
+    with connect(TableStore(tmp_path, read_only=True), asked=text) as con:
+        with pytest.raises(TickTapeError, match="cannot write"):
+            run_sql(con, text)
+        assert run_sql(con, "select 'copy' as copy, id from trades").num_rows == 1
+    assert Path(path).read_bytes() == before
 
 
 def test_a_statement_without_a_result_gives_an_empty_table(tmp_path):

@@ -11,6 +11,7 @@ import traceback
 from ticktape import failpoints
 from ticktape.errors import EXIT_BUG, TickTapeError
 from ticktape.recorder.cpus import confine
+from ticktape.recorder.heap import keep_freed
 from ticktape.recorder.parent import Parent
 from ticktape.recorder.task import (
     CaptureTask,
@@ -57,6 +58,7 @@ def main() -> int:
     """Run one child; its exit code."""
     failpoints.claim(sys.argv[1])
     confine(*sys.argv[2:])
+    keep_freed()
     parent = Parent()
     try:
         return _run(parent.task(), parent)

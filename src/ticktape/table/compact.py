@@ -152,6 +152,7 @@ class Compactor:
             if is_clearing:
                 yield from self._clear(kind)
         if is_clearing:
+            self._unfit.clear()  # what was in their way may be gone, as a full disk is
             self._clear_at_ns = self._monotonic_ns() + _CLEAR_NS
 
     def _next_run(self, kind: str) -> Run | None:

@@ -13,7 +13,7 @@ import duckdb
 from ticktape.clock import NS_PER_S
 from ticktape.config import REST
 from ticktape.schemas import KINDS
-from ticktape.table.sources import Source, quoted
+from ticktape.table.sources import Source, day_of, quoted
 
 HEALED_FEED: Final = f"left(feed, -{len(REST)})"
 """The name of the feed that a row of REST heals."""
@@ -59,11 +59,10 @@ SELECT rest.* FROM ({of_rest}) AS rest SEMI JOIN (
     SELECT feed AS healed, symbol AS named, part FROM {doubtful} WHERE is_alone = {alone}
 ) AS doubtful ON symbol = named AND {part} = part{same_feed}
 """
-_LIE = """
+_LIE = f"""
 SELECT min(from_ns) AS first_ns, max(to_ns) AS last_ns,
-    strftime(make_timestamp_ns(first_ns), '%Y-%m-%d'),
-    strftime(make_timestamp_ns(last_ns), '%Y-%m-%d')
-FROM {table} GROUP BY from_ns // {near_ns} ORDER BY 1
+    {day_of("first_ns")}, {day_of("last_ns")}
+FROM {{table}} GROUP BY from_ns // {{near_ns}} ORDER BY 1
 """
 _SYMBOLS = f"SELECT DISTINCT symbol FROM {{table}} LIMIT {_SYMBOLS_MAX + 1}"
 

@@ -6,13 +6,14 @@ both stay. The answer must not depend on where batches end or when the process s
 `check` finds the same counts in the journal.
 """
 
+import mmap
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ticktape.table.hashing import Prints, prints_of
+from ticktape.table.hashing import Prints, Words, prints_of
 
 Flags: TypeAlias = "np.ndarray[Any, np.dtype[np.bool_]]"
 Times: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
@@ -84,39 +85,59 @@ def sort_prints(prints: Prints) -> tuple[SortedPrints, Places]:
 
 
 class _Generation:
-    """The prints that arrived in one half of the window."""
+    """The prints that arrived in one half of the window, in memory that is all its own.
 
-    def __init__(self, recv_ns: int) -> None:
+    Taken and given back as a whole: among what comes and goes with every batch, memory that stays
+    for minutes leaves holes behind, and a process grew by 100 MB that nothing used.
+    """
+
+    def __init__(self, recv_ns: int, rows_max: int) -> None:
         self.since_recv_ns = recv_ns
         self.until_recv_ns = recv_ns
         self.event_ns_max = -(2**63)
         self.rows = 0
-        self._runs: list[SortedPrints] = []
+        self._prints = Prints(_memory(rows_max), _memory(rows_max))
+        self._runs: list[tuple[int, int]] = []  # each sorted by key, next to each other
+
+    def has_room(self, rows: int) -> bool:
+        """Whether so many more can be added."""
+        return self.rows + rows <= len(self._prints.keys)
 
     def find(self, wanted: Prints) -> tuple[Flags, Flags]:
         known = np.zeros(len(wanted.keys), np.bool_)
         same = known.copy()
-        for run in self._runs:
-            run_known, run_same = run.find(wanted)
+        for start, end in self._runs:
+            run_known, run_same = self._part(start, end).find(wanted)
             known |= run_known
             same |= run_same
         return known, same
 
     def add(self, prints: SortedPrints, recv_ns: int, event_ns_max: int) -> None:
-        self.rows += len(prints)
+        start, end = self.rows, self.rows + len(prints)
+        for target, column in zip(self._prints, prints.prints, strict=True):
+            target[start:end] = column
+        self.rows = end
         self.until_recv_ns = max(self.until_recv_ns, recv_ns)
         self.event_ns_max = max(self.event_ns_max, event_ns_max)
-        self._runs.append(prints)
         # Runs of like size are merged, so that there are few: log2 of the rows.
-        while len(self._runs) > 1 and len(self._runs[-2]) <= 2 * len(self._runs[-1]):
-            older, newer = self._runs.pop(-2), self._runs.pop(-1)
-            self._runs.append(_merged(older.prints, newer.prints))
+        while self._runs and start - self._runs[-1][0] <= 2 * (end - start):
+            start = self._runs.pop()[0]
+            self._merge(start, end)
+        self._runs.append((start, end))
+
+    def _part(self, start: int, end: int) -> SortedPrints:
+        return SortedPrints(Prints(*(column[start:end] for column in self._prints)))
+
+    def _merge(self, start: int, end: int) -> None:
+        keys, contents = self._part(start, end).prints
+        order = np.argsort(keys, kind="stable")  # which finds that there are two runs
+        keys[:] = keys[order]
+        contents[:] = contents[order]
 
 
-def _merged(older: Prints, newer: Prints) -> SortedPrints:
-    keys, contents = (np.concatenate(pair) for pair in zip(older, newer, strict=True))
-    order = np.argsort(keys, kind="stable")  # which finds that there are two runs, and merges them
-    return SortedPrints(Prints(keys[order], contents[order]))
+def _memory(words: int) -> Words:
+    # What is not written to takes none.
+    return np.frombuffer(mmap.mmap(-1, 8 * words), np.uint64)
 
 
 class Deduplicator:
@@ -212,9 +233,9 @@ class Deduplicator:
         if (
             newest is None
             or recv_ns - newest.since_recv_ns > self._window_ns // 2
-            or newest.rows >= self._generation_rows_max
+            or not newest.has_room(len(prints))
         ):
-            newest = _Generation(recv_ns)
+            newest = _Generation(recv_ns, max(self._generation_rows_max, len(prints)))
             self._generations.append(newest)
         newest.add(prints, recv_ns, event_ns_max)
 

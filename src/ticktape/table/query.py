@@ -8,6 +8,8 @@ what two legs of a feed saw as one. With `_raw` behind the name, each of these s
 can never write, nor read other files: what it may open is fixed before the first one runs.
 """
 
+import functools
+import re
 from collections.abc import Mapping, Set
 from typing import cast
 
@@ -55,7 +57,11 @@ _VIEWS = {
     "levels": ("books",),
 }
 # A text that has one of these may ask for views by other means than their names.
-_CATALOGS = ("duckdb_", "schema", "pg_", "sqlite_")
+_CATALOGS = ("duckdb_", "schema", "pg_", "sqlite_", "show")
+_TS = "CREATE MACRO ts(ns) AS make_timestamp_ns(ns)"
+# DuckDB lets a file be written that may be read. These statements do it, also if they are explained
+# or prepared, and no SELECT holds one.
+_WRITING = re.compile(r"\b(copy|export)\b", re.IGNORECASE)
 
 
 def connect(
@@ -73,7 +79,7 @@ def connect(
     views may be lacking then, for to make them all can take longer than to answer.
     """
     con = duckdb.connect(":memory:")
-    views = _views_of(con, asked)
+    views = _views_of(asked)
     kinds = {kind for view in views for kind in _VIEWS[view]}
     sources = {
         kind: Source(con, kind, store, (tails or {}).get(kind), as_of_ns)
@@ -90,7 +96,7 @@ def connect(
         if kind in sources:
             _make_healed(con, kind, sources, views)
     make_polled(con, views, {kind for kind, source in sources.items() if not source.is_empty})
-    con.execute("CREATE MACRO ts(ns) AS make_timestamp_ns(ns)")
+    con.execute(_TS)
     paths = [quoted(path) for source in sources.values() for path in source.paths]
     if paths:
         con.execute(f"SET allowed_paths = [{', '.join(paths)}]")
@@ -103,25 +109,42 @@ def run_sql(con: duckdb.DuckDBPyConnection, text: str) -> pa.Table:
     """Run one SQL text; the result of its last statement, empty when that has none.
 
     Raises:
-        TickTapeError: DuckDB refuses it; the hint names what there is.
+        TickTapeError: it writes files, or DuckDB refuses it; the hint names what there is.
     """
     try:
+        for statement in con.extract_statements(text):
+            is_select = statement.type == duckdb.StatementType.SELECT
+            if not is_select and _WRITING.search(statement.query):
+                raise TickTapeError("sql: a query cannot write files", hint=_hint(con, ""))
         found = con.sql(text)
         return pa.table({}) if found is None else cast("pa.Table", found.to_arrow_table())
     except duckdb.Error as error:
         raise TickTapeError(f"sql: {error}", hint=_hint(con, str(error))) from error
 
 
-def _views_of(con: duckdb.DuckDBPyConnection, asked: str | None) -> Set[str]:
+def _views_of(asked: str | None) -> Set[str]:
     """The views that a text of SQL names; all of them where that is not certain."""
     every = _VIEWS.keys()
     if asked is None or any(word in asked.lower() for word in _CATALOGS):
         return every
     try:
-        named = {name.lower() for name in con.get_table_names(asked)}
+        with _namer().cursor() as con:
+            named = {name.lower() for name in con.get_table_names(asked)}
     except duckdb.Error:
         return every  # several statements, or one that is wrong: it will be told why
     return named if named and named <= every else every
+
+
+@functools.cache
+def _namer() -> duckdb.DuckDBPyConnection:
+    """A connection that is asked for the names in a text and can open nothing.
+
+    To name the tables DuckDB looks into every file that the text has in it. It knows `ts`, for of a
+    text with a function that it does not know it names none.
+    """
+    con = duckdb.connect(":memory:", config={"enable_external_access": "false", "threads": 1})
+    con.execute(_TS)
+    return con
 
 
 def _make_healed(

@@ -32,7 +32,8 @@ _TYPES = {
     pa.int64(): "BIGINT",
     pa.float64(): "DOUBLE",
 }
-_MANY = 1 << 62
+_MANY = 1 << 63
+_NS_MAX = (1 << 63) - 2
 
 
 class _File(NamedTuple):
@@ -175,7 +176,7 @@ class Source:
         if not self._has_tail:
             return ""
         return (
-            f"SELECT {self._own}, strftime(make_timestamp_ns(event_ns), '%Y-%m-%d') AS day{of}"
+            f"SELECT {self._own}, {day_of('event_ns')} AS day{of}"
             f" FROM {self._kind}_tail{self._where(conditions)}"
         )
 
@@ -196,6 +197,12 @@ class Source:
 def quoted(text: str) -> str:
     """A text as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def day_of(ns: str) -> str:
+    """The expression of the day of a time, as the tables' folders are named."""
+    # The ends of int64 are no timestamps of DuckDB's: it has them stand for infinity.
+    return f"strftime(make_timestamp_ns(greatest(-{_NS_MAX}, least({_NS_MAX}, {ns}))), '%Y-%m-%d')"
 
 
 @functools.cache

@@ -158,7 +158,7 @@ async function showPath(trade) {
   say(byId("path-head"), `Path of ${symbol.symbol} ${trade.id ?? ""} at ${clockMs(trade.recv_ms)}`);
   byId("path").hidden = false;
   steps.replaceChildren(element("p", { className: "soft", text: "asking …" }));
-  const answer = await ask("path", { feed: symbol.feed, epoch, seq });
+  const answer = await ask("path", { feed: symbol.feed, epoch, seq }).catch(() => ({ words: "The server does not answer." }));
   if (picked !== String(trade.place)) return;
   if (!answer.steps) steps.replaceChildren(element("p", { className: "soft", text: answer.words || "" }));
   else steps.replaceChildren(...waterfall(answer.steps));

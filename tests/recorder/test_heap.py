@@ -1,0 +1,31 @@
+"""What a process has freed stays with it: the C library's part in the capture's cost."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+_FAULTS = """
+import resource, sys
+from ticktape.recorder.heap import keep_freed
+if sys.argv[1] == "keep":
+    keep_freed()
+def read():
+    return [bytes(6_000) for _ in range(200)]  # what a socket read brings, freed together
+read()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(50):
+    read()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def _faults(word: str) -> int:
+    command = [sys.executable, "-c", _FAULTS, word]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's own habit")
+def test_freed_memory_is_kept_and_not_faulted_in_again_at_every_read():
+    assert _faults("keep") < 300 < 3_000 < _faults("as it is")
