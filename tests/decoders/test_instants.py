@@ -76,7 +76,7 @@ def test_what_only_ends_like_a_time_is_refused(head):
     parser = InstantParser()
     for _ in range(2):
         for tail in ("000000001Z", "5Z", "Z"):
-            with pytest.raises(ValueError, match="."):
+            with pytest.raises(ValueError, match=r"\w"):
                 parser.parse(head + tail)
         assert parser.parse("2021-02-22T15:51:44.5Z") == 1_614_009_104_500_000_000
 
