@@ -71,6 +71,16 @@ def test_what_is_no_time_is_refused(text):
     assert both(text) == [None] * 4
 
 
+@pytest.mark.parametrize("head", ["", "-", "()", "-" * 20, "\0" * 20, "2021-02-22T15:51:"])
+def test_what_only_ends_like_a_time_is_refused(head):
+    parser = InstantParser()
+    for _ in range(2):
+        for tail in ("000000001Z", "5Z", "Z"):
+            with pytest.raises(ValueError, match=r"\w"):
+                parser.parse(head + tail)
+        assert parser.parse("2021-02-22T15:51:44.5Z") == 1_614_009_104_500_000_000
+
+
 def test_seconds_that_take_turns_are_each_exact_however_many_there_are():
     parser = InstantParser()
     for turn in range(3):

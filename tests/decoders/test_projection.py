@@ -145,6 +145,18 @@ def test_v1_tables_hold_exactly_the_records(make_block, read_both_ways, journal)
     read("alpaca_v1", make_block, read_both_ways, journal)
 
 
+@settings(deadline=None, max_examples=80)
+@given(entries=st.lists(frames(st.lists(v2_messages(), max_size=2)) | GAPS, min_size=2, max_size=4))
+def test_an_entry_alone_in_its_block_gives_what_it_gives_among_others(make_block, entries):
+    together, alone = (decoder_for("alpaca", "sip") for _ in range(2))
+    records, counts = [], []
+    for seq, entry in enumerate(entries):
+        records += alone.decode(make_block(entry, seq=seq))
+        counts.append(alone.counts)
+    assert together.decode(make_block(*entries)) == records
+    assert together.counts == tuple(map(sum, zip(*counts, strict=True)))
+
+
 def test_session_entries_give_their_gaps_and_count_no_message(make_block):
     decoder = decoder_for("alpaca", "sip")
     block = make_block(

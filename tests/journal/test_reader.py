@@ -1,6 +1,7 @@
 """How a reader follows a writer, and where it goes on."""
 
 import os
+import random
 
 import pytest
 
@@ -87,6 +88,58 @@ def test_a_live_reader_reads_no_further_than_written(journal):
         journal.append(40)
         assert seqs(reader.read()) == [1]
     assert writer.positions.statistics().written == writer.offset
+
+
+def flip(path, at):
+    """Turn one byte of a file over."""
+    content = path.read_bytes()
+    put(path, content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+
+
+@pytest.mark.parametrize("synced", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_who_reads_on_in_a_live_segment_reads_what_who_begins_anew_does(journal, seed, synced):
+    """With blocks that are damaged, rolls, new epochs and chunks of any size."""
+    chance = random.Random(seed)
+    live, anew = (journal.reader(files=False, synced=synced) for _ in range(2))
+    begun, looked = [], []
+    read_anew = live._read_anew
+    live._read_anew = lambda max_bytes: begun.append(max_bytes) or read_anew(max_bytes)
+
+    def look(max_bytes):
+        anew._live = None
+        assert live.has_news() == anew.has_news()
+        looked.append(max_bytes)
+        found = live.read(max_bytes)
+        assert found == anew.read(max_bytes)
+        assert live.position == anew.position
+        assert live.damage == anew.damage
+        assert live.seen()[1:] == anew.seen()[1:]
+        assert live.is_at_limit() == anew.is_at_limit()
+        return found
+
+    with live, anew:
+        for _ in range(3):
+            writer = journal.open(segment_bytes=4000)
+            for _ in range(60):
+                for _ in range(chance.choice([1, 1, 1, 3])):
+                    start = writer.offset
+                    journal.append(chance.choice([0, 30, 300]))
+                if chance.random() < 0.5:
+                    writer.sync()
+                path, base = journal.segments()[-1], list_segments(journal.directory)[-1].base
+                at = start - base + chance.choice([0, 30, 60, 64])
+                is_damaged = chance.random() < 0.2 and base <= start
+                if is_damaged:
+                    flip(path, at)
+                look(chance.choice([100, 1 << 20, 1 << 20]))
+                if is_damaged:
+                    while look(1 << 20):
+                        pass
+                    flip(path, at)  # the journal itself is to be whole at the end
+            writer.close()
+    assert len(begun) < len(looked) / 2
+    assert live.damage
 
 
 def test_a_new_epoch_is_not_read_before_its_writer_is_known(journal):

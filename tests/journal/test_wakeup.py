@@ -64,6 +64,7 @@ def test_a_reader_in_another_thread_sleeps_until_a_block_comes(journal, monkeypa
 
     def follow():
         mine = Sleeper()
+        mine._poll = None
         with journal.reader(files=False) as reader:
             while len(found) < 20:
                 blocks = reader.read()
@@ -84,9 +85,23 @@ def test_a_reader_in_another_thread_sleeps_until_a_block_comes(journal, monkeypa
     assert writer.positions.words[SLEEPERS_INDEX] in (0, 1)
 
 
+@pytest.mark.parametrize("has_poll", [True, False])
+def test_a_byte_is_heard_once_in_a_step_of_any_length(monkeypatch, has_poll):
+    if not has_poll:  # as on Windows
+        monkeypatch.delattr(select, "poll", raising=False)
+    sleeper = Sleeper()
+    for wait_s in (FIRST_S, 0.0, FIRST_S / 2):
+        assert not sleeper._hears(wait_s)
+        sleeper._socket.sendto(b"\0", ("127.0.0.1", sleeper._port))
+        assert sleeper._hears(wait_s)
+        assert sleeper._socket.recv(16) == b"\0"
+    sleeper.close()
+
+
 def test_a_block_between_the_last_look_and_the_sleep_prevents_it(journal, sleeper, monkeypatch):
     journal.open()
     monkeypatch.setattr(wakeup.select, "select", lambda *_: pytest.fail("it slept"))
+    sleeper._poll = None
     with journal.reader(files=False) as reader:
         reader.read()
         journal.append(10)
@@ -107,6 +122,7 @@ def test_a_sleeper_waits_for_its_own_gate(journal, sleeper, monkeypatch, synced)
 def slept_s(reader, sleeper, monkeypatch, timeout_s=30, between=lambda: None):
     """The steps of a sleep in which no byte comes; `between` is called in the first one."""
     steps = []
+    sleeper._poll = None
 
     def select_nothing(*given):
         if not steps:

@@ -102,6 +102,7 @@ class World:
             sleeper = Sleeper()
             sleeper.watch(self.positions)
             sleeper._socket.close()
+            sleeper._poll = None
             reader = Actor(self, lambda sleeper=sleeper: self._read(sleeper))
             sleeper._socket, sleeper._port = reader, self.memory[34 + 4 * len(self.readers)]
             self.readers[sleeper._port] = reader

@@ -117,10 +117,10 @@ class DecisionRunner:
         """
         if self.stopped:
             return self._outcome(_named(feed, blocks))
-        decode, decide_all = self._decoders[feed].decode, self.strategy.decide_all
+        decoder, strategy = self._decoders[feed], self.strategy
         decided, raised, stamps = self._decided, self._raised, self._made.done_ns
         for block in blocks:
-            self._records += decide_all(decode(block), decided, raised)
+            self._records += strategy.decide_all(decoder.decode(block), decided, raised)
             if self.stopped:
                 break
             if now is not None:

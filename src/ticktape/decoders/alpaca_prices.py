@@ -18,7 +18,7 @@ from ticktape.decoders.alpaca_messages import (
 )
 from ticktape.decoders.alpaca_usual import usual_quotes, usual_trades
 from ticktape.decoders.columns import float_lists, floats, ints, texts
-from ticktape.decoders.conditions import Conditions
+from ticktape.decoders.conditions import Conditions, bytes_of
 from ticktape.decoders.instants import Column
 from ticktape.decoders.nanoseconds import nanoseconds
 from ticktape.decoders.packed import moments
@@ -83,7 +83,7 @@ class PriceRows:
             w.s,
             w.x or "",
             w.i,
-            self._conditions[bytes(w.c)],
+            self._conditions[bytes_of(w.c)],
             w.z or "",
             w.tks or "",
         )
@@ -106,7 +106,7 @@ class PriceRows:
                 w.s,
                 w.x or "",
                 w.i,
-                conditions[bytes(w.c)],
+                conditions[bytes_of(w.c)],
                 w.z or "",
                 w.tks or "",
             )
@@ -151,7 +151,7 @@ class PriceRows:
             ask_price=w.ap,
             ask_size=w.as_,
             ask_exchange=w.ax or "",
-            conditions=self._conditions[bytes(w.c)],
+            conditions=self._conditions[bytes_of(w.c)],
             tape=w.z or "",
         )
 
@@ -175,7 +175,7 @@ class PriceRows:
                 ask_price=w.ap,
                 ask_size=w.as_,
                 ask_exchange=w.ax or "",
-                conditions=conditions[bytes(w.c)],
+                conditions=conditions[bytes_of(w.c)],
                 tape=w.z or "",
             )
             for index, (w, event_ns) in enumerate(zip(wires, times, strict=True))

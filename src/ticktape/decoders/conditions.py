@@ -21,6 +21,9 @@ _NEWLINE = 0x0A
 _Codes = list[str] | str | None
 _encode_lines = msgspec.json.Encoder().encode_lines
 
+bytes_of = msgspec.json.Encoder().encode
+"""The bytes of what a reader left raw, of either encoding, in half the time that `bytes` takes."""
+
 
 class Conditions(dict[bytes, str]):
     """`conditions[raw]` is the joined text of `raw`: a list of texts, one text, or null.

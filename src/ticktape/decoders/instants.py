@@ -60,12 +60,15 @@ class InstantParser:
     Several, because bars and late prints stand between them.
     """
 
-    __slots__ = ("_whole", "_with_dot")
+    __slots__ = ("_latest", "_latest_ns", "_whole", "_with_dot")
 
     def __init__(self) -> None:
         # Text of a second, with a point or a Z behind it -> its nanoseconds.
         self._with_dot: dict[str, int] = {}
         self._whole: dict[str, int] = {}
+        # That of them with which the last text began; before the first, what begins no text.
+        self._latest: str | tuple[str, ...] = ()
+        self._latest_ns = 0
 
     def parse(self, text: str) -> int:
         """Turn one RFC 3339 text into int64 nanoseconds UTC.
@@ -73,7 +76,13 @@ class InstantParser:
         Raises:
             ValueError: it is no time, or lies outside 1677 to 2262.
         """
-        second_ns = self._with_dot.get(text[:_FRACTION_AT])
+        if text.startswith(self._latest):
+            second_ns: int | None = self._latest_ns
+        else:
+            second = text[:_FRACTION_AT]
+            second_ns = self._with_dot.get(second)
+            if second_ns is not None:
+                self._latest, self._latest_ns = second, second_ns
         if second_ns is not None:
             # isdigit alone would let other scripts' digits through, which Arrow refuses.
             if text[_ZONE_AT:] == "Z":

@@ -20,6 +20,8 @@ from ticktape.decoders.usual import Usual, read_usual
 from ticktape.records import Gap, Record
 from ticktape.schemas import KINDS
 
+_ONE_MESSAGE = (1, 0, 0, 0)
+
 
 class DecodedCounts(NamedTuple):
     """What one call of `decode` or `tables` saw.
@@ -159,13 +161,37 @@ class Projection:
 
     def decode(self, block: BlockLike) -> list[Record]:
         """Turn a block into records, in the order of its entries and of the messages in them."""
+        entries = block.entries()
+        if len(entries) == 1 and entries[0][0] <= LAST_DATA_KIND:
+            # One message in one entry is what most blocks bring when the venue is calm. With no
+            # call that can be spared: a strategy waits for this.
+            kind, payload = entries[0]
+            try:
+                messages = self._reads[kind](payload)
+            except (ValueError, RecursionError) as error:
+                messages = self._wire.salvage(payload, str(error))
+            if len(messages) == 1 and (make := self._records.get(messages[0].__class__)):
+                try:
+                    record = make(messages[0], self.feed, block.recv_ns, block.epoch, block.seq, 0)
+                except ValueError:
+                    pass  # it is told below what is wrong with it
+                else:
+                    self._counts = _ONE_MESSAGE
+                    return [record]
+            return self._decode_all(block, entries, messages)
+        return self._decode_all(block, entries)
+
+    def _decode_all(
+        self, block: BlockLike, entries: list[tuple[int, bytes]], only: list[Any] | None = None
+    ) -> list[Record]:
+        """As `decode`; `only` are the messages of the only entry, if they are read already."""
         recv_ns, epoch, seq = block.recv_ns, block.epoch, block.seq - 1
-        reads, makers, last = self._reads, self._records, LAST_DATA_KIND
+        reads, makers = self._reads, self._records
         found: list[Record] = []
         control = unknown = malformed = gap_count = 0
-        for kind, payload in block.entries():
+        for kind, payload in entries:
             seq += 1
-            if kind > last:
+            if kind > LAST_DATA_KIND:
                 gaps = self._gaps(kind, payload, recv_ns, epoch, seq)
                 if gaps is None:
                     malformed += 1
@@ -174,11 +200,11 @@ class Projection:
                     found += gaps
                 continue
             try:
-                messages = reads[kind](payload)
+                messages = reads[kind](payload) if only is None else only
             except (ValueError, RecursionError) as error:
                 messages = self._wire.salvage(payload, str(error))
             if len(messages) == 1 and (make := makers.get(messages[0].__class__)) is not None:
-                # Most frames that are not full. With no call between: a strategy waits for this.
+                # Most frames that are not full.
                 try:
                     found.append(make(messages[0], self.feed, recv_ns, epoch, seq, 0))
                     continue

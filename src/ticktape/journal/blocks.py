@@ -15,6 +15,7 @@ from ticktape.journal.format import (
 )
 from ticktape.records import Entry, Position
 
+_unpack = BLOCK_HEADER.unpack_from
 _HEADER_CRC_AT = BLOCK_HEADER_BYTES - 4
 _KIND_IN_BYTE = KIND_SHIFT - 8 * (WORD_BYTES - 1)
 
@@ -106,19 +107,19 @@ def parse_blocks(
     # One flat loop: at a block for each message, a call per block would be a third of the cost.
     blocks: list[Block] = []
     at, length = 0, len(chunk)
-    unpack = BLOCK_HEADER.unpack_from
     while at < length:
         body_at = at + BLOCK_HEADER_BYTES
         if body_at > length:
             return blocks, BadBlock(None, short=True, need_bytes=BLOCK_HEADER_BYTES)
         (marker, said_offset, seq, recv_ns, mono_ns, size, count, session, flags, body_crc, crc) = (
-            unpack(chunk, at)
+            _unpack(chunk, at)
         )
+        start = offset + at
         if (
             marker != nonce
-            or said_offset != offset + at
+            or said_offset != start
+            or flags
             or crc32(chunk[at : at + _HEADER_CRC_AT]) != crc
-            or flags != 0
         ):
             return blocks, BadBlock(None, short=False, need_bytes=0)
         end = body_at + size
@@ -129,7 +130,7 @@ def parse_blocks(
         if crc32(body) != body_crc:
             return blocks, BadBlock(TrueHeader(seq, count, size), short=False, need_bytes=0)
         blocks.append(
-            Block(epoch, offset + at, offset + end, seq, count, recv_ns, mono_ns, session, body)
+            Block(epoch, start, offset + end, seq, count, recv_ns, mono_ns, session, body)
         )
         at = end
     return blocks, None

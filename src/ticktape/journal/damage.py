@@ -77,7 +77,7 @@ class DamageList:
         """
         if self._next_seq != first.seq or len(self.found) > self._recent:
             self._settle(first.epoch, first.offset, first.seq)
-        self._recent = len(self.found)
+            self._recent = len(self.found)
         self._next_seq = next_seq
         self._epoch = first.epoch
 

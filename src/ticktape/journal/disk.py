@@ -6,7 +6,7 @@ Nothing here retries, and nothing here hides an error.
 import errno
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ticktape import failpoints
@@ -120,18 +120,14 @@ class Disk:
         return secrets.token_bytes(count)
 
 
-if hasattr(os, "pread"):
+def _read_after_seek(descriptor: int, count_bytes: int, file_offset: int) -> bytes:
+    os.lseek(descriptor, file_offset, os.SEEK_SET)
+    return os.read(descriptor, count_bytes)
 
-    def read_at(descriptor: int, count_bytes: int, file_offset: int) -> bytes:
-        """Up to `count_bytes` from a place of a file; fewer at its end."""
-        return os.pread(descriptor, count_bytes, file_offset)
 
-else:
-
-    def read_at(descriptor: int, count_bytes: int, file_offset: int) -> bytes:
-        """Up to `count_bytes` from a place of a file; fewer at its end."""
-        os.lseek(descriptor, file_offset, os.SEEK_SET)
-        return os.read(descriptor, count_bytes)
+# `read_at(descriptor, count_bytes, file_offset)`: up to so many bytes from a place of a file, fewer
+# at its end. The bare built-in where there is one, since every block comes through it.
+read_at: Callable[[int, int, int], bytes] = getattr(os, "pread", _read_after_seek)
 
 
 def write_error(error: OSError, what: str) -> JournalError:

@@ -278,8 +278,10 @@ class Positions:
 
 
 ASLEEP_INDEXES = tuple(_SLOTS + slot * _SLOT_WORDS + 1 for slot in range(SLOT_COUNT))
-# What the writer stores with every block; it does so without a call.
+# What the writer stores with every block, and what a reader asks for it; both without a call.
 WRITTEN_INDEX, WRITTEN_SEQ_INDEX = _WRITTEN, _WRITTEN_SEQ
+EPOCH_INDEX, BASE_INDEX = _EPOCH, _BASE
+GATE_INDEXES = (_WRITTEN, _SYNCED)  # by whether only what is synced may be read
 SLEEPERS_INDEX, SLOTS_USED_INDEX = _SLEEPERS, _SLOTS_USED
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ticktape.journal.blocks import BadBlock, Block, TrueHeader, parse_blocks, resync
 from ticktape.journal.damage import Damage, DamageList
 from ticktape.journal.format import BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES
-from ticktape.journal.positions import Positions
+from ticktape.journal.positions import BASE_INDEX, EPOCH_INDEX, GATE_INDEXES, Positions
 from ticktape.journal.segments import (
     OpenSegment,
     Segment,
@@ -47,7 +47,7 @@ class Reader:
         synced: bool = False,
     ) -> None:
         self.directory = directory
-        self.position = start
+        self._epoch, self._offset = start
         self._positions_path = positions_path
         self._positions: Positions | None = None
         self._synced = synced
@@ -56,8 +56,17 @@ class Reader:
         self._file: OpenSegment | None = None
         self._nonce = b""
         self._damage = DamageList()
-        self._seen = (_UNKNOWN, 0)
+        self._seen_epoch, self._seen_offset = _UNKNOWN, 0
         self._is_live = False
+        # The writer's words while blocks of the segment that it writes are being read.
+        self._live: memoryview | None = None
+        self._base = 0  # of that segment
+        self._gate = GATE_INDEXES[synced]
+
+    @property
+    def position(self) -> Position:
+        """Where it goes on: behind the last block that `read` gave, or behind damage."""
+        return Position(self._epoch, self._offset)
 
     @property
     def damage(self) -> list[Damage]:
@@ -68,19 +77,45 @@ class Reader:
 
     def read(self, max_bytes: int = CHUNK_BYTES) -> list[Block]:
         """The next blocks, about `max_bytes` of them at most; an empty list when there are none."""
+        words = self._live
+        if words is not None:
+            # What most calls come to, with no call that can be spared: a strategy waits for this.
+            # In this order, as `Positions.limit`; this epoch has been the writer's before.
+            end = words[self._gate]
+            epoch = self._epoch
+            if words[BASE_INDEX] == self._base and words[EPOCH_INDEX] == epoch:
+                self._seen_epoch, self._seen_offset = epoch, end
+                offset = self._offset
+                if offset >= end:
+                    return []
+                file, want = self._file, end - offset
+                if file is not None and want <= max_bytes:
+                    chunk = file.read_at(want, offset - self._base)
+                    blocks, bad = parse_blocks(chunk, epoch, offset, self._nonce)
+                    if blocks and bad is None:
+                        last = blocks[-1]
+                        self._offset = last.end_offset
+                        self._damage.resume(blocks[0], last.seq + last.count)
+                        return blocks
+        return self._read_anew(max_bytes)
+
+    def _read_anew(self, max_bytes: int) -> list[Block]:
+        """As `read`, wherever it stands and whatever it finds there."""
         while True:
             # Asked before the bytes are read, so that none of a finished segment can be missed.
             epoch, limit, base = self._ask_writer()
-            self._seen = (epoch, limit)
+            self._seen_epoch, self._seen_offset = epoch, limit
             if self._segment is None and not self._open_at_position():
                 return []
             segment = self._segment
             assert segment is not None
             end = limit if segment.epoch == epoch else self._readable_end(segment, epoch)
             self._is_live = segment.epoch == epoch and segment.base == base
-            if self.position.offset < end:
+            if self._offset < end:
                 blocks = self._read_segment(segment, end, max_bytes)
                 if blocks:
+                    if self._is_live and self._positions is not None:
+                        self._live, self._base = self._positions.words, base
                     return blocks
             finished = self._is_finished(segment, epoch, limit, base)
             if not finished or not self._open_next(segment):
@@ -90,8 +125,8 @@ class Reader:
         """As `read`, but only blocks that begin before `end`; nothing further is read or listed."""
         if self.position >= end:
             return []
-        if self.position.epoch == end.epoch:
-            max_bytes = min(max_bytes, end.offset - self.position.offset)
+        if self._epoch == end.epoch:
+            max_bytes = min(max_bytes, end.offset - self._offset)
         blocks = self.read(max_bytes)
         wanted = [block for block in blocks if block.position < end]
         if len(wanted) < len(blocks):
@@ -100,13 +135,13 @@ class Reader:
 
     def seek(self, position: Position) -> None:
         """Go on from another position."""
-        self.position = position
+        self._epoch, self._offset = position
         self._close_segment()
         self._damage.forget_seq()
 
     def read_files(self) -> None:
         """Go over to the files themselves, to their end; for when the writer is gone."""
-        self._positions_path = None
+        self._positions_path = self._live = None
         if self._positions is not None:
             self._positions.close()
             self._positions = None
@@ -141,9 +176,9 @@ class Reader:
 
     def _read_segment(self, segment: Segment, end: int, max_bytes: int) -> list[Block]:
         file = self._opened()
-        want = min(max_bytes, end - self.position.offset)
+        want = min(max_bytes, end - self._offset)
         while want > 0:
-            offset = self.position.offset
+            offset = self._offset
             chunk = file.read_at(want, offset - segment.base)
             blocks, bad = parse_blocks(chunk, segment.epoch, offset, self._nonce)
             if blocks and not self._is_live and self._is_rewritten(segment, blocks[-1]):
@@ -151,8 +186,8 @@ class Reader:
                 bad = BadBlock(TrueHeader(last.seq, last.count, len(last.body)), False, 0)
             if blocks:
                 last = blocks[-1]
+                self._offset = last.end_offset
                 self._damage.resume(blocks[0], last.seq + last.count)
-                self.position = Position(last.epoch, last.end_offset)
                 return blocks
             if bad is None:
                 return []
@@ -161,7 +196,7 @@ class Reader:
                 continue
             if self._may_grow(segment, bad) or not self._pass_damage(segment, end, bad):
                 return []
-            want = min(max_bytes, end - self.position.offset)
+            want = min(max_bytes, end - self._offset)
         return []
 
     def _is_rewritten(self, segment: Segment, block: Block) -> bool:
@@ -187,7 +222,7 @@ class Reader:
 
     def _pass_damage(self, segment: Segment, end: int, bad: BadBlock) -> bool:
         """Step over bytes that are no block; False when the rest of the segment is none."""
-        offset, file = self.position.offset, self._opened()
+        offset, file = self._offset, self._opened()
         stop = min(end, segment.base + file.size())
         at = offset + 1
         while at < stop:
@@ -205,9 +240,9 @@ class Reader:
         return False
 
     def _skip_to(self, segment: Segment, offset: int, bad: BadBlock, *, torn: bool) -> None:
-        start = self.position.offset
+        start = self._offset
         self._damage.pass_over(segment.epoch, start, offset - start, bad.header, torn=torn)
-        self.position = Position(segment.epoch, offset)
+        self._epoch, self._offset = segment.epoch, offset
 
     # Segments.
 
@@ -217,23 +252,23 @@ class Reader:
         holding = [
             segment
             for segment in segments
-            if segment.epoch == self.position.epoch and segment.base <= self.position.offset
+            if segment.epoch == self._epoch and segment.base <= self._offset
         ]
         if holding:
             return self._open(holding[-1])
         behind = [segment for segment in segments if segment.position > self.position]
         if not behind:
             return False
-        if self.position.offset > 0:
+        if self._offset > 0:
             self._note_fallen_off(behind[0])
         return self._open(behind[0])
 
     def _note_fallen_off(self, first: Segment) -> None:
         """List that what stood here was deleted, up to the first segment that is there."""
-        epoch, offset = self.position
+        epoch, offset = self._epoch, self._offset
         gone_bytes = first.base - offset if first.epoch == epoch else 0
         self._damage.miss(epoch, offset, gone_bytes)
-        self.position = first.position
+        self._epoch, self._offset = first.position
 
     def _following(self, segment: Segment) -> Segment | None:
         """The segment behind the one in hand; once there is one, it does not change."""
@@ -249,7 +284,7 @@ class Reader:
             return False
         self._note_end(segment, following)
         self._close_segment()
-        self.position = following.position
+        self._epoch, self._offset = following.position
         return self._open(following)
 
     def _note_end(self, segment: Segment, following: Segment) -> None:
@@ -258,9 +293,9 @@ class Reader:
             end = segment.base + segment.size_bytes()
         except FileNotFoundError:
             end = segment.base + self._opened().size()  # retention took it: it is still open
-        if self.position.offset > end:
+        if self._offset > end:
             # A power cut took what we had read: what was made of it is suspect.
-            self._damage.miss(segment.epoch, end, self.position.offset - end)
+            self._damage.miss(segment.epoch, end, self._offset - end)
         elif following.epoch == segment.epoch and following.base > end:
             # A segment between them is gone.
             self._damage.miss(segment.epoch, end, following.base - end)
@@ -283,7 +318,7 @@ class Reader:
         self._file, self._segment = file, segment
         # Without a nonce no block is known as one, and all of the segment is damage.
         self._nonce = nonce or b""
-        self.position = max(self.position, first)
+        self._epoch, self._offset = max(self.position, first)
         return True
 
     def _opened(self) -> OpenSegment:
@@ -293,7 +328,7 @@ class Reader:
     def _close_segment(self) -> None:
         if self._file is not None:
             self._file.close()
-        self._file = None
+        self._file = self._live = None
         self._segment = self._next = None
 
     # Waiting.
@@ -302,23 +337,27 @@ class Reader:
         """What this reader has seen of the writer's positions, for `Sleeper.sleep`."""
         if self._positions is None:
             return None
-        return self._positions, self._seen[0], self._seen[1], self._synced
+        return self._positions, self._seen_epoch, self._seen_offset, self._synced
 
     def has_news(self) -> bool:
         """Whether the writer has moved since `read` last looked; False when none is known."""
-        positions, (epoch, offset) = self._positions, self._seen
+        words = self._live
+        if words is not None:  # who spins asks nothing else
+            moved: bool = words[self._gate] != self._seen_offset
+            return moved or words[EPOCH_INDEX] != self._seen_epoch
+        positions, epoch, offset = self._positions, self._seen_epoch, self._seen_offset
         return positions is not None and positions.has_moved(epoch, offset, self._synced)
 
     def is_at_limit(self) -> bool:
         """Whether all that `read` was allowed when it last looked is read."""
-        return self.position == self._seen
+        return self._offset == self._seen_offset and self._epoch == self._seen_epoch
 
     def behind_bytes(self) -> int:
         """Bytes of the live epoch between this reader and its gate; 0 when no writer is known."""
         epoch, limit, _ = self._ask_writer()
         if epoch == _UNKNOWN:
             return 0
-        return limit if self.position.epoch != epoch else max(0, limit - self.position.offset)
+        return limit if self._epoch != epoch else max(0, limit - self._offset)
 
     def close(self) -> None:
         """Close the file and the mapping; may be called twice."""

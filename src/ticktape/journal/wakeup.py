@@ -33,6 +33,7 @@ from ticktape.journal.positions import (
 FIRST_S = 0.005  # a lost wake-up costs this at most
 SLEEP_S_MAX = 0.02  # for whom nobody may wake: without a slot, or waiting for a sync
 LONG_S = 0.5
+_FIRST_MS = round(FIRST_S * 1000)
 _YOUNG, _OLD = (FIRST_S, SLEEP_S_MAX, LONG_S), (LONG_S,)  # the steps, by the flags' age
 _LOOPBACK = "127.0.0.1"
 
@@ -100,6 +101,11 @@ class Sleeper:
         self._is_old = False  # the flags: they stand for FIRST_S or longer
         self._due_ns = 0
         self._is_roused = False
+        self._last_steps: Iterator[float] = iter(())
+        self._poll = None
+        if hasattr(select, "poll"):
+            self._poll = select.poll()
+            self._poll.register(self._socket, select.POLLIN)
 
     def watch(self, positions: Positions) -> None:
         """Have this journal's writer wake us from now on; all slots taken, we look by ourselves."""
@@ -128,11 +134,21 @@ class Sleeper:
         Returns:
             When the sleep's last step was to end at the latest, in monotonic ns; 0 without one.
         """
-        for wait_s in self._steps(seen, timeout_s):
-            if select.select([self._socket], [], [], wait_s)[0]:
+        # Kept, for to end it takes time: who is woken has something to read, which is in a hurry.
+        self._last_steps = steps = self._steps(seen, timeout_s)
+        for wait_s in steps:
+            if self._hears(wait_s):
                 self._wake_up()
                 break
         return self._due_ns
+
+    def _hears(self, wait_s: float) -> bool:
+        """Wait for the byte; whether it came."""
+        if self._poll is not None and wait_s == FIRST_S:
+            # Nearly every sleep, when much comes; it takes half of what `select` does, but waits
+            # for whole milliseconds alone.
+            return bool(self._poll.poll(_FIRST_MS))
+        return bool(select.select([self._socket], [], [], wait_s)[0])
 
     def rouse(self) -> None:
         """End this sleep, or the next one; may be called from any thread."""
