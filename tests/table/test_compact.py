@@ -260,6 +260,28 @@ def test_what_could_not_be_merged_for_a_while_is_tried_again(run, monkeypatch):
     assert len(run.files()) == 2
 
 
+def test_many_new_files_are_looked_at_without_waiting_and_not_again_after_trouble(run, monkeypatch):
+    for _ in range(10):
+        run.commit()
+    run.compactor.note_files(compact._LOOK_FILES - 1)
+    assert not run.compactor.step()
+    assert len(run.files()) == 20, "its time has not come"
+    run.compactor.note_files(1)
+
+    def full(_self, _part):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as disk, pytest.raises(TableError):
+        disk.setattr(Merge, "_read", full)
+        while run.compactor.step():
+            pass
+    run.compactor.note_files(compact._LOOK_FILES)
+    assert not run.compactor.step(), "a disk that refused is left in peace for its time"
+    run.compact()
+    run.compactor.note_files(compact._LOOK_FILES)
+    assert run.compactor.step()
+
+
 @pytest.mark.parametrize(
     ("column", "one", "other"),
     [

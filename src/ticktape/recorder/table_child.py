@@ -165,6 +165,7 @@ class TableChild:
         try:
             self._room.ask("the table waits")
             result = self._builder.commit()
+            self._compactor.note_files(len(result.rows))
             self._save(result)
         except (TableError, JournalError) as error:
             words = str(error.args[0])

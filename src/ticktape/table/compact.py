@@ -29,6 +29,7 @@ UNUSED_HOURS = 24  # longer than any query, or proof of a run, is at work
 
 _SLICE_NS = 20_000_000
 _LOOK_NS = 300 * clock.NS_PER_S
+_LOOK_FILES = 100  # each is 30 kB of memory to the process, and more work for the next commit
 _CLEAR_NS = 6 * 3600 * clock.NS_PER_S
 _TROUBLE_NS = 600 * clock.NS_PER_S
 _LATE_NS = 3600 * clock.NS_PER_S  # so long after its end a day still gets rows by the usual way
@@ -101,8 +102,14 @@ class Compactor:
         self._look_at_ns = monotonic_ns() + _LOOK_NS  # a start has other things to do
         self._clear_at_ns = self._look_at_ns
         self._work: Iterator[None] | None = None
+        self._new_files = 0
+        self._has_failed = False  # the last round
         self._unfit: set[str] = set()  # names of files that could not be made
         self._counts = CompactStatistics()
+
+    def note_files(self, count: int) -> None:
+        """Hear that so many were added: after a hundred it looks without waiting for its time."""
+        self._new_files += count
 
     def step(self) -> bool:
         """Work for a slice; whether there is more to do now.
@@ -112,8 +119,10 @@ class Compactor:
         """
         now_ns = self._monotonic_ns()
         if self._work is None:
-            if now_ns < self._look_at_ns:
+            are_many = self._new_files >= _LOOK_FILES and not self._has_failed
+            if now_ns < self._look_at_ns and not are_many:
                 return False
+            self._new_files, self._has_failed = 0, False
             self._work = self._round()
         try:
             while self._monotonic_ns() < now_ns + _SLICE_NS:
@@ -124,6 +133,7 @@ class Compactor:
             return False
         except (OSError, pa.ArrowException, TableError) as error:
             self._work = None
+            self._has_failed = True
             self._look_at_ns = self._monotonic_ns() + _TROUBLE_NS
             if isinstance(error, TableError):
                 raise
