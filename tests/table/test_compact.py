@@ -13,7 +13,7 @@ import pytest
 
 from ticktape.errors import TableError
 from ticktape.records import Position
-from ticktape.table import compact
+from ticktape.table import compact, merging
 from ticktape.table.compact import Compactor
 from ticktape.table.merging import Merge, is_same
 from ticktape.table.query import connect
@@ -219,8 +219,8 @@ def test_a_file_that_does_not_hold_the_rows_never_gets_into_the_table(run, monke
     before, files = content(run.store), run.files()
     real = Merge._read
 
-    def other(self, part):
-        rows = real(self, part)
+    def other(self, part, number):
+        rows = real(self, part, number)
         return rows.slice(1) if self._groups else rows  # as it is read again
 
     monkeypatch.setattr(Merge, "_read", other)
@@ -243,11 +243,31 @@ def test_a_part_that_cannot_be_read_is_trouble_and_the_others_are_still_merged(r
     assert len(run.files()) == 11
 
 
+def test_a_large_part_is_never_in_memory_as_a_whole(run, monkeypatch):
+    for _ in range(40):
+        run.commit(rows=30)
+    monkeypatch.setattr(merging, "GROUP_ROWS", 60)
+    run.compact()
+    (large, _) = sorted(run.store.files("trades"))
+    assert pq.read_metadata(large).num_row_groups >= 10
+    for _ in range(8):
+        run.commit(rows=30)
+    before, read = content(run.store), []
+    real = Merge._read
+    monkeypatch.setattr(Merge, "_read", lambda *a: read.append(real(*a)) or read[-1])
+    run.compact()
+    assert content(run.store) == before
+    assert len(run.files()) == 2, "the large one was a part of it"
+    assert max(each.num_rows for each in read) < 100
+    written = sum(each.num_rows for each in read)
+    assert written == 2 * len(before), "each row once to be written, and once to be compared"
+
+
 def test_what_could_not_be_merged_for_a_while_is_tried_again(run, monkeypatch):
     for _ in range(10):
         run.commit()
 
-    def full(_self, _part):
+    def full(_self, _part, _number):
         raise OSError("no space left")
 
     with monkeypatch.context() as disk:
@@ -268,7 +288,7 @@ def test_many_new_files_are_looked_at_without_waiting_and_not_again_after_troubl
     assert len(run.files()) == 20, "its time has not come"
     run.compactor.note_files(1)
 
-    def full(_self, _part):
+    def full(_self, _part, _number):
         raise OSError("no space left")
 
     with monkeypatch.context() as disk, pytest.raises(TableError):

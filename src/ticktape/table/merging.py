@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +18,11 @@ from deltalake.transaction import AddAction
 from ticktape.errors import TableError
 from ticktape.table.files import GROUP_ROWS, parquet_options, statistics_of, sync_directory
 
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
+
 _Array: TypeAlias = "pa.Array[Any]"
+_Piece: TypeAlias = tuple[str, int]  # a part, and which of its row groups
 
 _GROUP_BYTES = 64 << 20  # in memory; images of books have a thousand bytes each
 
@@ -37,11 +41,11 @@ class Merge:
         self._schema = schema
         self._path = root / name
         self._partial = self._path.with_name(f".{self._path.name}.partial")
-        self._groups: list[list[str]] = []  # of which parts each row group is
+        self._groups: list[list[_Piece]] = []  # of which pieces each row group is
         self._statistics: list[str] = []
 
     def run(self) -> Iterator[None]:
-        """Make it, pausing after each part, and each time that rows were written.
+        """Make it, pausing after each piece of a part, and each time that rows were written.
 
         Raises:
             TableError: what was read back are other rows.
@@ -68,19 +72,20 @@ class Merge:
         options = parquet_options(self._schema)
         with pq.ParquetWriter(file, self._schema, **options) as writer:
             waiting: list[pa.Table] = []
-            group: list[str] = []
+            group: list[_Piece] = []
             for part in self._parts:
-                waiting.append(self._read(part))
-                group.append(part)
-                if _is_enough(waiting):
-                    self._write_group(writer, waiting, group)
-                    waiting, group = [], []
-                yield
+                for number in range(len(self._pieces(part))):
+                    waiting.append(self._read(part, number))
+                    group.append((part, number))
+                    if _is_enough(waiting):
+                        self._write_group(writer, waiting, group)
+                        waiting, group = [], []
+                    yield
             if group:
                 self._write_group(writer, waiting, group)
 
     def _write_group(
-        self, writer: pq.ParquetWriter, waiting: list[pa.Table], group: list[str]
+        self, writer: pq.ParquetWriter, waiting: list[pa.Table], group: list[_Piece]
     ) -> None:
         rows = pa.concat_tables(waiting)
         writer.write_table(rows, row_group_size=max(rows.num_rows, 1))
@@ -92,8 +97,8 @@ class Merge:
             for number, group in enumerate(self._groups):
                 rows = file.read_row_group(number)
                 at = 0
-                for part in group:
-                    whole = self._read(part)
+                for part, piece in group:
+                    whole = self._read(part, piece)
                     if not is_same(rows.slice(at, whole.num_rows), whole):
                         raise TableError(
                             f"{self._path}: other rows were read back than were written",
@@ -104,9 +109,16 @@ class Merge:
             if file.metadata.num_rows != sum(json.loads(s)["numRecords"] for s in self._statistics):
                 raise TableError(f"{self._path}: rows are missing", hint="Look at the disk.")
 
-    def _read(self, part: str) -> pa.Table:
-        # Without `partitioning` the folder's name would become a column.
-        return pq.read_table(self._root / part, schema=self._schema, partitioning=None)
+    def _pieces(self, part: str) -> "list[ds.Fragment]":
+        """The row groups of a part, none of them read: one that is large has thirty."""
+        import pyarrow.dataset as ds
+
+        # It guesses no partitions: else the folder's name would become a column.
+        found = ds.dataset(self._root / part, schema=self._schema, format="parquet")
+        return [piece for file in found.get_fragments() for piece in file.split_by_row_group()]
+
+    def _read(self, part: str, number: int) -> pa.Table:
+        return self._pieces(part)[number].to_table(schema=self._schema, use_threads=False)
 
 
 def _is_enough(waiting: list[pa.Table]) -> bool:
