@@ -55,7 +55,8 @@ def test_sighup_asks_for_the_config_to_be_read_again(child):
 
 
 def test_the_end_of_our_terminal_still_ends_us(child):
-    process, close_terminal = child()
+    # Said, since the suite itself may run under nohup.
+    process, close_terminal = child("signal.signal(signal.SIGHUP, signal.SIG_DFL)")
     close_terminal()
 
     assert process.wait(60) == -signal.SIGHUP
