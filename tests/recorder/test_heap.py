@@ -1,10 +1,13 @@
 """What a process has freed stays with it: the C library's part in the capture's cost."""
 
+import ctypes
 import platform
 import subprocess
 import sys
 
 import pytest
+
+from ticktape.recorder.heap import keep_freed
 
 _FAULTS = """
 import resource, sys
@@ -29,3 +32,12 @@ def _faults(word: str) -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's own habit")
 def test_freed_memory_is_kept_and_not_faulted_in_again_at_every_read():
     assert _faults("keep") < 300 < 3_000 < _faults("as it is")
+
+
+@pytest.mark.parametrize("system", ["linux", "win32"])
+def test_another_c_library_is_left_as_it_is(monkeypatch, system):
+    asked = []
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: asked.append(name) or object())
+    keep_freed()
+    assert asked == ([None] if system == "linux" else [])
