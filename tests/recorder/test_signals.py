@@ -12,6 +12,7 @@ import pytest
 
 from ticktape import clock
 from ticktape.directory import RunDirectory
+from ticktape.journal.position_file import load_positions
 from ticktape.recorder.turn import is_locked
 
 QUIET = """
@@ -73,9 +74,15 @@ def wait_until(condition):
         clock.sleep_s(0.05)
 
 
+def stored_trades(directory):
+    """Trades of the feed that the table holds; its first commit may be of a session's begin."""
+    _, counts = load_positions(directory.reader_file("table"))
+    return counts.get("sip", {}).get("trades", 0)
+
+
 def children_of(process):
-    """Wait until all four children run and rows are stored; name -> process."""
-    wait_until(process.directory.reader_file("table").exists)
+    """Wait until all four children run and trades are stored; name -> process."""
+    wait_until(lambda: stored_trades(process.directory) > 0)
     found = {
         child.cmdline()[-1]: child
         for child in psutil.Process(process.pid).children()
