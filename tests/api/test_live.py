@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -300,8 +299,16 @@ def run_with_others(work):
 
 def test_an_event_loop_goes_on_while_it_waits(run):
     follow = run.open("a").follow()
-    threading.Timer(0.05, run.trade).start()
-    record, turns = run_with_others(follow.__anext__)
+
+    async def read():
+        waiting = asyncio.ensure_future(follow.__anext__())
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        run.trade()
+        return await waiting
+
+    record, turns = run_with_others(read)
     assert record.id == 1
     assert turns > 10
 

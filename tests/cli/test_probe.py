@@ -83,7 +83,7 @@ def test_a_terminal_here_is_probed_and_ends_with_a_feed_to_paste(probe_here, rea
 
 
 def test_a_terminal_behind_a_bridge_is_probed_as_json(said, bridge):
-    code, out, _ = said("probe", "mt5", "--terminal", bridge, "--seconds", "1", "--json")
+    code, out, _ = said("probe", "mt5", "--terminal", bridge, "--seconds", "3", "--json")
     assert code == 0
     content = json.loads(out.splitlines()[-1])
     assert content["books"] == ["RIZ6"]

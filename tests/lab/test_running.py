@@ -76,7 +76,8 @@ def test_a_stall_of_the_terminal_is_a_gap_and_its_states_are_missed(run_with):
             cell.ran.notes.append("stalled")
             terminal.terminal.world.control.stall_next_ms = 250
 
-    result = run_with("sequential", stall)
+    # Long enough for it to begin and to end, whenever we have our turn.
+    result = run_with("sequential", stall, seconds=1.2)
     assert result.gaps.max >= 250_000_000
     assert result.missed.missed >= 450  # of the 500 that came meanwhile
 

@@ -31,7 +31,10 @@ quotes = {quotes}
 commit_s = 0.3
 """
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP"),
+    pytest.mark.timeout(300),
+]
 
 
 def ticktape(*arguments):

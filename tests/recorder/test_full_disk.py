@@ -108,14 +108,14 @@ def filled(disk, venue, configured, recording, proven, tmp_path):
     """Record on a disk that is full for a while, until more was dropped than memory holds."""
 
     def run(*, free):
-        source = venue("--tape", "generated", "--events", str(ROWS), "--rate", "6000")
+        source = venue("--tape", "generated", "--events", str(ROWS), "--rate", "3000")
         more = (
             "[journal]\nmemory_bytes = 1048576\nsegment_bytes = 262144\nreserve_bytes = 0\n"
             "[table]\ncommit_s = 0.3"
         )
         config = configured(disk.folder / "tape", {"sip": source.url()}, more=more)
         with recording(config) as made:
-            made.until_frames(3_000)
+            made.until_frames(1_000)
             disk.fill(made.supervisor.pids()["capture-sip"])
             made.until(lambda: state_of(made) is JournalState.DROPPING, "it drops")
             made.until(lambda: made.said("capture-sip")["dropped_frames"] > 2_000, "it counts")

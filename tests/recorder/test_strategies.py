@@ -14,6 +14,8 @@ from ticktape.replay.rerun import Pace, inputs_by_receipt, new_runner, read_runs
 from ticktape.replay.tail import connect_run
 
 EVENTS = 9_000
+NOTHING = {"new": 0, "old": 0}
+GO_ON = ("sums", "prints", "random", "detaches")
 STRATEGIES = {
     "sums": """
         class Sums:
@@ -102,10 +104,14 @@ def run(run_folder, venue, strategy_file, configured, recording, proven):
         made.until_frames(EVENTS, "new")
         made.until_frames(EVENTS // 2, "old")
         made.venue_said = [source.wait_end(), source.wait_end()]
-        made.until(lambda: made.said("last").get("behind_bytes") == {"new": 0, "old": 0})
+        for child in ("last", *(f"decide-{name}" for name in GO_ON)):
+            made.until(lambda child=child: made.said(child).get("behind_bytes") == NOTHING, child)
+        for name in ("raises", "broken"):
+            made.until(lambda name=name: made.words("decision_error", f"decide-{name}"), name)
+        made.until(lambda: made.said("decide-slow").get("decisions", 0) > 0, "slow decides")
         made.pids = made.supervisor.pids()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(supervisor, "DECISIONS_LEAVE_S", 2.0)
+            patch.setattr(supervisor, "DECISIONS_LEAVE_S", 5.0)
             made.end = made.stop()
     made.verdict = proven(directory, run_folder)
     return made

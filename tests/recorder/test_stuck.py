@@ -13,8 +13,8 @@ import pytest
 from ticktape.journal.positions import JournalState, Positions
 
 ROWS = 20_000
-RATE = 2_500
-MORE = 3_000  # frames that must come while somebody is stuck
+RATE = 1_500
+MORE = 2_000  # frames that must come while somebody is stuck
 
 STUCK = """
 import time

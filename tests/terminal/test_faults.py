@@ -12,6 +12,8 @@ from ticktape.sim.mt5 import Control
 from ticktape.sim.mt5.control import NEVER_NS
 from ticktape.sim.mt5.holding import HangLock
 
+pytestmark = pytest.mark.timeout(300)
+
 PLANTED = "planted-pass+0815"
 
 
@@ -42,9 +44,13 @@ def break_them(run, folder, sims, restart):
     control["unlinked"].frozen_until_ns = NEVER_NS
     control["unlinked"].frozen_from_ns = clock.monotonic_ns()
     moments.now("unlinked")
-    for _ in range(2):
+    for number in (1, 2):
         control["stalls"].stall_next_ms = 500
         run.go_on(1.5)
+        said = partial(run.words, "stalls", "stalled")
+        run.until(lambda said=said, number=number: len(said()) >= number, "the stall is named")
+    run.until(lambda: run.words("killed", "down"), "the killed one is missed")
+    run.until(lambda: run.words("unlinked", "unlinked"), "the lost link is seen")
     moments.now("started")
     restart()
     moments.now("linked")
@@ -55,9 +61,12 @@ def break_them(run, folder, sims, restart):
     hung.release()
     for name in ("killed", "hangs"):
         what = f"{name} is recorded again"
-        run.until(lambda name=name: len(run.words(name, "subscribed")) == 2, what)
+        run.until(lambda name=name: len(run.words(name, "subscribed")) >= 2, what)
     run.until(lambda: run.words("unlinked", "linked"), "the link is back")
     run.until(lambda: run.words("symbols", "empty"), "the empty book is told of")
+    for name, event in (("absent", "down"), ("loggedout", "down"), ("login", "down")):
+        run.until(lambda name=name, event=event: len(run.words(name, event)) >= 2, name)
+    run.until(lambda: run.words("wrong", "refused"), "another server is refused")
     run.go_on(3)
     return moments
 

@@ -9,9 +9,16 @@ import pytest
 from ticktape.sim.mt5 import World, ticks_truth
 from ticktape.sim.mt5.results import TICK_DTYPE
 
+pytestmark = pytest.mark.timeout(300)
+
 SYMBOL = "EURUSD"
 RATE = 8_000
 KILLS = 6
+
+
+def first_images(run):
+    """How many images say that they are the first ones after a gap."""
+    return sum(bool(image.marks & 2) for image in run.images("fx"))
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +37,8 @@ def killed(simulate, start_run, feed_text, folder):
         pid = run.supervisor.pids()["capture-fx"]
         os.kill(pid, signal.SIGKILL)
         run.restarted("fx", pid)
+        while first_images(run) <= number:
+            run.go_on(0.2)
     run.go_on(2)
     run.stop()
     world = World(folder / "ticking")
@@ -79,7 +88,7 @@ def test_each_kill_is_a_gap_of_the_book_and_its_first_image_says_so(killed):
     assert all(gap.to_ns is not None for gap in gaps)
     # Its ticks were fetched from the history; of its book there is none.
     assert [gap.state for gap in gaps] == ["unhealable"] * KILLS
-    assert sum(bool(image.marks & 2) for image in run.images("fx")) == KILLS
+    assert first_images(run) == KILLS
 
 
 def test_brokers_clock_is_known_and_the_times_are_utc(killed):

@@ -32,6 +32,8 @@ from ticktape.sim.rest import RestConfig, RestTwin
 from ticktape.sim.rest.amended import CORRECTED, amended_trades
 from ticktape.sim.tricks import unsent_rows
 
+pytestmark = pytest.mark.timeout(600)
+
 MINUTE_NS = 60 * NS_PER_S
 SEED, WAIT_S = 6, 120
 SPEED, CUT_S = 15, 90  # 90 s of that tape are 6 s
@@ -303,7 +305,9 @@ def test_the_cut_is_a_gap_that_is_healed_and_was_as_long_as_asked(run):
     assert gap["state"] == "healed" and gap["symbol"] == ""
     assert gap["cause"] == "connection lost without a close frame"
     assert "trades" in gap["words"] and "quotes" in gap["words"]
-    assert gap["to_ns"] - gap["from_ns"] >= CUT_S / SPEED * NS_PER_S
+    # Who stands still reads the last before the cut so much later.
+    least_ns = CUT_S / SPEED * NS_PER_S - longest_pause_ns(run, "cut")
+    assert gap["to_ns"] - gap["from_ns"] >= least_ns > 0
     truth = run.truth["cut"]
     due_ns = truth.tape.due_ns[[row["row"] for row in truth.sent]]
     assert np.diff(due_ns).max() >= (CUT_S - 1) * NS_PER_S
@@ -412,7 +416,8 @@ def test_a_muted_symbol_is_suspected_and_healed_when_it_speaks_again_or_by_hand(
     gaps = {gap["symbol"]: gap for gap in gaps_of(run, "mute", suspected=True)}
     assert {gaps[symbol]["state"] for symbol in (TOP, NEXT)} == {"healed"}
     seconds = (gaps[TOP]["to_ns"] - gaps[TOP]["from_ns"]) / NS_PER_S
-    assert MUTED_S - 1 < seconds < MUTED_S + 5
+    late_s = longest_pause_ns(run, "mute") / NS_PER_S
+    assert MUTED_S - 1 - late_s < seconds < MUTED_S + 5 + late_s
     by_hand = {(gap["feed"], gap["symbol"], gap["state"]) for gap in run.healed[1]["gaps"]}
     assert ("mute", NEXT, "healed") in by_hand and ("mute", TOP, "healed") not in by_hand
     assert run.healed[1]["left"] == []

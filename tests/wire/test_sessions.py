@@ -7,6 +7,8 @@ import pytest
 
 from ticktape.sim import parse_faults
 
+pytestmark = pytest.mark.timeout(300)
+
 SETTINGS = {
     "disconnect": {"faults": ["disconnect@400", "duplicate_after_reconnect=30"], "hold": True},
     "twice": {"faults": ["disconnect@200", "disconnect@400"], "hold": True, "batch": 7},
@@ -19,12 +21,13 @@ SETTINGS = {
     "throttled": {"faults": ["http:429x1"]},
     "trouble": {"faults": ["http:503x1"]},
     "occupied": {},
-    "reaped": {"faults": ["disconnect@400"], "hold": True, "reap_s": 2.5},
+    "reaped": {"faults": ["disconnect@400"], "hold": True, "reap_s": 6.0},
     "v1": {"faults": ["disconnect@400"], "hold": True, "path": "/stream"},
 }
+# Each may happen once: what a busy machine takes, or the end of the other tapes, is no outage.
 FEEDS = {
-    "mute": {"quiet_s": 0.5, "stale_s": 4.0},
-    "half_open": {"ping_s": 1.5, "pong_timeout_s": 1.5},
+    "mute": {"quiet_s": 0.5, "stale_s": 8.0},
+    "half_open": {"ping_s": 1.5, "pong_timeout_s": 6.0},
     "reaped": {"backoff_max_s": 0.5},
     "v1": {"kind": "alpaca_v1", "quotes": [], "bars": []},
     "too_long": {"max_frame_bytes": 1 << 20},
@@ -88,7 +91,7 @@ def run(wire, loop, tape, tmp_path_factory):
         for name in ("bad_opcode", "too_long"):
             recorder.wait(name, "subscribed", count=2)
         for name in ("no_answer", "no_ack"):
-            recorder.wait(name, "down", count=2)
+            recorder.wait(name, "down", "did not answer the login", count=2)
         ended = recorder.stop()
     finally:
         recorder.close()
@@ -105,7 +108,7 @@ def one_outage(run, feed):
 
 @pytest.mark.parametrize("feed", [name for name in SETTINGS if name != "disconnect"])
 def test_table_holds_what_was_sent_each_once_and_in_order(run, wire, feed):
-    assert len(run.sent[feed]) > 400
+    assert len(run.sent[feed]) >= 400
     wire.check_equal(run, feed, run.sent[feed])
 
 
@@ -123,7 +126,7 @@ WORDS = {
     "proper": "closed by the venue",
     "error_500": "internal error at the venue (500 'internal error')",
     "error_407": "slow client: we read too slowly, and the venue dropped us (407 'slow client')",
-    "mute": "no data for 4 s although connected",
+    "mute": "no data for 8 s although connected",
     "half_open": "not even an answer to our ping",
     "throttled": "answers HTTP 429 (too many connections in a short time)",
     "trouble": "answers HTTP 503: the venue, or what stands before it, is in trouble",
@@ -166,7 +169,7 @@ def test_gap_begins_where_the_last_was_heard_and_ends_with_the_new_subscription(
 
 
 def test_outages_are_as_long_as_they_were(run, wire):
-    for feed, least_s in {"mute": 4.0, "half_open": 1.5, "throttled": 1.0}.items():
+    for feed, least_s in {"mute": 8.0, "half_open": 6.0, "throttled": 1.0}.items():
         assert wire.seconds(one_outage(run, feed)[1]) >= least_s
 
 
@@ -215,8 +218,10 @@ def test_frame_that_is_too_long_names_the_cure(run):
 
 @pytest.mark.parametrize("feed", ["no_answer", "no_ack"])
 def test_login_without_an_answer_ends_and_is_tried_again(run, feed):
-    downs = run.session(feed, "down")
-    assert {down["words"] for down in downs} == {"the venue did not answer the login within 2.5 s"}
+    words = Counter(down["words"] for down in run.session(feed, "down"))
+    assert words.pop("the venue did not answer the login within 2.5 s") >= 2
+    # On a busy machine the venue may be as late with what comes before it.
+    assert all("no answer within 2.5 s" in each for each in words)
     (gap,) = run.unplanned(feed)
     assert gap["from_ns"] == run.session(feed, "started")[0]["down_since_ns"]
     assert gap["to_ns"] == run.session(feed, "stopped")[0]["down_since_ns"]
