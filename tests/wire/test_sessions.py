@@ -27,7 +27,7 @@ SETTINGS = {
 # Each may happen once: what a busy machine takes, or the end of the other tapes, is no outage.
 FEEDS = {
     "mute": {"quiet_s": 0.5, "stale_s": 8.0},
-    "half_open": {"ping_s": 1.5, "pong_timeout_s": 6.0},
+    "half_open": {"ping_s": 4.0, "pong_timeout_s": 4.0},
     "reaped": {"backoff_max_s": 0.5},
     "v1": {"kind": "alpaca_v1", "quotes": [], "bars": []},
     "too_long": {"max_frame_bytes": 1 << 20},
@@ -169,7 +169,7 @@ def test_gap_begins_where_the_last_was_heard_and_ends_with_the_new_subscription(
 
 
 def test_outages_are_as_long_as_they_were(run, wire):
-    for feed, least_s in {"mute": 8.0, "half_open": 6.0, "throttled": 1.0}.items():
+    for feed, least_s in {"mute": 8.0, "half_open": 4.0, "throttled": 1.0}.items():
         assert wire.seconds(one_outage(run, feed)[1]) >= least_s
 
 
