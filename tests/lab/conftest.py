@@ -13,6 +13,7 @@ from ticktape.lab.running import run_one
 from ticktape.lab.simulated import SimulatedTerminal
 
 SMALL = Threshold(300_000)  # 83 captures of 128 levels
+FEW = 50  # captures; a usual cell has some thousands
 
 
 @pytest.fixture(autouse=True)
@@ -47,11 +48,16 @@ def plan():
 
 @pytest.fixture
 def run(tmp_path, plan):
-    """Run a cell of a layout, and measure it."""
+    """Run a cell of a layout, and measure it; a longer one if it had no turn in so short a time."""
 
     def go(layout, victim="", defect="", **changes):
         key = CellKey(layout, SMALL, 0, victim)
-        return run_one(tmp_path, plan(layout, **changes), key, None, defect)
+        for seconds in (0.3, 3.0):
+            made = plan(layout, **{"seconds": seconds, **changes})
+            result = run_one(tmp_path, made, key, None, defect)
+            if (result.at_kill if victim else result.acquired) > FEW:
+                break
+        return result
 
     return go
 

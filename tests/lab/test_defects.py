@@ -23,7 +23,7 @@ def test_a_planted_defect_is_found_and_named(run, planted, name):
 
 
 def test_a_stall_of_a_second_is_found_and_named(run, planted):
-    result = run("sequential", defect=planted("Stall"))
+    result = run("sequential", defect=planted("Stall"), seconds=1.5)
     assert result.gaps.max >= 1_000_000_000
     assert any(fault.startswith("stood still for ") for fault in faults_of(result))
 

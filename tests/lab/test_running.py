@@ -56,7 +56,7 @@ def test_a_process_that_is_killed_from_outside_is_told_in_its_cell(run_with):
             done.append(cell.processes.pids["packer-1"])
             os.kill(done[0], signal.SIGKILL)
 
-    result = run_with("pipe-4", kill)
+    result = run_with("pipe-4", kill, seconds=3.0)  # or until it is killed
     assert result.notes == ["packer-1 was ended from outside (signal 9)"]
     assert result.saved > 0
 
