@@ -90,7 +90,7 @@ os._exit(0)
 """
     )
 
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     assert process.stderr.read() == b"done"
 
 
@@ -144,7 +144,7 @@ os._exit(0)
     )
     process.stdin.write(b"leave\n")
     process.stdin.flush()
-    process.wait(20)
+    process.wait(60)
 
     assert process.stderr.read() == b"('', True, False)"
 
@@ -161,7 +161,7 @@ sys.stderr.write(str(len(calls)))
 os._exit(0)
 """
     )
-    process.wait(20)
+    process.wait(60)
 
     assert process.stderr.read() == b"1"
 
@@ -184,7 +184,7 @@ os._exit(0)
     symbols = [f"SYMBOL{number}" for number in range(30_000)]
     process.stdin.write(encode_channels({"trades": symbols, "quotes": ["*"]}) + b"\nleave\n")
     process.stdin.flush()
-    process.wait(20)
+    process.wait(60)
 
     assert process.stderr.read() == b"[{'trades': 1}, {'trades': 30000, 'quotes': 1}]"
 
@@ -200,7 +200,7 @@ os._exit(0)
     )
     process.stdin.write(b'{"trades": ["IBM", "TS')
     process.stdin.close()
-    process.wait(20)
+    process.wait(60)
 
     assert process.stderr.read() == b"(True, True)"
     process.stdin = None
@@ -221,7 +221,7 @@ os._exit(0)
     process.stdin.write(b"leave\n")
     process.stdin.flush()
 
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
 
 
 def test_the_parents_death_is_the_word_to_leave(child):
@@ -234,7 +234,7 @@ os._exit(0)
 """
     )
     process.stdin.close()
-    process.wait(20)
+    process.wait(60)
 
     assert process.stderr.read() in (b"(True, True)",)
     process.stdin = None
@@ -256,7 +256,7 @@ os._exit(0)
     process.stdout.readline()
     process.stdin.close()
 
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     process.stdin = None
 
 
@@ -270,7 +270,7 @@ while True:
     )
     process.stdin.close()
 
-    assert process.wait(20) == EXIT_ORPHANED
+    assert process.wait(60) == EXIT_ORPHANED
     assert b"the parent died, and 0.05 s were not enough" in process.stderr.read()
     process.stdin = None
 
@@ -290,7 +290,7 @@ os._exit(0)
     )
     process.stdout.close()
     process.stdin.close()
-    process.wait(20)
+    process.wait(60)
 
     assert process.stderr.read() == b"fine"
     process.stdin = process.stdout = None

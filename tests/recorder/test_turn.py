@@ -51,9 +51,9 @@ def test_a_successor_says_that_it_waits_and_goes_on_when_the_place_is_free(direc
     thread = threading.Thread(target=follow)
     with turn(directory, "table", FakeParent()):
         thread.start()
-        assert successor.told.wait(10)
+        assert successor.told.wait(60)
         assert not entered.is_set()
-    thread.join(10)
+    thread.join(60)
 
     assert entered.is_set()
 
@@ -78,8 +78,8 @@ def test_a_child_that_is_told_to_leave_still_waits_for_its_turn(directory):
     thread = threading.Thread(target=follow)
     with turn(directory, "table", FakeParent()):
         thread.start()
-        assert leaving.told.wait(10)
-    thread.join(10)
+        assert leaving.told.wait(60)
+    thread.join(60)
 
     assert result == [True]
 
