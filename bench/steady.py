@@ -4,8 +4,9 @@ Workload: generated trades of 20 symbols at 50 per frame from `ticktape sim alpa
 whole process tree with a strategy, for 60 s; or --rate, --batch and --seconds (600 for the page),
 simulator included on this machine. It is four times what the whole US market brings at its peak.
 The lag of each stage, in all and in each third of the time; what was dropped; CPU and memory of
-each process, and the memory's slope over the last two thirds. Floor: none.
-What would change our mind: a lag that grows from third to third, a drop, memory that grows.
+each process: its peak, its median in each third, and its slope over the last two thirds (what a
+batch takes comes and goes: the line leans by chance). Floor: none.
+What would change our mind: a lag or memory that grows from third to third, a drop.
 """
 
 from bench import options

@@ -100,9 +100,13 @@ def _memory(
     slope: float | str = "-"  # too short a time tells nothing
     if warm.sum() >= _SAMPLES_MIN:
         slope = float(np.polyfit(at_s[warm], held[warm], 1)[0]) * 60
+    # What a batch takes comes and goes, and a line through so much up and down leans by chance.
+    parts = enumerate(np.array_split(held, _PARTS), 1)
+    medians = {f"p50 of part {n} MB": float(np.median(each)) for n, each in parts if len(each)}
     return {
         "process": name,
         "peak MB": float(held.max()),
+        **medians,
         "slope MB/min": slope,
         "behind at most MB": max(each.get(name, 0) for each in behind) / 1e6,
     }
