@@ -65,6 +65,7 @@ def test_its_folder_is_named_from_where_the_command_is_called(tmp_path, monkeypa
         raise KeyboardInterrupt
 
     monkeypatch.setattr(month, "live_month", live)
+    monkeypatch.setattr(month.signal, "signal", lambda *_: None)  # they are the test's process's
     assert month.main(["--days", "1", "--folder", "runs/here"]) == 130
     assert found == [tmp_path / "runs" / "here"]
 
