@@ -190,7 +190,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     # Also where a script runs us in the background, which would have it ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    campaign = Campaign(chosen.folder, chosen.seed, say)
+    # A config's own files are looked for from its folder, and the recorder's is elsewhere.
+    campaign = Campaign(chosen.folder.resolve(), chosen.seed, say)
     try:
         if chosen.only:
             words = campaign.repeat(chosen.only)

@@ -323,3 +323,16 @@ def test_the_command_ends_with_the_count_and_the_seed(tmp_path, capsys):
     arguments = ["--kills", "10", "--tree", "0", "--seed", "3", "--folder", str(tmp_path)]
     assert campaign.main(arguments) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "10 kills, 0 violations, seed 3"
+
+
+def test_a_folder_is_named_from_where_the_command_is_called(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = []
+
+    def run_tree(_campaign, folder, _seed, kills):
+        found.append(folder.parent)
+        return kills, []
+
+    monkeypatch.setattr(campaign.Campaign, "_run_tree", run_tree)
+    assert campaign.main(["--kills", "0", "--tree", "20", "--folder", "runs/here"]) == 0
+    assert found == [tmp_path / "runs" / "here"]

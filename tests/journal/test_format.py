@@ -1,13 +1,17 @@
 """The bytes of a segment: what is packed is what is read, and what is not true is refused."""
 
+import random
+
 import pytest
 
 from ticktape.errors import Corrupt
-from ticktape.journal.blocks import BadBlock, parse_blocks
+from ticktape.journal.blocks import BadBlock, parse_blocks, parse_lone
 from ticktape.journal.format import (
     SegmentHeader,
     pack_block,
     pack_body,
+    pack_payloads,
+    pack_pieces,
     parse_segment_name,
     segment_name,
     unpack_segment_header,
@@ -73,6 +77,47 @@ def test_a_block_is_read_as_it_was_packed(payloads, kinds, kind):
         (1 << 50) + len(payloads),
     )
     assert (block.recv_ns, block.recv_mono_ns, block.session) == (10, 20, 7)
+
+
+@pytest.mark.parametrize("size", [0, 1, 140, 16_379, 16_380, 16_381, 70_000])
+@pytest.mark.parametrize("kind", [0, 2, 15])
+def test_a_lone_payload_makes_the_bytes_that_any_block_of_it_has(size, kind):
+    """The quick way goes to the size from which a body is a piece of its own."""
+    payload = random.Random(size).randbytes(size)
+    head = (NONCE, (1 << 62) + size, 1 << 50, 10, 20)
+    alone = pack_payloads(*head, 1 << 31, [payload], kind, None)
+    named = pack_payloads(*head, 1 << 31, [payload], 0, [kind])
+    body = pack_body([payload], 0, [kind])
+    assert alone == named == pack_pieces(*head, 1, 1 << 31, body)
+    assert bool(alone[1]) == (size >= 16_380)
+
+
+def test_payloads_are_packed_as_their_body_is():
+    choice = random.Random(8)
+    head = (NONCE, 4096, 7, 10, 20)
+    for count in range(1, 6):
+        payloads = [choice.randbytes(choice.randrange(200)) for _ in range(count)]
+        kinds = [choice.randrange(16) for _ in range(count)]
+        for said in (None, kinds):
+            packed = pack_payloads(*head, 3, payloads, 1, said)
+            assert packed == pack_pieces(*head, count, 3, pack_body(payloads, 1, said))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_chunk_is_a_lone_block_only_when_it_is_all_of_one_and_true(count):
+    body = pack_body([b"x" * 40] * count, 0, None)
+    packed = pack_block(NONCE, 500, 3, 4, 5, count, 6, body)
+    assert [parse_lone(packed, 2, 500, NONCE)] == parse_blocks(packed, 2, 500, NONCE)[0]
+    for size in range(len(packed)):
+        assert parse_lone(packed[:size], 2, 500, NONCE) is None
+    assert parse_lone(packed + b"x", 2, 500, NONCE) is None
+    assert parse_lone(packed + packed, 2, 500, NONCE) is None
+    assert parse_lone(packed, 2, 501, NONCE) is None
+    assert parse_lone(packed, 2, 500, b"87654321") is None
+    for at in range(len(packed)):
+        flipped = bytearray(packed)
+        flipped[at] ^= 1
+        assert parse_lone(bytes(flipped), 2, 500, NONCE) is None
 
 
 def test_a_chunk_that_ends_within_a_block_says_how_much_it_needs():

@@ -465,3 +465,23 @@ def test_an_unreadable_position_file_begins_at_the_start(tmp_path):
     for content in (b"[]", b'{"positions": []}', b'{"positions": {"x": [1]}, "counts": {}}'):
         file.write_bytes(content)
         assert load_positions(file) == ({}, {})
+
+
+def test_bytes_that_a_disk_lost_are_never_taken_for_read(journal):
+    """Published, and then no longer there: one whole block is left of what a live reader wants."""
+    writer = journal.open()
+    with journal.reader(files=False) as reader:
+        journal.append(30)
+        assert seqs(reader.read()) == [0]
+        journal.append(30)
+        left = writer.offset
+        journal.append(30)
+        path = journal.segments()[0]
+        whole = path.read_bytes()
+        os.truncate(path, left)
+        assert seqs(reader.read()) == [1]
+        assert reader.position.offset == left
+        assert not reader.is_at_limit()
+        path.write_bytes(whole)
+        assert seqs(reader.read()) == [2]
+        assert reader.damage == []

@@ -137,7 +137,9 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     plan = make_plan(dates(chosen.first, chosen.days), chosen.seed)
     try:
-        ended = live_month(plan, chosen.folder / f"seed-{chosen.seed}", chosen.seed, say)
+        # A config's own files are looked for from its folder, and the recorder's is elsewhere.
+        folder = chosen.folder.resolve() / f"seed-{chosen.seed}"
+        ended = live_month(plan, folder, chosen.seed, say)
     except KeyboardInterrupt:
         say("broken off; the same command begins anew")
         return 130

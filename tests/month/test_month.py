@@ -56,6 +56,20 @@ from ticktape.records import Position
 FRIDAY, MONDAY = date(2026, 10, 30), date(2026, 11, 2)
 
 
+def test_its_folder_is_named_from_where_the_command_is_called(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = []
+
+    def live(_plan, folder, _seed, _say):
+        found.append(folder.parent)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(month, "live_month", live)
+    monkeypatch.setattr(month.signal, "signal", lambda *_: None)  # they are the test's process's
+    assert month.main(["--days", "1", "--folder", "runs/here"]) == 130
+    assert found == [tmp_path / "runs" / "here"]
+
+
 @pytest.mark.timeout(600)
 def test_the_days_around_the_end_of_summer_time_are_complete(tmp_path):
     """Real processes; all that the venue played is there once, on a disk of its own."""

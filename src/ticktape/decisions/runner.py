@@ -95,6 +95,8 @@ class DecisionRunner:
         self._decoders = decoders
         self._on_error = on_error
         self.stopped = False
+        # Bound once, not for each block: a strategy waits for what comes before its callbacks.
+        self._on_decided, self._on_raised = self._decided, self._raised
         self._made = _Made()  # of the next input: before its callbacks nothing is to be done
         self.next_number = 0
         self._records = 0
@@ -118,13 +120,14 @@ class DecisionRunner:
         if self.stopped:
             return self._outcome(_named(feed, blocks))
         decoder, strategy = self._decoders[feed], self.strategy
-        decided, raised, stamps = self._decided, self._raised, self._made.done_ns
+        decided, raised = self._on_decided, self._on_raised
         for block in blocks:
             self._records += strategy.decide_all(decoder.decode(block), decided, raised)
             if self.stopped:
                 break
             if now is not None:
                 done_ns = now()
+                stamps = self._made.done_ns
                 stamps.append(done_ns)
                 if done_ns >= enough_at_ns:
                     return self._outcome(_named(feed, blocks[: len(stamps)]))

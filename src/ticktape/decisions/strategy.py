@@ -78,11 +78,10 @@ class Strategy:
         """
         # One flat loop: a call per record and one for its values would be a quarter of the cost.
         last, callbacks = self.last, self._callbacks
-        update = last.update
         given = 0
         for record in records:
             given += 1
-            update(record)
+            last.update(record)
             callback = callbacks.get(record.kind)
             if callback is None:
                 continue

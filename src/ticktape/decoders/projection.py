@@ -162,24 +162,29 @@ class Projection:
     def decode(self, block: BlockLike) -> list[Record]:
         """Turn a block into records, in the order of its entries and of the messages in them."""
         entries = block.entries()
-        if len(entries) == 1 and entries[0][0] <= LAST_DATA_KIND:
-            # One message in one entry is what most blocks bring when the venue is calm. With no
-            # call that can be spared: a strategy waits for this.
-            kind, payload = entries[0]
-            try:
-                messages = self._reads[kind](payload)
-            except (ValueError, RecursionError) as error:
-                messages = self._wire.salvage(payload, str(error))
-            if len(messages) == 1 and (make := self._records.get(messages[0].__class__)):
+        if len(entries) != 1:
+            return self._decode_all(block, entries)
+        kind, payload = entries[0]
+        if kind > LAST_DATA_KIND:
+            return self._decode_all(block, entries)
+        # One message in one entry is what most blocks bring when the venue is calm. With no call
+        # that can be spared: a strategy waits for this.
+        try:
+            messages = self._reads[kind](payload)
+        except (ValueError, RecursionError) as error:
+            messages = self._wire.salvage(payload, str(error))
+        if len(messages) == 1:
+            message = messages[0]
+            make = self._records.get(message.__class__)
+            if make is not None:
                 try:
-                    record = make(messages[0], self.feed, block.recv_ns, block.epoch, block.seq, 0)
+                    record = make(message, self.feed, block.recv_ns, block.epoch, block.seq, 0)
                 except ValueError:
                     pass  # it is told below what is wrong with it
                 else:
                     self._counts = _ONE_MESSAGE
                     return [record]
-            return self._decode_all(block, entries, messages)
-        return self._decode_all(block, entries)
+        return self._decode_all(block, entries, messages)
 
     def _decode_all(
         self, block: BlockLike, entries: list[tuple[int, bytes]], only: list[Any] | None = None

@@ -18,6 +18,11 @@ from ticktape.records import Entry, Position
 _unpack = BLOCK_HEADER.unpack_from
 _HEADER_CRC_AT = BLOCK_HEADER_BYTES - 4
 _KIND_IN_BYTE = KIND_SHIFT - 8 * (WORD_BYTES - 1)
+# Where the parts lie of a chunk with one block, and of a body with one payload; made once, as
+# making them anew for each block would be a tenth of its cost.
+_HEAD = slice(_HEADER_CRC_AT)
+_BODY = slice(BLOCK_HEADER_BYTES, None)
+_PAYLOAD = slice(WORD_BYTES, None)
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):
@@ -57,7 +62,7 @@ class Block(msgspec.Struct, frozen=True, gc=False):
         count, body = self.count, self.body
         if count == 1:
             # The length is known, and the kind is in the word's last byte.
-            return [(body[WORD_BYTES - 1] >> _KIND_IN_BYTE, body[WORD_BYTES:])]
+            return [(body[WORD_BYTES - 1] >> _KIND_IN_BYTE, body[_PAYLOAD])]
         found = []
         at = count * WORD_BYTES
         for word in struct.unpack_from(f"<{count}I", body):
@@ -88,6 +93,32 @@ class BadBlock(NamedTuple):
     header: TrueHeader | None
     short: bool
     need_bytes: int
+
+
+def parse_lone(chunk: bytes, epoch: int, offset: int, nonce: bytes) -> Block | None:
+    """The block that `chunk` is, if it is just one; else None, and `parse_blocks` tells why.
+
+    Most are when the venue is calm, and a strategy waits for this: it costs two thirds of what
+    `parse_blocks` does, whose arguments it takes.
+    """
+    length = len(chunk)
+    if length < BLOCK_HEADER_BYTES:
+        return None
+    (marker, said_offset, seq, recv_ns, mono_ns, size, count, session, flags, body_crc, crc) = (
+        _unpack(chunk)
+    )
+    if (
+        size != length - BLOCK_HEADER_BYTES
+        or marker != nonce
+        or said_offset != offset
+        or flags
+        or crc32(chunk[_HEAD]) != crc
+    ):
+        return None
+    body = chunk[_BODY]
+    if crc32(body) != body_crc:
+        return None
+    return Block(epoch, offset, offset + length, seq, count, recv_ns, mono_ns, session, body)
 
 
 def parse_blocks(

@@ -52,8 +52,8 @@ SEALED_SUFFIX = ".seg.zst"
 assert SEGMENT_HEADER_BYTES == 128
 assert BLOCK_HEADER_BYTES == 64
 
-_HEADER_BODY = struct.Struct("<8sQQQQIIIII")
-_CRC = struct.Struct("<I")
+_pack_head = struct.Struct("<8sQQQQIIIII").pack
+_pack_u32 = struct.Struct("<I").pack
 # From here on a copy of the body costs more than a second piece does (measured).
 _PIECE_BYTES = 16_384
 
@@ -88,7 +88,7 @@ class SegmentHeader(NamedTuple):
             b"",
             0,
         )
-        return head[:-4] + _CRC.pack(crc32(head[:-4]))
+        return head[:-4] + _pack_u32(crc32(head[:-4]))
 
 
 def unpack_segment_header(head: bytes, path: Path) -> SegmentHeader:
@@ -124,13 +124,45 @@ def pack_body(payloads: Sequence[bytes], kind: int, kinds: Sequence[int] | None)
         mark = kind << KIND_SHIFT
         if len(payloads) == 1:
             payload = payloads[0]
-            return (len(payload) | mark).to_bytes(WORD_BYTES, "little") + payload
+            return _pack_u32(len(payload) | mark) + payload
         words = [len(payload) | mark for payload in payloads] if mark else map(len, payloads)
     else:
         words = [
             len(payload) | kind << KIND_SHIFT for payload, kind in zip(payloads, kinds, strict=True)
         ]
     return b"".join((struct.pack(f"<{len(payloads)}I", *words), *payloads))
+
+
+def pack_payloads(
+    nonce: bytes,
+    offset: int,
+    seq: int,
+    recv_ns: int,
+    recv_mono_ns: int,
+    session: int,
+    payloads: Sequence[bytes],
+    kind: int,
+    kinds: Sequence[int] | None,
+) -> tuple[bytes, bytes]:
+    """A whole block of `payloads`, as `pack_pieces` makes it of what `pack_body` made of them.
+
+    Raises:
+        ValueError: the body has more than BODY_BYTES_MAX.
+    """
+    if len(payloads) == 1 and kinds is None:
+        # What most blocks are when the venue is calm. With no call that can be spared: from here to
+        # the end of its write, everyone waits for it.
+        payload = payloads[0]
+        size = len(payload)
+        body_bytes = size + WORD_BYTES
+        if body_bytes < _PIECE_BYTES:
+            body = _pack_u32(size | kind << KIND_SHIFT) + payload
+            head = _pack_head(
+                nonce, offset, seq, recv_ns, recv_mono_ns, body_bytes, 1, session, 0, crc32(body)
+            )
+            return head + _pack_u32(crc32(head)) + body, b""
+    body, count = pack_body(payloads, kind, kinds), len(payloads)
+    return pack_pieces(nonce, offset, seq, recv_ns, recv_mono_ns, count, session, body)
 
 
 def pack_pieces(
@@ -142,10 +174,11 @@ def pack_pieces(
     count: int,
     session: int,
     body: bytes,
-) -> tuple[bytes, ...]:
-    """A whole block, in one or two pieces for one write: its header, and what `pack_body` made.
+) -> tuple[bytes, bytes]:
+    """A whole block in two pieces for one write, of its header and of what `pack_body` made.
 
-    A long body is a piece of its own: to copy it behind its header would be dear.
+    A long body is a piece of its own: to copy it behind its header would be dear. Of any other the
+    second piece is empty.
 
     Raises:
         ValueError: the body has more than BODY_BYTES_MAX.
@@ -153,22 +186,11 @@ def pack_pieces(
     body_bytes = len(body)
     if body_bytes > BODY_BYTES_MAX:
         raise ValueError(f"a block of {body_bytes} bytes; {BODY_BYTES_MAX} is the most it can hold")
-    head = _HEADER_BODY.pack(
-        nonce,
-        offset,
-        seq,
-        recv_ns,
-        recv_mono_ns,
-        body_bytes,
-        count,
-        session,
-        0,
-        crc32(body),
+    head = _pack_head(
+        nonce, offset, seq, recv_ns, recv_mono_ns, body_bytes, count, session, 0, crc32(body)
     )
-    head_crc = crc32(head).to_bytes(4, "little")
-    if body_bytes < _PIECE_BYTES:
-        return (head + head_crc + body,)
-    return head + head_crc, body
+    head += _pack_u32(crc32(head))
+    return (head + body, b"") if body_bytes < _PIECE_BYTES else (head, body)
 
 
 def pack_block(

@@ -7,13 +7,14 @@ block: the reader finds the next true header, goes on, and lists what it passed 
 from collections.abc import Sequence
 from pathlib import Path
 
-from ticktape.journal.blocks import BadBlock, Block, TrueHeader, parse_blocks, resync
+from ticktape.journal.blocks import BadBlock, Block, TrueHeader, parse_blocks, parse_lone, resync
 from ticktape.journal.damage import Damage, DamageList
 from ticktape.journal.format import BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES
 from ticktape.journal.positions import BASE_INDEX, EPOCH_INDEX, GATE_INDEXES, Positions
 from ticktape.journal.segments import (
     OpenSegment,
     Segment,
+    find_segment,
     list_segments,
     read_first_block,
     read_opening,
@@ -91,6 +92,11 @@ class Reader:
                 file, want = self._file, end - offset
                 if file is not None and want <= max_bytes:
                     chunk = file.read_at(want, offset - self._base)
+                    lone = parse_lone(chunk, epoch, offset, self._nonce)
+                    if lone is not None:
+                        self._offset = lone.end_offset
+                        self._damage.resume(lone, lone.seq + lone.count)
+                        return [lone]
                     blocks, bad = parse_blocks(chunk, epoch, offset, self._nonce)
                     if blocks and bad is None:
                         last = blocks[-1]
@@ -248,20 +254,12 @@ class Reader:
 
     def _open_at_position(self) -> bool:
         """Open the segment that holds `position`, or the first behind it."""
-        segments = list_segments(self.directory)
-        holding = [
-            segment
-            for segment in segments
-            if segment.epoch == self._epoch and segment.base <= self._offset
-        ]
-        if holding:
-            return self._open(holding[-1])
-        behind = [segment for segment in segments if segment.position > self.position]
-        if not behind:
+        segment = find_segment(self.directory, self.position)
+        if segment is None:
             return False
-        if self._offset > 0:
-            self._note_fallen_off(behind[0])
-        return self._open(behind[0])
+        if segment.position > self.position and self._offset > 0:
+            self._note_fallen_off(segment)
+        return self._open(segment)
 
     def _note_fallen_off(self, first: Segment) -> None:
         """List that what stood here was deleted, up to the first segment that is there."""

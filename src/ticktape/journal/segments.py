@@ -5,7 +5,9 @@ its size and its position are those of the plain one. Where both files lie, the 
 """
 
 import os
+from bisect import bisect_right
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -152,6 +154,15 @@ def list_segments(directory: Path) -> list[Segment]:
         if parsed is not None and (parsed not in found or not name.endswith(SEALED_SUFFIX)):
             found[parsed] = Segment(*parsed, directory / name)
     return sorted(found.values())
+
+
+def find_segment(directory: Path, position: Position) -> Segment | None:
+    """The segment that holds a position, or the first behind it; None when there is neither."""
+    segments = list_segments(directory)
+    behind = bisect_right(segments, position, key=attrgetter("position"))
+    if behind and segments[behind - 1].epoch == position.epoch:
+        return segments[behind - 1]
+    return segments[behind] if behind < len(segments) else None
 
 
 def find_next_epoch(directory: Path) -> int:

@@ -151,16 +151,18 @@ class Tail:
 
     # The path of the data.
 
-    def write(self, pieces: Sequence[bytes], next_seq: int) -> None:
-        """Append a block, as `pack_pieces` made it, with one call and publish it.
+    def write(self, block: bytes, rest: bytes, next_seq: int) -> None:
+        """Append a block with one call and publish it; `rest` is its second piece, or empty.
 
         Raises:
             OSError: the disk refused, or took only a part; only `leave` may follow.
         """
-        if len(pieces) == 1:
-            taken, size = self._write(self._descriptor, pieces[0]), len(pieces[0])
+        size = len(block)
+        if rest:
+            size += len(rest)
+            taken = self._write_pieces(self._descriptor, (block, rest))
         else:
-            taken, size = self._write_pieces(self._descriptor, pieces), sum(map(len, pieces))
+            taken = self._write(self._descriptor, block)
         if taken != size:
             raise short_write(taken, size)
         words = self._words

@@ -15,7 +15,7 @@ import msgspec
 from ticktape import clock
 from ticktape.errors import JournalError
 from ticktape.journal.disk import Disk, sync_error, write_error
-from ticktape.journal.format import pack_body, pack_pieces
+from ticktape.journal.format import pack_body, pack_payloads, pack_pieces
 from ticktape.journal.held import HeldBlock, HeldBlocks
 from ticktape.journal.lock import lock_journal
 from ticktape.journal.positions import JournalState
@@ -162,24 +162,24 @@ class Writer:
         Raises:
             ValueError: more than BODY_BYTES_MAX at once; nothing was accepted.
         """
-        body = pack_body(payloads, kind, kinds)
-        count = len(payloads)
         if self._holding:
             self._retry()
         tail = self._tail
-        seq = self.next_seq
+        seq, count = self.next_seq, len(payloads)
         # Before it is held, too: what cannot be packed is never accepted.
-        pieces = pack_pieces(
-            tail.nonce, tail.offset, seq, recv_ns, recv_mono_ns, count, session, body
+        block, rest = pack_payloads(
+            tail.nonce, tail.offset, seq, recv_ns, recv_mono_ns, session, payloads, kind, kinds
         )
         if self._holding:
+            body = pack_body(payloads, kind, kinds)
             # A note is small and rare, and without it nobody knows what a failed sync took.
             always = kind == EntryKind.NOTE
             return self._hold(count, recv_ns, recv_mono_ns, session, body, always=always)
         try:
-            tail.write(pieces, seq + count)
+            tail.write(block, rest, seq + count)
         except OSError as error:
             self._refuse(error)
+            body = pack_body(payloads, kind, kinds)
             # This block had room when it came, and is kept even beyond the bound.
             return self._hold(count, recv_ns, recv_mono_ns, session, body, always=True)
         self.next_seq = seq + count
@@ -258,7 +258,8 @@ class Writer:
                 tail.roll()
             while self._held:
                 first = self._held.first
-                tail.write(pack_pieces(tail.nonce, tail.offset, *first), first.seq + first.entries)
+                block, rest = pack_pieces(tail.nonce, tail.offset, *first)
+                tail.write(block, rest, first.seq + first.entries)
                 self._held.pop()
                 if not self._grouped:
                     tail.settle()
