@@ -1,6 +1,7 @@
 """The table's child on a disk that refuses: it waits, bounded, and the journal keeps everything."""
 
 import threading
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -90,6 +91,21 @@ def test_all_is_stored_and_the_position_saved(directory, task, written):
     positions, counts = load_positions(directory.reader_file("table"))
     assert counts["sip"]["trades"] == 1000
     assert positions["sip"].offset > 100_000
+
+
+def test_what_arrow_has_freed_goes_back_to_the_system_after_each_commit(
+    directory, task, written, quick, monkeypatch
+):
+    released = []
+    pool = SimpleNamespace(release_unused=lambda: released.append(rows_of(directory)))
+    monkeypatch.setattr(table_child, "pa", SimpleNamespace(default_memory_pool=lambda: pool))
+    parent = FakeParent()
+    parent.leave.set()
+
+    assert table_child.main(task, parent) == EXIT_COMPLETE
+    assert len(released) > 2
+    assert released[-1] == 1000
+    assert released[0] > 0, "behind the commit"
 
 
 def test_while_the_disk_refuses_it_reads_no_further_than_a_batch(
