@@ -168,7 +168,7 @@ class TableChild:
             result = self._builder.commit()
             self._compactor.note_files(len(result.rows))
             self._save(result)
-            # Arrow's allocator keeps what was freed, with a merge that goes on meanwhile in between:
+            # Arrow's allocator keeps what was freed, with a merge that goes on in between:
             # beside merging it grew to 220 MB in 250 commits; so it stays at 100, for no CPU.
             pa.default_memory_pool().release_unused()
         except (TableError, JournalError) as error:
