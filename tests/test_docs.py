@@ -233,6 +233,7 @@ ticktape() {
     esac
 }
 record_until() {  # what the page does in so many seconds, which a slow machine does later
+    : > record.log  # what the one before said is not to be read
     command ticktape record "$2" > record.log 2>&1 &
     local recorder=$!
     until grep -q "$1" record.log; do
@@ -246,6 +247,7 @@ record_until() {  # what the page does in so many seconds, which a slow machine 
 serve() {
     local log=$1 word=$2
     shift 2
+    : > "$log"
     command ticktape "$@" > "$log" 2>&1 &
     until grep -q "$word" "$log"; do kill -0 $! || { cat "$log"; return 1; }; sleep 0.1; done
 }

@@ -248,10 +248,10 @@ def _stops_at_damage():
 def _waits_for_readers():
     original = tail_module.Tail.write
 
-    def write(self, block, next_seq):
+    def write(self, block, rest, next_seq):
         if self._words[tail_module.SLEEPERS_INDEX]:
             raise BlockingIOError("a reader is not ready")
-        original(self, block, next_seq)
+        original(self, block, rest, next_seq)
 
     return mock.patch.object(Tail, "write", write)
 
