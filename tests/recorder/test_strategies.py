@@ -8,10 +8,8 @@ import json
 import pytest
 
 from ticktape.decisions.log import Timer
-from ticktape.journal.reader import Reader
 from ticktape.lastvalue import LastValues
 from ticktape.recorder import supervisor
-from ticktape.records import EntryKind
 from ticktape.replay.rerun import Pace, inputs_by_receipt, new_runner, read_runs, rerun
 from ticktape.replay.tail import connect_run
 
@@ -95,9 +93,8 @@ STRATEGIES = {
 
 def has_decided(directory, name):
     """Whether its journal has one; who is within a block of a minute tells the parent nothing."""
-    with Reader(directory.decision_journal(name), None) as reader:
-        read = [block for blocks in iter(reader.read, []) for block in blocks]
-    return any(kind == EntryKind.DECISION for block in read for kind, _ in block.entries())
+    logs = read_runs(directory, name)
+    return any(logged.decisions for log in logs for logged in log.inputs())
 
 
 @pytest.fixture(scope="module")
