@@ -366,7 +366,7 @@ def test_every_ticktape_that_a_page_shows_has_this_verb_and_these_options(page):
         assert wanted <= help_of_verb(*verb), line
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", [page for page in GUIDES if any(commands_of(page))], ids=pages)
 def test_the_commands_of_a_guide_work(page, at_hand):
     if pages(page) in NOT_RUN:

@@ -191,7 +191,7 @@ def test_code_is_formatted():
 
 
 @pytest.mark.checker
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_mypy_strict_finds_nothing():
     run_checker(sys.executable, "-m", "mypy")
 

@@ -58,7 +58,7 @@ def shown(request):
     return request.getfixturevalue("run_anew")[0]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_it_records_decides_and_proves_what_it_says(shown):
     assert of_cell(shown, "tt.record(") == "{'sip': 'subscribed'}"
     followed = ast.literal_eval(of_cell(shown, "async for trade"))
@@ -77,7 +77,7 @@ def test_what_is_kept_names_no_place_of_the_machine_that_made_it():
     assert re.findall(r"/(?:tmp|home|Users|var)/|\w:\\\\", text) == []
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_its_recording_stays(run_anew):
     _, folder = run_anew
     assert sorted(path.name for path in folder.iterdir()) == ["momentum.py", "quickstart-tape"]

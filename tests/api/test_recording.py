@@ -23,7 +23,7 @@ class Echo:
         return {"price": trade.price}
 """
 EVENTS = 2_000
-WAIT_S = 90.0
+WAIT_S = 240.0
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ def test_sighup_asks_for_the_config_to_be_read_again(child):
     process, close_terminal = child()
     process.send_signal(signal.SIGHUP)
 
-    assert process.communicate(timeout=60)[0] == "changed\n"
+    assert process.communicate(timeout=240)[0] == "changed\n"
     close_terminal()
 
 
@@ -66,4 +66,4 @@ def test_under_nohup_the_end_of_our_terminal_is_survived(child):
     process, close_terminal = child("signal.signal(signal.SIGHUP, signal.SIG_IGN)")
     close_terminal()
 
-    assert process.communicate(timeout=60)[0] == "changed\n"
+    assert process.communicate(timeout=240)[0] == "changed\n"

@@ -54,7 +54,7 @@ def verified(unit, folder):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
     complaints = [line for line in ran.stderr.splitlines() if "ticktape" in line]
     return ran.returncode, complaints

@@ -278,7 +278,7 @@ class Terminal:
         os.close(its)
         self.shown = b""
 
-    def until(self, words, seconds=60):
+    def until(self, words, seconds=240):
         """Read until these words are shown since the last time."""
         until = time.monotonic() + seconds
         begin = len(self.shown)

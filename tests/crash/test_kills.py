@@ -40,7 +40,7 @@ def test_plans_of_seeds_in_a_row_strike_inside_every_place():
     assert struck >= set(INSIDE)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(os.name == "nt", reason="kill -9 is a thing of POSIX")
 def test_nothing_written_is_lost_and_every_row_is_stored_once_whoever_is_killed(tmp_path):
     kills, seed = int(os.environ.get("CRASH_KILLS", 20)), int(os.environ.get("CRASH_SEED", 7))

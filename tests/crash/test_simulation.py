@@ -336,7 +336,7 @@ def first_found(fault, seeds):
     return None
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__.strip("_"))
 def test_planted_fault_is_found_and_named_by_its_line(fault):
     line, likely = FAULTS[fault]

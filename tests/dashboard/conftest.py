@@ -27,7 +27,7 @@ CHROMIUM = next(
 )
 # Generous: a machine may have two cores and ten things to do, and what the page asks has its turn
 # in one process, which has to start and may take 20 s for each answer.
-WAIT_S = 180.0
+WAIT_S = 240.0
 
 
 def wait_for(what, seconds=WAIT_S, name=""):

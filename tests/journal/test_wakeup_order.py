@@ -59,7 +59,7 @@ class Actor:
         self._is_over = to_the_end
         self.world.actor = self
         self._go_on.release()
-        assert self.world.back.acquire(timeout=60)
+        assert self.world.back.acquire(timeout=240)
 
     def select(self, sockets, _writing, _failing, wait_s):
         self.wait_s, self.wait_step = wait_s, self.world.step

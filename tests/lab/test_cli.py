@@ -70,7 +70,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path):
     assert process.stderr.readline().startswith("5 of 5 cells")
     assert process.stderr.readline().startswith("1/5 ")
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=240)
     assert process.returncode == 130
     assert "Go on: ticktape lab run --directory" in err
     assert "Traceback" not in err

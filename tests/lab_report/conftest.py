@@ -239,7 +239,7 @@ class Browser:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=240,
             check=True,
         )
         seen = re.search(r'<pre id="seen">(.*?)</pre>', ran.stdout, re.S)

@@ -179,7 +179,7 @@ def test_no_read_is_torn_and_none_goes_back_while_another_process_writes(tmp_pat
                 distinct.add(trade.seq)
             torn_reads = last.torn_reads
     finally:
-        process.communicate("stop\n", timeout=30)
+        process.communicate("stop\n", timeout=240)
     assert process.returncode == 0
     # The bounded retry was enough, but for a writer that the scheduler stopped in a cell.
     assert torn_reads < 100
@@ -190,7 +190,7 @@ def test_no_read_is_torn_and_none_goes_back_while_another_process_writes(tmp_pat
 def test_a_writer_killed_in_the_middle_of_a_cell_is_taken_over(tmp_path, pass_number):
     path = tmp_path / "last.map"
     process = start_writing(path, 10_000, f"lastvalue.cell:{pass_number}")
-    process.communicate(timeout=30)
+    process.communicate(timeout=240)
     assert process.returncode == -signal.SIGKILL
     # Pass n is symbol (n - 1) % 2 of round (n - 1) // 2.
     dead_symbol, whole_symbol = SYMBOLS[(pass_number - 1) % 2], SYMBOLS[pass_number % 2]
@@ -243,7 +243,7 @@ def test_a_writer_killed_anywhere_leaves_values_that_the_next_one_carries_on(tmp
             while "A" not in last or not last["A"].trade or last["A"].trade.seq < begun + 500:
                 assert process.poll() is None
             process.kill()
-            process.wait(timeout=30)
+            process.wait(timeout=240)
             process.stdin.close()
             process.stdout.close()
         with LastValueWriter(path, BOOT, 8) as writer, LastValues(path) as last:
@@ -281,7 +281,7 @@ def test_no_image_is_torn_and_each_has_its_own_top_while_another_process_writes(
                 distinct.add(book.seq)
             torn_reads = last.torn_reads
     finally:
-        process.communicate("stop\n", timeout=30)
+        process.communicate("stop\n", timeout=240)
     assert process.returncode == 0
     assert torn_reads < 100
 
@@ -293,7 +293,7 @@ def test_a_writer_killed_in_the_middle_of_a_book_is_taken_over(tmp_path, place, 
     """Half of its image in the slot, or the whole image and half of the cell."""
     path = tmp_path / "last.map"
     process = start_writing(path, 10_000, f"{place}:{pass_number}", program=WRITING_BOOKS)
-    process.communicate(timeout=30)
+    process.communicate(timeout=240)
     assert process.returncode == -signal.SIGKILL
     dead_symbol, whole_symbol = SYMBOLS[(pass_number - 1) % 2], SYMBOLS[pass_number % 2]
     dead_round = (pass_number - 1) // 2 + 1
@@ -356,7 +356,7 @@ def test_no_order_book_is_torn_or_mixed_while_another_process_writes(tmp_path):
                 distinct.add(book.seq)
             torn_reads = last.torn_reads
     finally:
-        process.communicate("stop\n", timeout=30)
+        process.communicate("stop\n", timeout=240)
     assert process.returncode == 0
     assert torn_reads < 100
 
@@ -369,7 +369,7 @@ def test_a_writer_killed_in_the_middle_of_an_order_book_leaves_no_wrong_one(
 ):
     path = tmp_path / "last.map"
     process = start_writing(path, 10_000, f"{place}:{pass_number}", program=WRITING_ORDER_BOOKS)
-    process.communicate(timeout=30)
+    process.communicate(timeout=240)
     assert process.returncode == -signal.SIGKILL
     with LastValues(path) as last:
         for _, symbol in last:
@@ -378,7 +378,7 @@ def test_a_writer_killed_in_the_middle_of_an_order_book_leaves_no_wrong_one(
             assert is_order_book_of_one_moment(book) if book else value.torn == ("order_book",)
     # The next one reads again what the killed one had in hand, and goes on for a while.
     process = start_writing(path, 320, program=WRITING_ORDER_BOOKS)
-    process.communicate(timeout=30)
+    process.communicate(timeout=240)
     assert process.returncode == 0
     with LastValues(path) as last:
         for symbol in SYMBOLS:

@@ -135,7 +135,7 @@ def replay_day(day, muted=()):
     return [each for each in changes if each.until_ns is None]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_quiet_symbols_of_a_whole_recorded_day_raise_no_alarm(day):
     assert replay_day(day) == []
 
@@ -161,7 +161,7 @@ def alarms(day, mutes):
     return replay_day(day, [(symbol, at, at + 2 * BOUNDS[symbol]) for symbol, at in mutes])
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("symbol", BOUNDS)
 def test_a_symbol_muted_at_twenty_moments_of_the_recorded_day_is_noticed_each_time(
     alarms, mutes, symbol

@@ -31,7 +31,7 @@ class SmallDisk:
         if sys.platform == "linux" and os.geteuid() == 0 and shutil.which("mount"):
             options = ["-t", "tmpfs", "-o", f"size={size_bytes}", "ticktape-month"]
             done = subprocess.run(
-                ["mount", *options, folder], check=False, capture_output=True, timeout=60
+                ["mount", *options, folder], check=False, capture_output=True, timeout=240
             )
             self.is_mounted = done.returncode == 0
         self._filler = folder / "filler"

@@ -31,7 +31,7 @@ from month_disk import SmallDisk, Watch
 from month_recorder import FEED, STRATEGY_NAME, Recorder
 from month_venue import Venue, shifted, wall_ns
 
-WAIT_S = 90.0  # a machine with other work is slow, and that is no fault of the recorder
+WAIT_S = 240.0  # a machine with other work is slow, and that is no fault of the recorder
 LEAD_S = 3.0  # from the recorder's start to the tape's: it takes two on a quiet machine
 LEAD_VENUES = 2.5  # on a busy one it takes longer: the start of the venue, just before, tells
 HEAL_S = 30.0  # how long to wait for what was suspected; what then is not healed, the proof names

@@ -70,7 +70,7 @@ def test_its_folder_is_named_from_where_the_command_is_called(tmp_path, monkeypa
     assert found == [tmp_path / "runs" / "here"]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_the_days_around_the_end_of_summer_time_are_complete(tmp_path):
     """Real processes; all that the venue played is there once, on a disk of its own."""
     plan = [day_of(FRIDAY, PLAIN), day_of(MONDAY, KILL_TREE)]

@@ -33,7 +33,7 @@ commit_s = 0.3
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
 ]
 
 
@@ -117,7 +117,7 @@ class Run:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        out, err = self.process.communicate(timeout=100)
+        out, err = self.process.communicate(timeout=240)
         self.verdict = json.loads(out.splitlines()[-1])
         self.printed = err.decode()
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "how-to" / "own-feed.md").read_text("utf-8")
 FILES = dict(re.findall(r"^`([\w./]+)`\n\n```\w+\n(.*?)^```", PAGE, re.S | re.M))
 RECORD, CHECK, SQL = re.findall(r"^ticktape (.+)$", PAGE, re.M)
-WAIT_S = 90.0
+WAIT_S = 240.0
 TRADES = 500
 
 
@@ -142,7 +142,7 @@ def recorded(venue, command, tmp_path):
         recorder.wait()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_package_of_the_page_is_recorded_and_proven(venue, command, tmp_path):
     said = recorded(venue, command, tmp_path)
     assert venue.asked == [
@@ -158,7 +158,7 @@ def test_the_package_of_the_page_is_recorded_and_proven(venue, command, tmp_path
     assert said["rows"] == [["Gold Bar", half, 2.0 * half], ["ROPE", half, 2.0 * half]]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_decoder_that_cannot_be_imported_costs_no_data(venue, command, site, tmp_path):
     wire = site / "acme_ticktape" / "wire.py"
     wire.write_text("import no_such_module\n")

@@ -103,7 +103,7 @@ def test_sigterm_ends_a_run_in_order_and_complete(record, strategy_file):
     process = record(strategy_file("quiet", QUIET))
     children = children_of(process)
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
 
     said = json.loads(out.splitlines()[-1])
     assert (process.returncode, said["complete"], said["reasons"]) == (0, True, []), err.decode()
@@ -117,7 +117,7 @@ def test_a_signal_to_the_whole_group_as_the_terminal_sends_it_ends_in_order(reco
     for child in children.values():
         child.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
 
     assert json.loads(out.splitlines()[-1])["complete"], err.decode()
     assert gone(children)
@@ -129,7 +129,7 @@ def test_a_second_signal_ends_it_at_once_and_leaves_nobody_behind(record, strate
     process.send_signal(signal.SIGTERM)
     wait_until(lambda: not psutil.pid_exists(children["capture-sip"].pid))
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
 
     assert process.returncode == 130
     assert gone(children)
@@ -155,7 +155,7 @@ def test_a_second_recorder_exits_with_the_journals_code_and_says_what_to_do(reco
     first = record(strategy)
     wait_until(lambda: is_locked(first.directory.lock))
     second = record(strategy)
-    _, err = second.communicate(timeout=60)
+    _, err = second.communicate(timeout=240)
 
     assert second.returncode == 3
     assert b"another ticktape records into this directory" in err

@@ -14,7 +14,7 @@ from ticktape.cli import run as verb
 from ticktape.directory import RunDirectory
 from ticktape.replay.tail import connect_run
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 FURTHER = """
 [[feed]]
@@ -53,7 +53,7 @@ def run(run_folder, venue):
         wait_until(lambda: recorded(directory) >= {"FAKEPACA"}, process)
         process.send_signal(signal.SIGTERM)
         stopped_ns = clock.monotonic_ns()
-        out, _ = process.communicate(timeout=100)
+        out, _ = process.communicate(timeout=240)
         took_s = (clock.monotonic_ns() - stopped_ns) / clock.NS_PER_S
         yield directory, json.loads(out.splitlines()[-1]), took_s
     finally:

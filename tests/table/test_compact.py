@@ -352,7 +352,7 @@ def test_a_process_that_is_killed_there_loses_nothing_and_repeats_nothing(run, p
     command = [sys.executable, "-c", VICTIM, str(run.root), str(time.time_ns())]
     path = os.pathsep.join(each for each in sys.path if each)
     environment = os.environ | {"TICKTAPE_FAILPOINT": place, "PYTHONPATH": path}
-    ended = subprocess.run(command, env=environment, check=False, timeout=100)
+    ended = subprocess.run(command, env=environment, check=False, timeout=240)
     assert ended.returncode != 0, "it was to be killed"
     assert content(TableStore(run.root, read_only=True)) == before
     run.start()

@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 # What a server of rpyc 5.3.1 sends to a client of 6.0.2 (tests/feeds/mt5/test_bridge.py).
 RPYC_5_ANSWER = bytes.fromhex("000000080012515011521151020a")

@@ -12,7 +12,7 @@ from ticktape.sim.mt5 import Control
 from ticktape.sim.mt5.control import NEVER_NS
 from ticktape.sim.mt5.holding import HangLock
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 PLANTED = "planted-pass+0815"
 

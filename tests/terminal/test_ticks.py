@@ -9,7 +9,7 @@ import pytest
 from ticktape.sim.mt5 import World, ticks_truth
 from ticktape.sim.mt5.results import TICK_DTYPE
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 SYMBOL = "EURUSD"
 RATE = 8_000

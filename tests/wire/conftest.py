@@ -33,7 +33,7 @@ from ticktape.sim.config import Program
 
 KEY, SECRET = "PLANTED-KEY-4711", "planted/secret+0815"
 SYMBOLS = ("AAPL", "IBM", "TSLA")
-WAIT_S = 60.0
+WAIT_S = 240.0
 COMMON = ("kind", "symbol", "event_ns")
 TRUTH_COLUMNS = {
     "trades": (*COMMON, "exchange", "id", "price", "size", "conditions", "tape"),

@@ -92,7 +92,7 @@ class Client:
         """Until all is there; what does not come, the tests find."""
         wanted = sum(len(expected(tape, kind)) for kind in self.got)
         wanted -= sum(row["span"] != "minute" for row in expected(tape, "bars"))
-        until = time.monotonic() + 60
+        until = time.monotonic() + 240
         while sum(map(len, self.got.values())) < wanted and time.monotonic() < until:
             time.sleep(0.05)  # another thread's loop
 

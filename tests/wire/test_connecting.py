@@ -12,7 +12,7 @@ import psutil
 import pytest
 import trustme
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 LOGIN = "proxy-user:planted-proxy-password"
 QUICK = {"backoff_max_s": 0.3}

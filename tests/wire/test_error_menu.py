@@ -13,7 +13,7 @@ import pytest
 from ticktape.feeds.alpaca_errors import POLICIES
 from ticktape.sim.states import ERRORS
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 FATAL = (402, 408, 409, 411, 412)
 RETRIED = (400, 401, 404, 406, 407, 500, 499)

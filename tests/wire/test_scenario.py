@@ -32,10 +32,10 @@ from ticktape.sim.rest import RestConfig, RestTwin
 from ticktape.sim.rest.amended import CORRECTED, amended_trades
 from ticktape.sim.tricks import unsent_rows
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 MINUTE_NS = 60 * NS_PER_S
-SEED, WAIT_S = 6, 120
+SEED, WAIT_S = 6, 240
 SPEED, CUT_S = 15, 90  # 90 s of that tape are 6 s
 REPEATED = 60
 DROP = "silent_drop=3"

@@ -7,7 +7,7 @@ import pytest
 
 from ticktape.sim import parse_faults
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 SETTINGS = {
     "disconnect": {"faults": ["disconnect@400", "duplicate_after_reconnect=30"], "hold": True},

@@ -95,7 +95,7 @@ def run_client(script, path=None, **environment):
         env=client_environment(path) | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr

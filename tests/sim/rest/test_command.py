@@ -25,20 +25,20 @@ def test_the_ready_line_says_where_rest_is_and_it_ends_with_its_parent():
     with urllib.request.urlopen(urllib.request.Request(address, headers=KEYS)) as response:
         assert response.headers["X-RateLimit-Remaining"] == "6"
         assert len(json.load(response)["trades"]["SPY"]) == 2
-    out, err = child.communicate(timeout=60)
+    out, err = child.communicate(timeout=240)
     assert (child.returncode, out, err) == (0, "", "")
 
 
 def test_without_the_option_there_is_no_rest():
     child = start("--until-stdin-closes")
     assert json.loads(child.stdout.readline())["rest_url"] is None
-    child.communicate(timeout=60)
+    child.communicate(timeout=240)
     assert child.returncode == 0
 
 
 def test_mistakes_of_rest_are_told_with_all_others():
     child = start("--rest", "--rest-fault", "soon", "--rate-limit", "0", "--batch", "0")
-    out, err = child.communicate(timeout=60)
+    out, err = child.communicate(timeout=240)
     assert child.returncode == 2 and out == ""
     for word in ("3 faults", "'soon' is no fault", "rate_limit 0", "batch 0", "429x3"):
         assert word in err

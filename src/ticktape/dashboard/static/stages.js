@@ -71,7 +71,7 @@ function plot(id, words, isLog) {
   const axis = { stroke: css("--soft"), grid: { stroke: css("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
   const options = {
     width: box.clientWidth, height: 170,
-    legend: { show: false }, cursor: { y: false, points: { size: 5 } }, padding: [8, 22, 0, 0],
+    legend: { show: false }, cursor: { y: false, points: { size: 5 } }, padding: [8, 30, 0, 0],
     tzDate: (second) => uPlot.tzDate(new Date(second * 1e3), "Etc/UTC"),
     scales: { y: isLog ? { distr: 3 } : { range: (_, low, high) => [0, Math.max(1, high * 1.05)] } },
     axes: [{ ...axis, size: 24, values: "{HH}:{mm}:{ss}", space: 70 },
