@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ from ticktape.records import Book, Position, Trade
 BOOT = bytes(range(16))
 SYMBOLS = ("A", "B")
 SOURCE = str(Path(ticktape.__file__).parent.parent)
+# A read gives up when its writer stands still in a cell, as on a machine that runs others: after
+# some ten milliseconds. Without patience it would take microseconds.
+GIVES_UP_AFTER_NS = 5_000_000
 
 # Every field of a written trade follows from its seq, so that a mixture of two would show.
 WRITING = """
@@ -168,21 +172,21 @@ def test_no_read_is_torn_and_none_goes_back_while_another_process_writes(tmp_pat
             while number < 200_000 or len(distinct) < 1000:
                 number += 1
                 symbol = SYMBOLS[number & 1]
+                begun_ns = time.perf_counter_ns()
                 value = last.get("sip", symbol)
                 if value is None or value.torn:
                     assert process.poll() is None
+                    waited_ns = time.perf_counter_ns() - begun_ns
+                    assert value is None or waited_ns > GIVES_UP_AFTER_NS
                     continue
                 trade = value.trade
                 assert is_of_one_write(trade), trade
                 assert trade.seq >= newest[symbol]
                 newest[symbol] = trade.seq
                 distinct.add(trade.seq)
-            torn_reads = last.torn_reads
     finally:
         process.communicate("stop\n", timeout=240)
     assert process.returncode == 0
-    # The bounded retry was enough, but for a writer that the scheduler stopped in a cell.
-    assert torn_reads < 100
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
@@ -268,9 +272,12 @@ def test_no_image_is_torn_and_each_has_its_own_top_while_another_process_writes(
             while number < 20_000 or len(distinct) < 1000:
                 number += 1
                 symbol = SYMBOLS[number & 1]
+                begun_ns = time.perf_counter_ns()
                 value = last.get("rts", symbol)
                 if value is None or value.torn:
                     assert process.poll() is None
+                    waited_ns = time.perf_counter_ns() - begun_ns
+                    assert value is None or waited_ns > GIVES_UP_AFTER_NS
                     continue
                 book, top = value.book, value.top
                 assert book == a_book(symbol, book.seq)
@@ -279,11 +286,9 @@ def test_no_image_is_torn_and_each_has_its_own_top_while_another_process_writes(
                 assert book.seq >= newest[symbol]
                 newest[symbol] = book.seq
                 distinct.add(book.seq)
-            torn_reads = last.torn_reads
     finally:
         process.communicate("stop\n", timeout=240)
     assert process.returncode == 0
-    assert torn_reads < 100
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
@@ -344,9 +349,12 @@ def test_no_order_book_is_torn_or_mixed_while_another_process_writes(tmp_path):
             while number < 10_000 or len(distinct) < 1000 or not lost:
                 number += 1
                 symbol = SYMBOLS[number & 1]
+                begun_ns = time.perf_counter_ns()
                 value = last.get("crypto", symbol)
                 if value is None or value.torn:
                     assert process.poll() is None
+                    waited_ns = time.perf_counter_ns() - begun_ns
+                    assert value is None or waited_ns > GIVES_UP_AFTER_NS
                     continue
                 book = value.order_book
                 assert is_order_book_of_one_moment(book), book
@@ -354,11 +362,9 @@ def test_no_order_book_is_torn_or_mixed_while_another_process_writes(tmp_path):
                 newest[symbol] = book.seq
                 lost += not book.is_valid
                 distinct.add(book.seq)
-            torn_reads = last.torn_reads
     finally:
         process.communicate("stop\n", timeout=240)
     assert process.returncode == 0
-    assert torn_reads < 100
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
