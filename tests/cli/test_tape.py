@@ -74,7 +74,9 @@ def test_last_values_latency_gaps_and_proof(tape):
     assert tape.last["IBM"].trade.price == 179.6
     assert tape.last["sip", "IBM"].quote.bid_price == 178.8
     assert tape.latency()["recv_to_written"]["count"] >= 36_234
-    assert tape.gaps()["planned"].to_pylist() == [True, True]
+    # That a busy machine was silent for a while may be suspected; nothing more is known of it.
+    gaps = [gap for gap in tape.gaps().to_pylist() if gap["state"] != "suspect"]
+    assert [gap["planned"] for gap in gaps] == [True, True]
     verdict = tape.check()
     assert verdict.complete
     assert verdict.feeds[1].total("received") == 36_234
