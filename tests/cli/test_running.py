@@ -17,7 +17,7 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 from ticktape.cli.running import _catch_hangup
 changed = _catch_hangup()
 print("up", flush=True)
-print("changed" if changed.wait(30) else "waited in vain", flush=True)
+print("changed" if changed.wait(240) else "waited in vain", flush=True)
 """
 
 
@@ -59,7 +59,7 @@ def test_the_end_of_our_terminal_still_ends_us(child):
     process, close_terminal = child("signal.signal(signal.SIGHUP, signal.SIG_DFL)")
     close_terminal()
 
-    assert process.wait(60) == -signal.SIGHUP
+    assert process.wait(240) == -signal.SIGHUP
 
 
 def test_under_nohup_the_end_of_our_terminal_is_survived(child):

@@ -314,11 +314,11 @@ def test_keys_sort_and_end_the_view_and_the_terminal_is_as_before(terminal):
     terminal.until(b"(newest)")
     terminal.press(b"q")
     terminal.until(b"\x1b[?1049l")
-    assert terminal.process.wait(30) == 0
+    assert terminal.process.wait(240) == 0
 
 
 def test_a_signal_leaves_the_terminal_as_before(terminal):
     terminal.until(b"q ends this view alone")
     terminal.process.send_signal(signal.SIGTERM)
     terminal.until(b"\x1b[?1049l")
-    assert terminal.process.wait(30) == 0
+    assert terminal.process.wait(240) == 0

@@ -19,7 +19,7 @@ JOURNALS = ("new", "old", f"{DECISION}:counts")
 # A journal that grows so much holds data, and not only what a session says of itself.
 GROWTH_BYTES = {"new": 8192, "old": 8192}
 RATE = 700  # rows a second and feed: some 1,400 messages a second
-BACK_S = 60.0  # how long a child may take to come back, or an orphan to leave
+BACK_S = 240.0  # when a child that has not come back, or an orphan that has not left, hangs
 CLOCK_NS = 1_000_000_000  # how far a killer's clock may be from the truth of a gap
 
 CONFIG = """
@@ -167,7 +167,7 @@ class Venue:
         """End it; its truth is then whole."""
         with contextlib.suppress(OSError):
             self._process.stdin.close()
-        self._process.wait(60)
+        self._process.wait(240)
         self._process.stdout.close()
 
 
@@ -217,7 +217,7 @@ class Recorder:
     def stop(self) -> tuple[int, dict]:
         """Ask it to end; its exit code and the JSON of its last line."""
         self._process.send_signal(signal.SIGTERM)
-        out, _ = self._process.communicate(timeout=180)
+        out, _ = self._process.communicate(timeout=400)  # who does not leave is cut off before
         return self._process.returncode, json.loads(out.splitlines()[-1])
 
     def end(self) -> None:

@@ -171,7 +171,7 @@ def end_on_full_disk(warm, limited):
     Whatever was accepted and not lost is there as it was fed, and every other entry is counted.
     """
     places = Places(Path(limited.folder))
-    assert warm.strike(Start(limited, 60.0)) == 0
+    assert warm.strike(Start(limited, 240.0)) == 0
     claims = [line.split() for line in places.claims.read_text().splitlines()]
     seqs = [int(words[2]) for words in claims if words[0] == "accepted"]
     [(dropped, lost)] = [map(int, words[1:]) for words in claims if words[0] == "closed"]

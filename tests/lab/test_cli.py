@@ -47,7 +47,7 @@ def test_what_cannot_be_run_is_refused_before_anything_is_made(tmp_path, capsys,
 
 def nobody_is_left(group):
     """Wait a moment for the last to go, which hears of the end by a pipe."""
-    for _ in range(1_200):
+    for _ in range(4_800):
         left = []
         for process in psutil.process_iter(["status"]):
             with contextlib.suppress(ProcessLookupError):

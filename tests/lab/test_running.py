@@ -41,7 +41,7 @@ def test_a_cell_leaves_nothing_but_its_result(tmp_path, run):
 
 
 def test_a_full_disk_ends_the_run_and_its_cell_is_run_again(tmp_path, plan, planted):
-    made = open_plan(tmp_path, plan("pipe-2", kills=False))
+    made = open_plan(tmp_path, plan("pipe-2", kills=False, seconds=60.0))  # or until it is full
     with pytest.raises(DiskFull, match="no room left"):
         run_one(tmp_path, made, made.cells[0], None, planted("FullDisk"))
     assert left_to_do(tmp_path, made) == made.cells
@@ -56,7 +56,7 @@ def test_a_process_that_is_killed_from_outside_is_told_in_its_cell(run_with):
             done.append(cell.processes.pids["packer-1"])
             os.kill(done[0], signal.SIGKILL)
 
-    result = run_with("pipe-4", kill, seconds=3.0)  # or until it is killed
+    result = run_with("pipe-4", kill, seconds=60.0)  # or until it is killed
     assert result.notes == ["packer-1 was ended from outside (signal 9)"]
     assert result.saved > 0
 

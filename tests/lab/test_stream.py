@@ -26,7 +26,7 @@ def venue():
     opened = []
 
     def run(work):
-        return asyncio.run_coroutine_threadsafe(work, loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, loop).result(240)
 
     def start(tape, **settings):
         sim = AlpacaSim({PATH: Program(tape)}, SimConfig(**settings))
@@ -38,7 +38,7 @@ def venue():
     for sim in opened:
         run(sim.close())
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    thread.join(240)
     loop.close()
 
 

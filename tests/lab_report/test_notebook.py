@@ -23,7 +23,8 @@ def own_kernel(tmp_path, monkeypatch):
 
 def run(directory):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    client = NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(directory)}})
+    place = {"metadata": {"path": str(directory)}}
+    client = NotebookClient(notebook, timeout=240, startup_timeout=240, resources=place)
     client.execute()
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
