@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ticktape.journal import writer as writing
 from ticktape.journal.disk import Disk
 from ticktape.journal.position_file import save_positions
 from ticktape.journal.writer import Writer, WriterConfig
@@ -28,7 +29,10 @@ POOL_BYTES = 1 << 20
 
 
 class Task(NamedTuple):
-    """One start of a victim; `blocks_max` blocks, then a clean end."""
+    """One start of a victim; `blocks_max` blocks, then a clean end.
+
+    `tries_at_end`: a disk that refused is tried again at the end alone, however long that takes.
+    """
 
     folder: str
     seed: int
@@ -39,6 +43,7 @@ class Task(NamedTuple):
     blocks_max: int = 1 << 40
     file_bytes_max: int = 0  # `ulimit -f`, 0 for none
     memory_bytes: int = 1 << 28
+    tries_at_end: bool = False
 
 
 class Fed(NamedTuple):
@@ -139,6 +144,8 @@ def live(task: Task) -> None:
     warm = os.getppid()
     config = WriterConfig(task.sync, task.commit_ms, task.segment_bytes, task.memory_bytes)
     disk = WatchedDisk(claims)
+    if task.tries_at_end:
+        writing._RETRY_NS = 1 << 62
     writer = Writer(places.journal, places.positions, config, disk=disk, on_synced=claims.synced)
     claims.say("open", writer.epoch, writer.next_seq)
     if task.file_bytes_max:

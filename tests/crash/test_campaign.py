@@ -205,7 +205,8 @@ def end_on_full_disk(warm, limited):
 
 def test_a_full_disk_that_takes_again_what_was_held_loses_what_was_refused(tmp_path, warm):
     """`ulimit -f`: the segment is left torn, and all that memory held has room in the next."""
-    limited = task(tmp_path, blocks_max=400, file_bytes_max=9_000, memory_bytes=4_000)
+    limits = {"file_bytes_max": 9_000, "memory_bytes": 4_000}
+    limited = task(tmp_path, blocks_max=400, tries_at_end=True, **limits)
     lost, told = end_on_full_disk(warm, limited)
     assert lost == 0
     assert told > 0
@@ -213,14 +214,15 @@ def test_a_full_disk_that_takes_again_what_was_held_loses_what_was_refused(tmp_p
 
 def test_a_full_disk_that_refuses_to_the_end_loses_what_was_held_and_counts_it(tmp_path, warm):
     """`ulimit -f` again: memory holds more than another segment may take."""
-    limited = task(tmp_path, blocks_max=400, file_bytes_max=9_000, memory_bytes=20_000)
+    limits = {"file_bytes_max": 9_000, "memory_bytes": 20_000}
+    limited = task(tmp_path, blocks_max=400, tries_at_end=True, **limits)
     lost, told = end_on_full_disk(warm, limited)
     assert lost > 0
     assert told == 0
 
 
 def test_a_small_disk_that_is_full_loses_nothing_uncounted(tmp_path, warm):
-    limited = task(tmp_path, blocks_max=400, memory_bytes=20_000)
+    limited = task(tmp_path, blocks_max=400, memory_bytes=20_000, tries_at_end=True)
     journal = Places(tmp_path).journal
     journal.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=65536", "ticktape-test", journal]
