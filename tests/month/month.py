@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for its modules, also when imp
 from month_days import FIRST, Day, dates, make_plan
 from month_disk import SmallDisk, Watch
 from month_life import Life, keep
-from month_proof import Proof
+from month_proof import Proof, was_suspected
 from month_recorder import MIB, Recorder
 
 DISK_BYTES = 64 * MIB
@@ -38,6 +38,7 @@ class Ended(NamedTuple):
     kills: int
     planned_gaps: int
     unplanned_gaps: int
+    suspicions: int
     rows: int
     deleted_segments: int
     used_bytes_max: int
@@ -103,6 +104,7 @@ def live_month(
         kills=sum(len(lived.kills) for lived in life.lived),
         planned_gaps=planned,
         unplanned_gaps=len(proof.gaps) - planned,
+        suspicions=sum(map(was_suspected, proof.gaps)),
         rows=proof.rows,
         deleted_segments=len(watch.deleted),
         used_bytes_max=watch.used_bytes_max,

@@ -34,7 +34,7 @@ from month_venue import Venue, shifted, wall_ns
 WAIT_S = 240.0  # a machine with other work is slow, and that is no fault of the recorder
 LEAD_S = 3.0  # from the recorder's start to the tape's: it takes two on a quiet machine
 LEAD_VENUES = 2.5  # on a busy one it takes longer: the start of the venue, just before, tells
-HEAL_S = 30.0  # how long to wait for what was suspected; what then is not healed, the proof names
+HEAL_S = 120.0  # how long to wait for what was suspected; what then is not healed is for the proof
 QUIET_S = 5.5  # a feed of this pace alarms after 3 to 4.5 s of silence, if it may
 VICTIMS = {KILL_TABLE: "table", KILL_LEDGER: "ledger", KILL_HEAL: "heal"}
 
@@ -216,7 +216,7 @@ class Life:
             env=shifted(shift_ns),
             check=False,
             capture_output=True,
-            timeout=180,
+            timeout=600,
         )
 
     # What happens meanwhile.
@@ -239,7 +239,7 @@ class Life:
         finally:
             process.stdin.close()
             try:
-                process.wait(60)
+                process.wait(WAIT_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -122,14 +122,14 @@ class Recorder:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         self._process.wait()
-        psutil.wait_procs(children, 60)
+        psutil.wait_procs(children, 240)
         self._process.stdout.close()
         self._process = None
 
     def stop(self) -> tuple[int, dict]:
         """Ask it to end; its exit code and the JSON of its last line."""
         self._process.send_signal(signal.SIGTERM)
-        out, _ = self._process.communicate(timeout=180)
+        out, _ = self._process.communicate(timeout=400)  # who does not leave is cut off before
         code, self._process = self._process.returncode, None
         return code, json.loads(out.splitlines()[-1])
 

@@ -121,6 +121,6 @@ class Venue:
         self._door.close()
         with contextlib.suppress(OSError):
             self._process.stdin.close()
-        self._process.wait(60)
+        self._process.wait(240)
         self._process.stdout.close()
         self._log.close()
