@@ -47,7 +47,7 @@ def test_the_group_commit_comes_by_itself(journal):
     committed = threading.Event()
     writer._commit._on_synced = lambda *_: committed.set()
     journal.append(10)
-    assert committed.wait(10)
+    assert committed.wait(240)
     writer._commit.sync_now(0, 0)  # whoever has the guard has published
     assert writer.positions.statistics().synced_seq == 1
 
@@ -367,8 +367,8 @@ def test_an_error_of_ours_in_the_commits_thread_reaches_the_writer(journal):
 
     writer._commit._on_synced = on_synced
     journal.append(10)
-    assert raised.wait(10)
-    writer._commit._thread.join(10)
+    assert raised.wait(240)
+    writer._commit._thread.join(240)
     with pytest.raises(ZeroDivisionError):
         writer.tick()
     with pytest.raises(ZeroDivisionError):

@@ -55,7 +55,7 @@ def test_a_reader_in_another_thread_sleeps_until_a_block_comes(journal, monkeypa
 
     def waiting(sockets, *rest):
         asleep.set()
-        found = real(sockets, [], [], 30)  # no sleep ends by itself here
+        found = real(sockets, [], [], 240)  # no sleep ends by itself here
         waited.append(bool(found[0]))
         return found
 
@@ -70,16 +70,16 @@ def test_a_reader_in_another_thread_sleeps_until_a_block_comes(journal, monkeypa
                 blocks = reader.read()
                 found.extend(blocks)
                 if not blocks:
-                    wait_any([reader], mine, 30)
+                    wait_any([reader], mine, 240)
         mine.close()
 
     follower = threading.Thread(target=follow)
     follower.start()
     for _ in range(20):
-        assert asleep.wait(30)
+        assert asleep.wait(240)
         asleep.clear()
         journal.append(10)
-    follower.join(30)
+    follower.join(240)
     assert [block.seq for block in found] == list(range(20))
     assert waited == [True] * len(waited)
     assert writer.positions.words[SLEEPERS_INDEX] in (0, 1)
@@ -237,7 +237,7 @@ def test_a_sleep_can_be_ended_from_another_thread(journal, sleeper):
         reader.read()
         for _ in range(3):
             threading.Thread(target=sleeper.rouse).start()
-            assert select.select([sleeper._socket], [], [], 30)[0]
+            assert select.select([sleeper._socket], [], [], 240)[0]
             assert wait_any([reader], sleeper, 30) == 0, "it did not sleep"
             assert not is_woken(sleeper)
     sleeper.close()
@@ -357,7 +357,7 @@ def test_who_has_the_port_of_a_dead_reader_is_woken(journal, sleeper):
         journal.append(10)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heir:
         heir.bind(("127.0.0.1", port))
-        heir.settimeout(30)
+        heir.settimeout(240)
         for _ in range(2):
             writer.positions.set_asleep(index)
             journal.append(10)

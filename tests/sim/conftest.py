@@ -64,7 +64,7 @@ class Client:
 
     async def read(self):
         """Read one frame; data is kept apart from control messages, which are returned."""
-        raw = await asyncio.wait_for(self.socket.recv(), 20)
+        raw = await asyncio.wait_for(self.socket.recv(), 240)
         text = raw.decode() if isinstance(raw, bytes) and not self.packed else raw
         assert self.v1 or isinstance(raw, bytes) is self.packed
         try:

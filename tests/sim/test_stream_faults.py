@@ -18,7 +18,7 @@ KEY = {"action": "auth", "key": "demo-key", "secret": "demo-secret"}
 
 
 def run(work):
-    return asyncio.run(asyncio.wait_for(work, 30))
+    return asyncio.run(asyncio.wait_for(work, 240))
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ NAMES = [*PATH_OF]
 
 
 def run(work):
-    return asyncio.run(asyncio.wait_for(work, 60))
+    return asyncio.run(asyncio.wait_for(work, 240))
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +205,7 @@ def test_fragmented_msgpack_subscription_is_joined_and_garbage_is_400(tapes, cli
     path = PATH_OF["crypto"]
 
     async def scenario():
-        config = SimConfig(auth_s=20)
+        config = SimConfig(auth_s=200)
         async with AlpacaSim(programs_of(tapes["crypto"], (path,)), config) as sim:
             mine = await (await client.open(sim, path, packed=True)).login()
             symbols = [f"S{number}/USD" for number in range(9000)]

@@ -126,7 +126,7 @@ class Child:
 
     def end(self):
         self.process.stdin.close()
-        return self.process.wait(30)
+        return self.process.wait(240)
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def test_the_server_ends_with_the_command(bridge):
     child, ready = bridge
     server = connect(ready)
     child.terminate()
-    assert child.wait(30) == 0
+    assert child.wait(240) == 0
     with pytest.raises(EOFError):
         server.eval("1")
     server.close()

@@ -60,7 +60,7 @@ def test_the_end_of_a_recording_is_told_and_ends_the_command(command, tmp_path):
     child = command(tmp_path, "--book", "A=shipped", "--speed", "1000x", "--linger-s", "0")
     assert child.next()["event"] == "ready"
     assert child.next() == {"event": "tape_end", "symbol": "A", "start": 1, "states": 6547}
-    assert child.process.wait(30) == 0
+    assert child.process.wait(240) == 0
 
 
 @needs_posix
@@ -69,7 +69,7 @@ def test_the_command_ends_on_a_signal_and_marks_the_terminal_dead(command, tmp_p
     child = command(tmp_path)
     child.next()
     child.process.send_signal(number)
-    assert child.process.wait(30) == 0
+    assert child.process.wait(240) == 0
     script = "import MetaTrader5 as m; print(m.initialize(), m.last_error()[0])"
     assert ask(script, tmp_path) == ["False -10003"]
 

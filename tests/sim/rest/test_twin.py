@@ -46,14 +46,14 @@ KEY = ("demo-key", "demo-secret")
 
 
 def run(work):
-    return asyncio.run(asyncio.wait_for(work, 100))
+    return asyncio.run(asyncio.wait_for(work, 240))
 
 
 def fetch(url, **query):
     """Status, headers and body of one request, by the standard library."""
     request = urllib.request.Request(f"{url}?{urlencode(query)}", headers=KEYS)
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=240) as response:
             return response.status, response.headers, json.load(response)
     except urllib.error.HTTPError as error:
         return error.code, error.headers, json.load(error)
