@@ -24,7 +24,7 @@ def test_a_process_can_live_on_another_day_and_does_not_notice():
     now_ns, wall_ns, drift_ns, midnight_ns = map(int, done.stdout.split())
 
     assert before_ns <= now_ns <= wall_ns <= time.time_ns() + shift_ns
-    assert abs(drift_ns) < clock.NS_PER_S
+    assert abs(drift_ns) < 60 * clock.NS_PER_S
     assert now_ns < midnight_ns <= now_ns + 86_400 * clock.NS_PER_S
 
 

@@ -227,14 +227,20 @@ ticktape() {
     case "$1" in
         dashboard) serve page.log http "$@" --port @8321@ ;;
         sim) serve sim.out ready "$@" ;;
+        demo) (patient "$@") ;;
         init) command ticktape "$@"; sed -i "s#wss://.*markets#@ALPACA@#" *.toml ;;
         record) command ticktape "$@" || [ $? = 1 ] ;;  # a slow machine may hear nothing so soon
         *) command ticktape "$@" ;;
     esac
 }
+patient() {  # on a busy machine a strategy may need longer for its last words than it has elsewhere
+    exec python -c 'import ticktape.cli, ticktape.recorder.supervisor as supervisor
+supervisor.DECISIONS_LEAVE_S = 240
+ticktape.cli.main()' "$@"
+}
 record_until() {  # what the page does in so many seconds, which a slow machine does later
     : > record.log  # what the one before said is not to be read
-    command ticktape record "$2" > record.log 2>&1 &
+    patient record "$2" > record.log 2>&1 &
     local recorder=$!
     until grep -q "$1" record.log; do
         kill -0 $recorder || { cat record.log; return 1; }
