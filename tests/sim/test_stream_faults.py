@@ -475,7 +475,7 @@ def test_muted_symbol_speaks_again_when_its_time_is_over(client, truth):
     only = generate_tape(seed=1, events=600, events_per_s=1000).only({"trades"})
 
     async def scenario():
-        faults = ["mute_symbol@100=ZAAA/0.1", "silence@200=0.2"]
+        faults = ["mute_symbol@100=ZAAA/1", "silence@200=2"]
         async with sim_with(only, *faults) as sim:
             mine = await listener(client, sim)
             await sim.wait_tape_end()
