@@ -233,10 +233,12 @@ ticktape() {
         *) command ticktape "$@" ;;
     esac
 }
-patient() {  # on a busy machine a strategy may need longer for its last words than it has elsewhere
-    exec python -c 'import ticktape.cli, ticktape.recorder.supervisor as supervisor
+patient() {  # a busy machine's processes need longer for what comes last than they have elsewhere
+    exec python -c 'from ticktape.cli import main, venue
+from ticktape.recorder import supervisor
 supervisor.DECISIONS_LEAVE_S = 240
-ticktape.cli.main()' "$@"
+venue._SETTLE_NS = 2_000_000_000
+main()' "$@"
 }
 record_until() {  # what the page does in so many seconds, which a slow machine does later
     : > record.log  # what the one before said is not to be read

@@ -6,7 +6,7 @@ import ticktape
 from ticktape.cli import clearing, run, venue
 from ticktape.recorder import supervisor
 
-PATIENCE_S = 240.0
+PATIENCE_S, SETTLE_S = 240.0, 2.0
 IMAGES_MIN = 100  # of the demo's book, of which there are thousands on a machine that has time
 
 
@@ -22,6 +22,7 @@ def be_patient():
             to.setattr(supervisor, name, PATIENCE_S)
         to.setattr(clearing, "_WAIT_S", PATIENCE_S)
         to.setattr(venue, "_OTHERS_NS", int(PATIENCE_S * 1_000_000_000))
+        to.setattr(venue, "_SETTLE_NS", int(SETTLE_S * 1_000_000_000))
 
     return patch
 
