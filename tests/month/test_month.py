@@ -288,6 +288,19 @@ def test_an_alarm_behind_the_close_or_on_a_holiday_is_a_violation(tmp_path, live
         assert "a false alarm" in words
 
 
+@pytest.mark.parametrize(("pause_s", "faults"), [(5.0, 0), (0.1, 1)], ids=["true", "false"])
+def test_an_alarm_is_of_when_the_ledger_judged_and_not_of_when_it_could_say_so(
+    tmp_path, lived, monkeypatch, pause_s, faults
+):
+    words = "nothing came of trades for 4.2 s; usual is one in 0.1 s, and 3.9 s of silence"
+    late = lived._replace(alarms=[alarm(lived, 9.0) | {"words": f"{FEED}: {words}"}])
+    sent = pa.table({"sent_ns": [0, int(pause_s * NS_PER_S)]})
+    monkeypatch.setattr("month_proof.read_truth", lambda _: sent)
+    proof = proof_of(tmp_path, late, gaps=[gap(lived, 0.5, words, state="suspect")])
+    proof.prove_alarms()
+    assert len(proof.violations) == faults
+
+
 def test_a_silence_that_nobody_noticed_is_a_violation(tmp_path, lived):
     mute = lived._replace(day=day_of(MONDAY, MUTE))
     proof = proof_of(tmp_path, mute)
