@@ -357,7 +357,8 @@ class TableConfig(msgspec.Struct, frozen=True, kw_only=True):
     commit_rows: Annotated[
         int,
         _why(
-            "Rows that make a commit due after a quarter of `commit_s`; four times as many, at once.",
+            "Rows that make a commit due after a quarter of `commit_s`, or four times as many "
+            "that make it due at once.",
             1,
             10_000_000,
         ),
