@@ -196,7 +196,7 @@ class Page:
 
     def close(self):
         self.process.terminate()
-        assert self.process.wait(30) in (0, -15), "it ends as it is told"
+        assert self.process.wait(WAIT_S) in (0, -15), "it ends as it is told"
         self.process.stdout.close()
 
 
@@ -258,7 +258,8 @@ class Served:
 
     def get(self, path, **headers):
         """Status, headers and body of a request, its path sent as it is."""
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, 30)) as asking:
+        asking = http.client.HTTPConnection("127.0.0.1", self.port, WAIT_S)
+        with contextlib.closing(asking):
             asking.putrequest("GET", path, skip_host="Host" in headers)
             for name, value in headers.items():
                 asking.putheader(name.replace("_", "-"), value)
@@ -273,7 +274,7 @@ class Served:
 
     def close(self):
         self.server.stop()
-        self._thread.join(30)
+        self._thread.join(WAIT_S)
         assert not self._thread.is_alive()
 
 
