@@ -116,16 +116,17 @@ def test_a_run_is_sealed_and_trimmed_while_it_records_and_is_complete(
 ):
     truth = tmp_path / "truth"
     source = venue(
-        *("--tape", "generated", "--events", str(ROWS), "--rate", "2000", "--passes", "0"),
+        *("--tape", "generated", "--events", str(ROWS), "--rate", "500", "--passes", "0"),
         *("--truth", str(truth)),
     )
     more = (
-        "[journal]\nsegment_bytes = 65536\nreserve_bytes = 0\nkeep_bytes = 250000\n"
+        "[journal]\nsegment_bytes = 65536\nreserve_bytes = 0\nkeep_bytes = 120000\n"
         "[table]\ncommit_s = 0.3"
     )
     config = configured(tmp_path / "tape", {"sip": source.url()}, more=more)
     with recording(config) as made:
         made.until(lambda: _done(made, "sealed_segments") > 3, "it seals")
+        # The ledger lets go of a minute when it is over.
         made.until(lambda: _done(made, "deleted_segments") > 1, "it deletes")
         made.end = made.stop()
     assert made.end.reasons() == [] and made.end.restarts == {}
