@@ -70,6 +70,7 @@ class Browser:
             connect(
                 f"ws://127.0.0.1:{port}/{path}",
                 max_size=None,
+                open_timeout=WAIT_S,
                 close_timeout=0.2,
                 ping_interval=None,
             )
@@ -269,7 +270,7 @@ class Served:
 
     def look(self, **options):
         # Who does not read what came cannot hear the other side close.
-        options = {"close_timeout": 0.2, "max_size": None, **options}
+        options = {"open_timeout": WAIT_S, "close_timeout": 0.2, "max_size": None, **options}
         return connect(f"ws://127.0.0.1:{self.port}/live", **options)
 
     def close(self):
