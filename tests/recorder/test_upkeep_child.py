@@ -116,7 +116,7 @@ def test_a_run_is_sealed_and_trimmed_while_it_records_and_is_complete(
 ):
     truth = tmp_path / "truth"
     source = venue(
-        *("--tape", "generated", "--events", str(ROWS), "--rate", "500", "--passes", "0"),
+        *("--tape", "generated", "--events", str(ROWS), "--rate", "1000", "--passes", "0"),
         *("--truth", str(truth)),
     )
     more = (
