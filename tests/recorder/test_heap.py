@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ticktape.recorder.heap import keep_freed
+from ticktape.recorder.heap import keep_freed, use_small_pages
 
 _FAULTS = """
 import resource, sys
@@ -34,10 +34,24 @@ def test_freed_memory_is_kept_and_not_faulted_in_again_at_every_read():
     assert _faults("keep") < 300 < 3_000 < _faults("as it is")
 
 
+_ASKS = """
+from ticktape.recorder.heap import use_small_pages
+use_small_pages()
+print(open("/proc/self/status").read())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux says it of each process")
+def test_a_process_that_asks_for_it_gets_no_huge_pages():
+    said = subprocess.run([sys.executable, "-c", _ASKS], capture_output=True, text=True, check=True)
+    assert "THP_enabled:\t0" in said.stdout
+
+
+@pytest.mark.parametrize("tell", [keep_freed, use_small_pages])
 @pytest.mark.parametrize("system", ["linux", "win32"])
-def test_another_c_library_is_left_as_it_is(monkeypatch, system):
+def test_another_c_library_is_left_as_it_is(monkeypatch, system, tell):
     asked = []
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(ctypes, "CDLL", lambda name: asked.append(name) or object())
-    keep_freed()
+    tell()
     assert asked == ([None] if system == "linux" else [])

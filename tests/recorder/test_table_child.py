@@ -60,7 +60,7 @@ def written(directory):
 def quick(monkeypatch):
     monkeypatch.setattr(table_child, "_RETRY_S", 0.001)
     monkeypatch.setattr(table_child, "_READ_BYTES", 1 << 13)
-    monkeypatch.setattr(builder, "_BEHIND_TIMES", 1)  # a small journal is to be several commits
+    monkeypatch.setattr(builder, "_FAST_TIMES", 1)  # a small journal is to be several commits
 
 
 def rows_of(directory):

@@ -175,18 +175,21 @@ def test_a_commit_is_due_after_five_seconds_or_at_the_rows(tape, tmp_path):
     assert builder.due(10 + 5 * tape.SECOND)
     builder.commit()
     assert not builder.due(100 * tape.SECOND)
-    builder.add("sip", [tape.block([tape.trade(n) for n in (2, 3, 4)], 1)])
-    assert builder.due(100 * tape.SECOND)
+    builder.add("sip", [tape.block([tape.trade(n) for n in (2, 3)], 1)])
+    assert not builder.due(100 * tape.SECOND)
+    assert not builder.due(104 * tape.SECOND)
+    builder.add("sip", [tape.block([tape.trade(4)], 2)])
+    assert builder.due(104 * tape.SECOND)
 
 
-def test_who_is_behind_commits_more_rows_at_once_but_no_later(tape, tmp_path):
+def test_rows_that_come_fast_are_more_in_a_commit_and_wait_no_longer(tape, tmp_path):
     builder = builder_of(tape, TableStore(tmp_path), batch_rows=3)
     builder.add("sip", [tape.block([tape.trade(n) for n in range(11)], 0)])
-    assert builder.due(0)
-    assert not builder.due(1, is_behind=True)
-    assert builder.due(5 * tape.SECOND, is_behind=True)
+    assert not builder.due(0)
+    assert not builder.due(5 * tape.SECOND // 4 - 1)
+    assert builder.due(5 * tape.SECOND // 4)
     builder.add("sip", [tape.block([tape.trade(11)], 1)])
-    assert builder.due(2, is_behind=True)
+    assert builder.due(2)
 
 
 def test_a_failed_commit_is_tried_again_and_newer_rows_follow_it(

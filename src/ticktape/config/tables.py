@@ -355,7 +355,13 @@ class TableConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     commit_s: Annotated[float, _why("Longest time between two commits.", 0.05, 3600)] = 5.0
     commit_rows: Annotated[
-        int, _why("Rows that make a commit due; four times as many while behind.", 1, 10_000_000)
+        int,
+        _why(
+            "Rows that make a commit due after a quarter of `commit_s`, or four times as many "
+            "that make it due at once.",
+            1,
+            10_000_000,
+        ),
     ] = 100_000
 
 

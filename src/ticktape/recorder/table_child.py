@@ -22,6 +22,7 @@ from ticktape.journal.disk import write_error
 from ticktape.journal.position_file import load_positions, save_positions
 from ticktape.latency import PauseKind, PauseLog, RunId, StageLog
 from ticktape.recorder.following import Following, Range, ranges
+from ticktape.recorder.heap import use_small_pages
 from ticktape.recorder.parent import Parent
 from ticktape.recorder.priority import TABLE, take_place
 from ticktape.recorder.room import Room
@@ -114,9 +115,7 @@ class TableChild:
         tries = _FAREWELL_TRIES
         while True:
             idle = self._trouble != "" or not self._read()
-            if self._trouble or self._builder.due(
-                clock.monotonic_ns(), is_behind=self._is_behind()
-            ):
+            if self._trouble or self._builder.due(clock.monotonic_ns()):
                 self._commit()
             self._report_sometimes()
             if not idle:
@@ -141,10 +140,6 @@ class TableChild:
             self._builder.add(feed, blocks)
             self._ranges += [(feed, each) for each in ranges(blocks)]
         return found
-
-    def _is_behind(self) -> bool:
-        """Whether more waits than one look brings."""
-        return sum(self._following.behind_bytes().values()) > _READ_BYTES
 
     def _pause(self) -> None:
         if self._trouble:
@@ -230,6 +225,7 @@ class TableChild:
 def main(task: TableTask, parent: Parent) -> int:
     """Run the table's child; its exit code."""
     take_place(TABLE)
+    use_small_pages()
     parent.listen()
     with turn(RunDirectory(Path(task.directory)), "table", parent) as ours:
         if not ours:

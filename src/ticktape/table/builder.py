@@ -23,7 +23,9 @@ BATCH_NS = 5_000_000_000
 BATCH_ROWS = 100_000
 BEGINNING = Position(0, 0)
 
-_BEHIND_TIMES = 4  # 400,000 rows have some 50 MB
+# Rows that come fast are not committed more often than so many times in `batch_ns`, unless so many
+# times `batch_rows` wait (400,000 have some 50 MB): a commit has its price, and so has each file.
+_FAST_TIMES = 4
 _DEDUPLICATED = "trades"  # the one kind that has an identity
 
 
@@ -188,17 +190,18 @@ class TableBuilder:
             self._positions[feed] = Position(run[-1].epoch, run[-1].end_offset)
             state.passed(self._positions[feed])
 
-    def due(self, now_mono_ns: int, *, is_behind: bool = False) -> bool:
-        """Tell whether to commit: 5 s after the first thing to commit, or at 100,000 rows.
+    def due(self, now_mono_ns: int) -> bool:
+        """Tell whether to commit: 5 s after the first thing to commit, or before at 100,000 rows.
 
-        Who has more to read than it can takes four times as many: a commit has its price.
+        Those wait for a quarter of that time, or until four times as many are there.
         """
         if not self._positions and not self._sealed_positions:
             return False
         if self._waiting_since_ns is None:
             self._waiting_since_ns = now_mono_ns
         waited_ns = now_mono_ns - self._waiting_since_ns
-        rows_max = self._batch_rows * (_BEHIND_TIMES if is_behind else 1)
+        is_early = waited_ns < self._batch_ns // _FAST_TIMES
+        rows_max = self._batch_rows * (_FAST_TIMES if is_early else 1)
         return waited_ns >= self._batch_ns or self.pending_rows >= rows_max
 
     @property

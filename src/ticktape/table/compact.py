@@ -24,7 +24,7 @@ FILE_BYTES = 64 << 20
 """About so large a file becomes: four million trades."""
 
 FILES_MIN = 8  # fewer small ones of a day that is over are left as they are
-FILES_MAX = 2_000  # in one commit, which has a line for each
+FILES_MAX = 500  # in one commit, which has a line for each; and each makes the next one slower
 UNUSED_HOURS = 24  # longer than any query, or proof of a run, is at work
 
 _SLICE_NS = 20_000_000
