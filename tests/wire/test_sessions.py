@@ -30,7 +30,9 @@ FEEDS = {
     "half_open": {"ping_s": 4.0, "pong_timeout_s": 4.0},
     "reaped": {"backoff_max_s": 0.5},
     "v1": {"kind": "alpaca_v1", "quotes": [], "bars": []},
-    "too_long": {"max_frame_bytes": 1 << 20},
+    # Scripts answer no ping, however long the others take.
+    "bad_opcode": {"ping_s": 600.0},
+    "too_long": {"max_frame_bytes": 1 << 20, "ping_s": 600.0},
     "no_answer": {"connect_timeout_s": 2.5, "backoff_max_s": 0.2},
     "no_ack": {"connect_timeout_s": 2.5, "backoff_max_s": 0.2},
 }
