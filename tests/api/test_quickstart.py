@@ -46,7 +46,7 @@ def run_anew(tmp_path_factory):
         patch.setenv("PYTHONPATH", os.fspath(ROOT / "src"))
         work = folder / "work"
         work.mkdir()
-        client = NotebookClient(notebook, timeout=180, resources={"metadata": {"path": str(work)}})
+        client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(work)}})
         client.execute()
     return outputs(notebook), work
 

@@ -36,6 +36,7 @@ def venue():
 @pytest.fixture
 def config(tmp_path, venue):
     feed = {"name": "sip", "kind": "alpaca", "url": venue.url, "trades": ["*"], "quotes": ["*"]}
+    feed["connect_timeout_s"] = 30.0  # a busy machine is no venue that does not answer
     return {"directory": tmp_path / "run", "feed": [feed], "table": {"commit_s": 0.5}}
 
 
@@ -134,7 +135,7 @@ import os
 import sys
 import ticktape as tt
 run = tt.record(sys.stdin.read(), keys=("demo-key", "demo-secret"))
-run.wait_ready(60)
+run.wait_ready(240)
 print(*run._supervisor.pids().values(), flush=True)
 if sys.argv[1] == "kill":
     os.kill(os.getpid(), 9)

@@ -70,6 +70,7 @@ class Browser:
             connect(
                 f"ws://127.0.0.1:{port}/{path}",
                 max_size=None,
+                open_timeout=WAIT_S,
                 close_timeout=0.2,
                 ping_interval=None,
             )
@@ -196,7 +197,7 @@ class Page:
 
     def close(self):
         self.process.terminate()
-        assert self.process.wait(30) in (0, -15), "it ends as it is told"
+        assert self.process.wait(WAIT_S) in (0, -15), "it ends as it is told"
         self.process.stdout.close()
 
 
@@ -258,7 +259,8 @@ class Served:
 
     def get(self, path, **headers):
         """Status, headers and body of a request, its path sent as it is."""
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, 30)) as asking:
+        asking = http.client.HTTPConnection("127.0.0.1", self.port, WAIT_S)
+        with contextlib.closing(asking):
             asking.putrequest("GET", path, skip_host="Host" in headers)
             for name, value in headers.items():
                 asking.putheader(name.replace("_", "-"), value)
@@ -268,12 +270,12 @@ class Served:
 
     def look(self, **options):
         # Who does not read what came cannot hear the other side close.
-        options = {"close_timeout": 0.2, "max_size": None, **options}
+        options = {"open_timeout": WAIT_S, "close_timeout": 0.2, "max_size": None, **options}
         return connect(f"ws://127.0.0.1:{self.port}/live", **options)
 
     def close(self):
         self.server.stop()
-        self._thread.join(30)
+        self._thread.join(WAIT_S)
         assert not self._thread.is_alive()
 
 

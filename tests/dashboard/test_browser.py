@@ -126,7 +126,7 @@ def test_a_run_is_seen_live_and_a_killed_recorder_is_told_and_its_restart_seen(
     browser.ask("document.getElementById('day-again').click()")
     # It asks by itself again; an answer that took long is good for a minute.
     browser.wait("[...document.querySelectorAll('#gaps tbody tr')].length > 0")
-    assert browser.ask("document.getElementById('day-canvas').height") > 100
+    browser.wait("document.getElementById('day-canvas').height > 100")
 
     assert browser.complaints == []
     assert {each.split("/")[2] for each in browser.requests} == {page.url.split("/")[2]}
@@ -190,7 +190,7 @@ def _shows_stages(browser):
         "[...document.querySelectorAll('#stages-table tbody tr')]"
         ".some((row) => row.cells[0].textContent === 'last' && row.cells[4].textContent)"
     )
-    assert browser.ask("document.querySelectorAll('.chart canvas').length") == 3
+    browser.wait("document.querySelectorAll('.chart canvas').length === 3")
 
 
 def _is_worth_a_picture(browser, url, folder):

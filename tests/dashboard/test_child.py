@@ -12,7 +12,7 @@ from ticktape.errors import ConfigError
 
 def status(url):
     port = int(url.rstrip("/").rpartition(":")[2])
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, 30)) as asking:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, 240)) as asking:
         asking.request("GET", "/")
         return asking.getresponse().status
 

@@ -13,6 +13,7 @@ from ticktape.config import Keys, parse_config
 from ticktape.directory import RunDirectory
 from ticktape.recorder.supervisor import Supervisor
 from ticktape.replay.check import check
+from ticktape.sim import read_truth
 from ticktape.sim.generate import made_up
 
 KEYS = Keys("demo-key", "demo-secret")
@@ -36,10 +37,16 @@ class Venue:
         """Wait for the end of the tape; what the venue says of it."""
         return json.loads(self._process.stdout.readline())
 
+    def end(self, truth):
+        """End it in order; how many whole messages it sent, by its truth in this folder."""
+        self._process.stdin.close()
+        assert self._process.wait(240) == 0
+        return sum(read_truth(truth)["whole"].to_pylist())
+
     def close(self):
         self._process.stdin.close()
         self._process.kill()
-        self._process.wait(20)
+        self._process.wait(240)
         self._process.stdout.close()
 
 
@@ -60,7 +67,7 @@ class Recording:
     def __exit__(self, *failure):
         self.supervisor.__exit__(*failure)
 
-    def until(self, condition, what="it happens", within_s=60.0):
+    def until(self, condition, what="it happens", within_s=240.0):
         """Go on until `condition()`; its value."""
         until_ns = clock.monotonic_ns() + int(within_s * 1e9)
         while not (found := condition()):

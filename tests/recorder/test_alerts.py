@@ -19,7 +19,7 @@ def append_to(tmp_path):
 def ended(alerts):
     """Close, once all commands have ended: a busy machine may start them too late for `close`."""
     for process, _ in alerts._running:
-        process.wait(60)
+        process.wait(240)
     alerts.close()
 
 

@@ -15,7 +15,7 @@ _COLUMNS = (
 
 
 def run(code):
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=240)
 
 
 def test_columns_are_made_without_pandas():

@@ -78,7 +78,7 @@ class Run:
         return [content for content in said if content["event"] == event]
 
     def until(self, condition):
-        until_ns = clock.monotonic_ns() + 100 * clock.NS_PER_S
+        until_ns = clock.monotonic_ns() + 240 * clock.NS_PER_S
         while not (found := condition()):
             assert clock.monotonic_ns() < until_ns, self.lines()
             assert self.process.poll() is None, self.process.stderr.read().decode()

@@ -18,8 +18,8 @@ from ticktape.journal import Reader
 from ticktape.journal.positions import JournalState, Positions
 from ticktape.records import EntryKind
 
-DISK_BYTES = 12 << 20
-ROWS = 24_000
+DISK_BYTES = 18 << 20
+ROWS = 36_000  # twelve seconds: more must be dropped before it ends than memory holds
 
 
 class LimitedFiles:
@@ -175,7 +175,7 @@ def test_the_ballast_holds_room_for_the_last_entries_and_comes_back(
 ):
     if not isinstance(disk, SmallDisk):
         pytest.skip("no disk may be mounted here")
-    source = venue("--tape", "generated", "--events", "9000", "--rate", "400")
+    source = venue("--tape", "generated", "--events", "30000", "--rate", "400")
     more = (
         "[journal]\nmemory_bytes = 1048576\nsegment_bytes = 262144\nreserve_bytes = 0\n"
         "ballast_bytes = 2097152\n[table]\ncommit_s = 3600"

@@ -738,7 +738,7 @@ def test_a_healer_killed_between_pages_goes_on_and_asks_nothing_twice(tmp_path):
     def gate(number):
         if number == 3:
             held.set()
-            assert go_on.wait(60)
+            assert go_on.wait(240)
 
     server, url = served(venue_of(), gate)
 
@@ -748,13 +748,13 @@ def test_a_healer_killed_between_pages_goes_on_and_asks_nothing_twice(tmp_path):
 
     first = start()
     try:
-        assert held.wait(60), "the fourth request never came"
+        assert held.wait(240), "the fourth request never came"
         first.send_signal(signal.SIGKILL)
-        first.wait(30)
+        first.wait(240)
         before = world.asked()
         assert len(before) == 3
         go_on.set()
-        assert start().wait(60) == 0
+        assert start().wait(240) == 0
     finally:
         first.kill()
         go_on.set()
@@ -873,6 +873,24 @@ def test_a_feed_whose_proxy_cannot_be_used_is_named_and_the_run_goes_on(tmp_path
     assert content["words"].startswith("iex is not healed: healing does not go through a SOCKS")
 
 
+CUT = "connection lost without a close frame"
+
+
+def is_healed(run):
+    """Whether the healer has said so of the cut: a tape that is over may be asked for as well."""
+    journal, said = run.directory.journal("iex.rest"), []
+    if journal.is_dir():
+        with Reader(journal, None) as reader:
+            while blocks := reader.read():
+                entries = (entry for block in blocks for entry in block.entries())
+                said += [json.loads(text) for kind, text in entries if kind == EntryKind.SESSION]
+    return any(each["event"] == "healed" and each["gap"]["cause"] == CUT for each in said)
+
+
+def healed_of(statistics):
+    return statistics.get("feeds", {}).get("iex", {}).get("healed", 0)
+
+
 def test_a_recorder_heals_a_cut_by_itself_and_has_every_trade_that_rest_has_once(
     tmp_path, venue, recording
 ):
@@ -891,8 +909,8 @@ def test_a_recorder_heals_a_cut_by_itself_and_has_every_trade_that_rest_has_once
         commit_s = 0.5"""
     config = parse_config(text, "the test's config", tmp_path)
     with recording(config) as run:
-        run.until(lambda: run.words("healed", "heal"), "the gap is healed")
-        run.until(lambda: run.said("heal")["feeds"]["iex"]["healed"] == 1, "it is counted")
+        run.until(lambda: run.words("healed", "heal") and is_healed(run), "the gap is healed")
+        run.until(lambda: healed_of(run.said("heal")) > 0, "it is counted")
         sim.wait_end()
         # Nothing may be on its way any more: what comes after a planned stop nobody heals.
         counts = [-1]
@@ -910,7 +928,8 @@ def test_a_recorder_heals_a_cut_by_itself_and_has_every_trade_that_rest_has_once
         columns = "symbol, event_ns, exchange, id, price, size, conditions"
         shown = Counter(con.execute(f"SELECT {columns} FROM trades").fetchall())
         symbols = sorted({row[0] for row in shown})
-        (gap,) = con.execute("SELECT state FROM gaps WHERE NOT planned").fetchall()
+        # A tape that is over may be suspected to be mute.
+        (gap,) = con.execute(f"SELECT state FROM gaps WHERE cause = '{CUT}'").fetchall()
         witnesses = con.execute("SELECT DISTINCT witness FROM trades").fetchall()
     assert gap == ("healed",)
     assert sorted(witnesses) == [("rest",), ("stream",)]

@@ -155,7 +155,7 @@ def test_killed_anywhere_it_counts_each_row_once(directory, task, feed, place, m
         [sys.executable, "-m", "ticktape.recorder.child", "ledger"],
         input=encode_task(task) + b"\nleave\n",
         capture_output=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL

@@ -127,8 +127,10 @@ def ended(process):
 def recorded(venue, command, tmp_path):
     """Record with the page's config until the venue knows that all was read; what was said."""
     config = FILES["acme.toml"]
-    assert "wss://stream.acme.example" in config
-    (tmp_path / "acme.toml").write_text(config.replace("wss://stream.acme.example", venue.url))
+    url = 'url = "wss://stream.acme.example"\n'
+    assert url in config
+    ours = f'url = "{venue.url}"\nconnect_timeout_s = 30.0\n'  # a busy machine is no dead venue
+    (tmp_path / "acme.toml").write_text(config.replace(url, ours))
     keys = tmp_path / "acme.keys"
     keys.write_text("the-key\nthe-secret\n")
     keys.chmod(0o600)

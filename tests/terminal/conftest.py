@@ -33,13 +33,13 @@ class Simulator:
     def kill(self):
         """As kill -9."""
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(240)
 
     def close(self):
         if self.process.poll() is None:
             self.process.stdin.close()
             try:
-                self.process.wait(10)
+                self.process.wait(30)
             except subprocess.TimeoutExpired:
                 self.kill()
         self.process.stdout.close()
@@ -69,7 +69,7 @@ class Run:
         while clock.monotonic_ns() < until_ns:
             self.supervisor.poll(0.02)
 
-    def until(self, condition, what, within_s=60.0):
+    def until(self, condition, what, within_s=240.0):
         until_ns = clock.monotonic_ns() + int(within_s * 1e9)
         while not (found := condition()):
             assert clock.monotonic_ns() < until_ns, f"waited in vain until {what}"

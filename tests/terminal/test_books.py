@@ -3,8 +3,14 @@
 import pytest
 
 REAL, FAST, CALLS = "1x", "10x", "max"
+POLL_MS = 2
 BOOK64 = "generated:levels=64,rate=200,poisson"
 ODD = "generated:levels=12,rate=100,share=0.5,anomalies=all"
+
+
+def shows(run, name):
+    """How many images are journaled that show something."""
+    return sum(bool(image.rows) for image in run.images(name))
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +30,13 @@ def recorded(simulate, start_run, feed_text, folder):
     symbols = {name: "BOOK" if name in ("deep", "odd") else "BTCUSDT" for name in worlds}
     run = start_run(
         "".join(
-            feed_text(name, sim.ready["path"], books=[symbols[name]], more="poll_ms = 2")
+            feed_text(name, sim.ready["path"], books=[symbols[name]], more=f"poll_ms = {POLL_MS}")
             for name, sim in sims.items()
         )
     )
     run.until_ready(*worlds)
     run.go_on(6)
+    run.until(lambda: all(shows(run, name) > 100 for name in worlds), "there are enough of each")
     run.stop()
     return run, {name: (sim.ready["path"], symbols[name]) for name, sim in sims.items()}
 
@@ -73,7 +80,11 @@ def test_estimate_is_within_its_tolerance_where_it_claims_one(case, matched, rec
         return
     found = matched(truth, images)
     missed = found[-1] - found[0] + 1 - len(set(found))
-    assert polls.changed / polls.polls <= 0.5, "the case is made for what the estimate claims"
+    if polls.changed / polls.polls > 0.5:
+        # The case is made for less: only who polled later than asked sees a change in so many.
+        first, last = images[0], images[-1]
+        assert last.after_ns - first.after_ns > 1.05 * POLL_MS * 1e6 * (last.poll - first.poll)
+        return
     # What tests/test_polls.py measures, and twice what chance adds to a few seconds of changes: to
     # what was missed, and to h0, which is told by `changed` of them (its error is 0.9 / their root,
     # and 0.8 of that reaches the missed ones for each seen).

@@ -28,8 +28,8 @@ class Moments(dict):
         # What is gone may be read once more before anyone can tell.
         assert self[begin] - early_s * 1e9 <= gap.from_ns <= self[begin] + 0.1e9
         assert self[end] <= gap.to_ns
-        # What comes back is seen at the next look; a loaded machine takes its time for it.
-        assert gap.to_ns <= self[end] + 20e9
+        # What comes back is seen at the next look; a loaded machine takes its time to start it.
+        assert gap.to_ns <= self[end] + 240e9
 
 
 def break_them(run, folder, sims, restart):
@@ -95,7 +95,7 @@ def recorded(simulate, start_run, feed_text, folder):
     wanted["symbols"] = ["X", "NOPE", "NODOM", "EMPTY"]
     text = (
         f'[[feed]]\nname = "sip"\nkind = "alpaca"\nurl = "{alpaca.ready["urls"]["/v2/iex"]}"\n'
-        'trades = ["*"]\nquotes = ["*"]\nbars = ["*"]\n'
+        'trades = ["*"]\nquotes = ["*"]\nbars = ["*"]\nconnect_timeout_s = 30.0\n'
     )
     text += feed_text("absent", folder / "nowhere" / "terminal64.exe", books=["X"])
     for name, sim in sims.items():
@@ -114,8 +114,13 @@ def feed_of(verdict, name):
     return next(feed for feed in verdict.feeds if feed.name == name)
 
 
+def gaps_of(verdict, name):
+    """Its gaps: neither planned ones nor what the watchdog merely suspects."""
+    return [gap for gap in feed_of(verdict, name).gaps if gap.counts]
+
+
 def causes(verdict, name):
-    return [gap.cause for gap in feed_of(verdict, name).gaps if not gap.planned]
+    return [gap.cause for gap in gaps_of(verdict, name)]
 
 
 def test_terminal_that_is_not_running_is_named_and_tried_again(recorded):
@@ -141,7 +146,7 @@ def test_wrong_server_and_wrong_password_are_named_without_the_account(recorded)
 
 def test_unknown_symbol_one_without_a_book_and_one_that_never_fills_harm_no_other(recorded):
     run, verdict, _ = recorded
-    found = {gap.symbol: gap.cause for gap in feed_of(verdict, "symbols").gaps if gap.symbol}
+    found = {gap.symbol: gap.cause for gap in gaps_of(verdict, "symbols") if gap.symbol}
     assert "no symbol NOPE" in found["NOPE"]
     assert "no book of NODOM" in found["NODOM"]
     assert set(found) == {"NOPE", "NODOM"}
@@ -168,7 +173,7 @@ def test_stalls_are_named_and_are_no_gap(recorded):
     assert any("took" in words for words in said)
     # Half a second is none; a machine that stands still for two is one, and is named for it.
     words = ("passed between two polls", "ms for a call")
-    gaps = [gap for gap in feed_of(verdict, "stalls").gaps if not gap.planned]
+    gaps = gaps_of(verdict, "stalls")
     assert all(gap.cause.endswith(words) for gap in gaps)
     assert all(gap.to_ns - gap.from_ns >= 2_000_000_000 for gap in gaps)
     (polls,) = feed_of(verdict, "stalls").polls
@@ -188,7 +193,7 @@ def test_hung_terminal_is_left_and_opened_again_and_the_gap_says_why(recorded):
     hung = [e.content["words"] for e in run.events if e.event == "hung"]
     assert hung and all("has not answered for" in words for words in hung)
     assert any("has not answered for" in cause for cause in causes(verdict, "hangs"))
-    assert all(gap.to_ns is not None for gap in feed_of(verdict, "hangs").gaps if not gap.planned)
+    assert all(gap.to_ns is not None for gap in gaps_of(verdict, "hangs"))
 
 
 def test_stock_feed_beside_them_lost_nothing(recorded):

@@ -101,4 +101,5 @@ def test_brokers_clock_is_known_and_the_times_are_utc(killed):
     ).fetchall()[0]
     con.close()
     assert offsets == [3 * 3_600_000]
-    assert 0 < late_ms < 60_000
+    # A process that is started late fetches what it missed; clocks differ by a quarter hour or not.
+    assert 0 < late_ms < 15 * 60_000

@@ -332,7 +332,7 @@ class Recorder:
     def close(self):
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(10)
+        self.process.wait(WAIT_S)
 
 
 def check(directory):

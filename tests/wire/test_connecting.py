@@ -231,9 +231,8 @@ def test_first_retry_is_at_once_and_further_ones_make_no_storm(run):
         waits = waits_s(run, feed)
         first.append(waits[0])
         further += waits[1:]
-    assert min(further) >= 0.15
     # A busy machine makes any of them longer: were the first ones waits, each were one of these.
-    assert sorted(first)[len(first) // 2] < 0.15
+    assert min(first) < 0.15 <= min(further)
 
 
 def test_feeds_that_are_just_connecting_stop_in_time(run):

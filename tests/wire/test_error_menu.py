@@ -155,6 +155,7 @@ def run(wire, loop, tmp_path_factory):
     venues["middle"] = in_the_middle(wire, RETRIED_LATE)
     venues["notices"] = all_in_one(wire, NOTICES)
     more = {"trades": ["AAPL"], "quotes": [], "bars": [], "stagger_s": 0, "backoff_max_s": 0.05}
+    more["ping_s"] = 600.0  # a script answers no ping, however long the others take
     feeds = {
         name: {"url": wire.RawVenue(loop, script).url} | more for name, script in venues.items()
     }

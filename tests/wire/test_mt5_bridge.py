@@ -36,7 +36,7 @@ def terminal(tmp_path):
     def truth():
         """Symbol -> (moments, rows) of every state, in order."""
         process.stdin.close()
-        process.wait(30)
+        process.wait(240)
         rows = pq.read_table(tmp_path / "truth" / "books.parquet").to_pylist()
         return {
             symbol: (

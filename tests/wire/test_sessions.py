@@ -30,7 +30,9 @@ FEEDS = {
     "half_open": {"ping_s": 4.0, "pong_timeout_s": 4.0},
     "reaped": {"backoff_max_s": 0.5},
     "v1": {"kind": "alpaca_v1", "quotes": [], "bars": []},
-    "too_long": {"max_frame_bytes": 1 << 20},
+    # Scripts answer no ping, however long the others take.
+    "bad_opcode": {"ping_s": 600.0},
+    "too_long": {"max_frame_bytes": 1 << 20, "ping_s": 600.0},
     "no_answer": {"connect_timeout_s": 2.5, "backoff_max_s": 0.2},
     "no_ack": {"connect_timeout_s": 2.5, "backoff_max_s": 0.2},
 }
@@ -88,7 +90,8 @@ def run(wire, loop, tape, tmp_path_factory):
         recorder.wait("occupied", "down", "connection limit exceeded", count=2)
         leave()
         recorder.wait_tapes(*venues.values())
-        for name in ("bad_opcode", "too_long"):
+        # Two of these tapes go on while their feed is away, and may be over before it is back.
+        for name in ("error_500", "error_407", "bad_opcode", "too_long"):
             recorder.wait(name, "subscribed", count=2)
         for name in ("no_answer", "no_ack"):
             recorder.wait(name, "down", "did not answer the login", count=2)
@@ -99,11 +102,19 @@ def run(wire, loop, tape, tmp_path_factory):
     return ended
 
 
+def behind_its_tape(run, feed):
+    """How many outages `mute` had once its tape was over: the others' may take longer than that."""
+    if feed != "mute":
+        return 0
+    last_ns = run.rows("trades", feed)[-1]["recv_ns"]
+    return sum(gap["from_ns"] >= last_ns for gap in run.unplanned(feed))
+
+
 def one_outage(run, feed):
     """The feed's only outage: the words of the session's end, and the gap."""
-    (down,) = run.session(feed, "down")
-    (gap,) = run.unplanned(feed)
-    return down, gap
+    downs, gaps = run.session(feed, "down"), run.unplanned(feed)
+    assert len(downs) == len(gaps) == 1 + behind_its_tape(run, feed)
+    return downs[0], gaps[0]
 
 
 @pytest.mark.parametrize("feed", [name for name in SETTINGS if name != "disconnect"])
@@ -147,8 +158,9 @@ def test_outage_has_its_own_words_in_the_session_the_gap_and_on_the_terminal(run
 
 @pytest.mark.parametrize("feed", WORDS)
 def test_outage_makes_one_new_session_and_the_feed_incomplete(run, feed):
-    verdict = run.verdict_of(feed)
-    assert verdict["sessions"] == 2 and verdict["gaps"] == 1 and not verdict["complete"]
+    verdict, more = run.verdict_of(feed), behind_its_tape(run, feed)
+    assert (verdict["sessions"], verdict["gaps"]) == (2 + more, 1 + more)
+    assert not verdict["complete"]
 
 
 LOST = [name for name in WORDS if name not in ("throttled", "trouble", "bad_opcode", "too_long")]
