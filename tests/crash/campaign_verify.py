@@ -41,8 +41,10 @@ class Said:
         self.saving: list[tuple[int, int]] = []
         self.saved = 0
         self.closed = False
-        # Each line was one write; a victim that was killed before the first has made no file.
-        for line in path.read_text().splitlines() if path.exists() else ():
+        # Each line was one write, and a kill may cut off the last; a victim that was killed before
+        # the first has made no file.
+        whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
+        for line in whole.splitlines():
             word, *numbers = line.split()
             getattr(self, f"_{word}")(*map(int, numbers))
 

@@ -135,10 +135,19 @@ def test_a_block_that_was_accepted_and_is_not_there_is_found(looked):
     again.close()
 
 
+def test_what_a_kill_left_of_the_last_word_is_no_claim(looked):
+    one, places, _ = looked
+    with open(places.claims, "a") as file:
+        file.write(f"accepted {2 * SAVE_EVERY + 6} 1000")
+    again = Verifier(places, 3)
+    again.look(one)
+    again.close()
+
+
 def test_synced_that_the_disk_never_confirmed_is_found(looked):
     one, places, _ = looked
     kept = [line for line in places.claims.read_text().splitlines() if "durable" not in line]
-    places.claims.write_text("\n".join(kept))
+    places.claims.write_text("\n".join([*kept, ""]))
     again = Verifier(places, 3)
     with pytest.raises(Violation, match="the disk had only"):
         again.look(one)
