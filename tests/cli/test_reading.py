@@ -34,7 +34,8 @@ def test_check_ends_with_the_equation(said, demo):
     assert received and int(received[1].replace(",", "")) > 36_234
     assert re.search(r"^sip +alpaca +36,234 +36,234 +0 +0 +0$", out, re.M)
     assert re.search(r"^mt5 BTCUSDT +[\d,]+ +[\d,]+ +[01]\.\d{3} ", out, re.M)
-    assert re.search(r"^written .* 3[6-9],\d{3}$", out, re.M)
+    written = re.search(r"^written .* ([\d,]+)$", out, re.M)
+    assert written and int(written[1].replace(",", "")) > 36_000
     assert out.count("1 planned stop") == 2
 
 
