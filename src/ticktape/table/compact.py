@@ -24,12 +24,12 @@ FILE_BYTES = 64 << 20
 """About so large a file becomes: four million trades."""
 
 FILES_MIN = 8  # fewer small ones of a day that is over are left as they are
-FILES_MAX = 500  # in one commit, which has a line for each; and each makes the next one slower
+FILES_MAX = 2_000  # in one commit, which has a line for each
 UNUSED_HOURS = 24  # longer than any query, or proof of a run, is at work
 
 _SLICE_NS = 20_000_000
 _LOOK_NS = 300 * clock.NS_PER_S
-_LOOK_FILES = 100  # each is 30 kB of memory to the process, and more work for the next commit
+_LOOK_FILES = 100  # each is some memory to the process, and more work for the next commit
 _CLEAR_NS = 6 * 3600 * clock.NS_PER_S
 _TROUBLE_NS = 600 * clock.NS_PER_S
 _LATE_NS = 3600 * clock.NS_PER_S  # so long after its end a day still gets rows by the usual way
